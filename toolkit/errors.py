@@ -1,0 +1,112 @@
+"""Everything that can go wrong, as one tree.
+
+    ToolkitError                      the base; `exit_code` is what the command line returns
+    |-- RequestError        exit 2    the request was wrong; nothing was started
+    |   |-- UnknownName               no such preset, stage, kernel, knob or model (near names are offered)
+    |   |-- KnobError                 a knob's value is out of range or of the wrong kind
+    |   |-- InputMissing              the input path is not there, or is a folder
+    |   |-- OutputRefused             the output exists, equals the input, or its folder cannot be written
+    |   |-- DeviceMissing             CUDA was asked for and cannot be had
+    |   `-- WeightsError              a weight file is missing, damaged, unsafe or of another architecture
+    `-- WorkError           exit 1    the work failed
+        |-- InputUnreadable           empty, not a video, no picture, no frames, encrypted, too small
+        |-- OutputFailed              writing failed: disk full, encoder error
+        |-- OutputCheckFailed         the written file broke a promise (frame count, times, aspect, colour, sound)
+        |-- PictureError              frames that do not fit a stage (size, dtype, layout)
+        `-- SoundError                sound that cannot be processed as asked
+
+Every message is one sentence that says what was given, what was expected, what happened to the user's files and
+what to try.  Warnings that a program may want to catch are `ToolkitWarning`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+NOTHING_WRITTEN = "nothing was written"
+
+
+class ToolkitError(Exception):
+    """The base of every error the toolkit raises on purpose.
+
+    `given` says what was found, `expected` what was wanted, `files` what happened to the user's files, `hint` what
+    to try. `str()` joins them into the one sentence the command line prints.
+    """
+
+    exit_code = 1
+
+    def __init__(self, given: str, *, expected: str = "", files: str = NOTHING_WRITTEN, hint: str = "") -> None:
+        self.given, self.expected, self.files, self.hint = given, expected, files, hint
+        text = given
+        if expected:
+            text += f"; expected {expected}"
+        if files:
+            text += f"; {files}"
+        if hint:
+            text += f"; try: {hint}"
+        super().__init__(" ".join(text.split()))
+
+
+class RequestError(ToolkitError):
+    exit_code = 2
+
+
+class UnknownName(RequestError):
+    """No such name. `near` holds the names offered instead."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], **more: str) -> None:
+        known = sorted(known)
+        self.kind, self.name, self.known = kind, name, known
+        self.near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(self.near)}?" if self.near else ""
+        more.setdefault("hint", hint)
+        super().__init__(f"there is no {kind} named {name!r}", expected=f"one of {', '.join(known)}", **more)
+
+
+class KnobError(RequestError):
+    pass
+
+
+class InputMissing(RequestError):
+    pass
+
+
+class OutputRefused(RequestError):
+    pass
+
+
+class DeviceMissing(RequestError):
+    pass
+
+
+class WeightsError(RequestError):
+    pass
+
+
+class WorkError(ToolkitError):
+    exit_code = 1
+
+
+class InputUnreadable(WorkError):
+    pass
+
+
+class OutputFailed(WorkError):
+    pass
+
+
+class OutputCheckFailed(WorkError):
+    pass
+
+
+class PictureError(WorkError):
+    pass
+
+
+class SoundError(WorkError):
+    pass
+
+
+class ToolkitWarning(UserWarning):
+    """Something was mended or left out and the work went on: a truncated file, a broken packet."""
