@@ -8,7 +8,7 @@ import numpy as np
 
 
 def backend(array: Any) -> str:
-    """"cpu" for a NumPy array, "cuda" for a CuPy array.  Anything else is a TypeError that says what is accepted."""
+    """ "cpu" for a NumPy array, "cuda" for a CuPy array.  Anything else is a TypeError that says what is accepted."""
     if isinstance(array, np.ndarray):
         return "cpu"
     if type(array).__module__.partition(".")[0] == "cupy":
@@ -24,7 +24,9 @@ def common_backend(name: str, arrays: dict[str, Any]) -> str:
     found = {key: backend(a) for key, a in arrays.items()}
     if len(set(found.values())) > 1:
         where = ", ".join(f"{key} on {b}" for key, b in found.items())
-        raise TypeError(f"{name}: got {where}; expected all arrays on one device; move one yourself, nothing was copied")
+        raise TypeError(
+            f"{name}: got {where}; expected all arrays on one device; move one yourself, nothing was copied"
+        )
     return next(iter(found.values()))
 
 
@@ -36,7 +38,9 @@ def check_frames(name: str, key: str, array: Any, dtypes: tuple[str, ...], small
     if array.dtype.name not in dtypes:
         raise TypeError(f"{name}: {key} is {array.dtype.name}; expected {', '.join(dtypes)}; nothing was computed")
     if array.ndim < 3:
-        raise ValueError(f"{name}: {key} has shape {array.shape}; expected (frames, height, width); nothing was computed")
+        raise ValueError(
+            f"{name}: {key} has shape {array.shape}; expected (frames, height, width); nothing was computed"
+        )
     if 0 in array.shape:
         raise ValueError(f"{name}: {key} is empty, shape {array.shape}; expected at least one frame")
     height, width = array.shape[-2:]

@@ -112,7 +112,9 @@ def parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str,
         if typing.get_origin(kind) is Literal:
             choices, kind = typing.get_args(kind), str
         if kind not in (int, float, bool, str) or (kind in (int, float) and knob is None):
-            raise TypeError(f"{function.__name__}: knob {name!r} needs Annotated[int|float, Knob(...)], Literal or bool")
+            raise TypeError(
+                f"{function.__name__}: knob {name!r} needs Annotated[int|float, Knob(...)], Literal or bool"
+            )
         knobs[name] = Parameter(name, kind, p.default, knob, choices)
         knobs[name].check(function.__name__, p.default)
     return tuple(names), knobs
@@ -353,7 +355,8 @@ def kernel(
             dtypes=dtypes,
             smallest=smallest,
             inputs=inputs or (lambda shape, knobs: [shape] * len(names)),
-            outputs=outputs or (lambda shapes, dtype, knobs: [((shapes[0][0] * rate_of(**knobs), *shapes[0][1:]), dtype)]),
+            outputs=outputs
+            or (lambda shapes, dtype, knobs: [((shapes[0][0] * rate_of(**knobs), *shapes[0][1:]), dtype)]),
             tolerance=tolerance,
         )
         if made.name in _registry and _registry[made.name].__module__ != made.__module__:
@@ -382,7 +385,9 @@ def _say_compiling() -> None:
             dispatcher = ev.data["dispatcher"] if ev.data else None
             function = getattr(dispatcher, "py_func", None)
             if function is not None and function.__module__.startswith("kernels."):
-                log.info("compiling %s.%s (first use on this machine; kept on disk)", function.__module__, function.__name__)
+                log.info(
+                    "compiling %s.%s (first use on this machine; kept on disk)", function.__module__, function.__name__
+                )
 
         def on_end(self, ev: Any) -> None:
             pass

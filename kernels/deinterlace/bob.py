@@ -13,7 +13,9 @@ from kernels.deinterlace import Order, Rate, frames_per_frame, kept_parity
 
 
 @kernel(rate=frames_per_frame, smallest=(2, 1))
-def bob(frames, order: Order = "tff", rate: Rate = "field", method: Literal["linear", "cubic"] = "cubic", bits: Bits = 0):
+def bob(
+    frames, order: Order = "tff", rate: Rate = "field", method: Literal["linear", "cubic"] = "cubic", bits: Bits = 0
+):
     """Turns each field into a whole frame by interpolating its missing lines.
 
     "linear" averages the lines above and below, `(a + b + 1) >> 1`; "cubic" weighs four lines of the field

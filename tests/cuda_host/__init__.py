@@ -18,7 +18,9 @@ KERNELS = HERE.parent.parent / "kernels"
 @functools.cache
 def build(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
     """The `.cu` file as a shared library with one `host_<name>` entry per `__global__` function."""
-    names = re.findall(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', source.read_text())
+    names = re.findall(
+        r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', source.read_text()
+    )
     folder = Path(tempfile.mkdtemp(prefix="cuda-host-"))
     entries = "\n".join(
         f'extern "C" int host_{n}(const unsigned* g, const unsigned* b, void** a, int c, const size_t* s) '
@@ -28,7 +30,9 @@ def build(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
     wrapper, library = folder / "wrapper.cpp", folder / "kernel.so"
     wrapper.write_text(f'#include "host.h"\n#include "{source}"\n{entries}\n')
     command = ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w", f"-I{HERE}", f"-I{KERNELS}"]
-    done = subprocess.run([*command, *defines, str(wrapper), "-o", str(library)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, *defines, str(wrapper), "-o", str(library)], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     loaded = ctypes.CDLL(str(library))
     for path in (wrapper, library):
@@ -48,7 +52,9 @@ def run(body, launches, dtype) -> None:
                 boxes.append(ctypes.c_void_p(arg.ctypes.data))
                 sizes.append(ctypes.sizeof(ctypes.c_void_p))
             else:
-                assert isinstance(arg, np.generic), f"{launch.function}: {arg!r} is not a NumPy scalar: its C type is unclear"
+                assert isinstance(arg, np.generic), (
+                    f"{launch.function}: {arg!r} is not a NumPy scalar: its C type is unclear"
+                )
                 boxes.append(np.ctypeslib.as_ctypes(np.array(arg)))
                 sizes.append(arg.nbytes)
         pointers = (ctypes.c_void_p * len(boxes))(*[ctypes.addressof(b) for b in boxes])

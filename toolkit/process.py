@@ -1,0 +1,100 @@
+"""The only place that starts a program.
+
+Every program gets a time limit and a process group of its own; its pipes are drained, and it and its children are
+ended (asked first, then killed) and reaped on success, error, timeout, Ctrl-C and interpreter exit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from toolkit.errors import WorkError
+
+GRACE = 2.0  # seconds between asking a program to end and killing it
+_running: set[subprocess.Popen] = set()
+
+
+class ProgramFailed(WorkError):
+    """A program could not be started, ran past its time limit, or exited with an error."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program gave back.  stdout and stderr are bytes."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+def run(
+    command: Sequence[str | os.PathLike], *, timeout: float, input: bytes | None = None, check: bool = True
+) -> Result:
+    """Runs `command` (never through a shell) for at most `timeout` seconds.
+
+    Raises `ProgramFailed` when it cannot be started, does not end in time or, unless `check=False`, exits non-zero.
+    """
+    words = [os.fspath(word) for word in command]
+    group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}  # new process group
+    try:
+        program = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **group,
+        )
+    except OSError as error:
+        raise ProgramFailed(
+            f"the program {words[0]!r} could not be started ({error.strerror})", hint="is it installed and on the PATH?"
+        ) from error
+    _running.add(program)
+    try:
+        out, err = program.communicate(input, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        end(program)
+        raise ProgramFailed(
+            f"{words[0]!r} was still running after {timeout:g} s and was ended", hint="a longer time limit"
+        ) from None
+    finally:
+        # Also when it ended by itself: a grandchild may hold on in the group.
+        end(program)
+        _running.discard(program)
+    if check and program.returncode != 0:
+        last = err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise ProgramFailed(f"{words[0]!r} failed with exit code {program.returncode}: {last[0]}")
+    return Result(program.returncode, out, err)
+
+
+def end(program: subprocess.Popen) -> None:
+    """Ends `program` and its process group: asked first, killed after `GRACE` seconds; reaped, pipes closed."""
+    if program.poll() is None:
+        _signal(program, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(GRACE)
+    _signal(program, getattr(signal, "SIGKILL", signal.SIGTERM))
+    program.wait()
+    for pipe in (program.stdin, program.stdout, program.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _signal(program: subprocess.Popen, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.name == "posix":
+            os.killpg(program.pid, number)  # the group outlives its leader while children are left
+        elif program.poll() is None:
+            program.terminate()
+
+
+@atexit.register
+def _end_all() -> None:
+    for program in list(_running):
+        end(program)

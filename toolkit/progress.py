@@ -1,0 +1,127 @@
+"""One object that says how far a run is: in a terminal, in a notebook, or as JSON lines for programs.
+
+Updates are counted at once but looked at no more than every 0.5 s and shown no more than once a second, so 60 frames
+a second cost next to nothing.  A change of stage and the end are always shown.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far a run is.  `left` is seconds, None while it cannot be told; `total` None when unknown."""
+
+    stage: str
+    done: int
+    total: int | None
+    per_second: float
+    elapsed: float
+    left: float | None
+    finished: bool = False
+
+
+class Progress:
+    """Counts frames and shows snapshots through `sink`, throttled.
+
+    update : least seconds between two looks at the clock's consequences; draw : least seconds between two drawings.
+    """
+
+    def __init__(
+        self,
+        sink: Callable[[Snapshot], None] = lambda snapshot: None,
+        *,
+        update: float = 0.5,
+        draw: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sink, self._update, self._draw, self._clock = sink, update, draw, clock
+        self._start = self._stage_start = self._looked = clock()
+        self._drawn = float("-inf")
+        self._stage, self._done, self._total = "", 0, None
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Begins a stage of `total` frames (None: unknown).  Always shown."""
+        self._stage, self._done, self._total = name, 0, total
+        self._stage_start = self._clock()
+        self._show(force=True)
+
+    def step(self, count: int = 1) -> None:
+        """Counts `count` more frames of the current stage."""
+        self._done += count
+        now = self._clock()
+        if now - self._looked >= self._update:
+            self._looked = now
+            self._show()
+
+    def finish(self) -> None:
+        """Ends the run.  Always shown, at 100 % when the stage's total was reached."""
+        self._show(force=True, finished=True)
+
+    def snapshot(self, finished: bool = False) -> Snapshot:
+        now = self._clock()
+        spent = now - self._stage_start
+        speed = self._done / spent if spent > 0 else 0.0
+        left = None
+        if self._total is not None and speed > 0:
+            left = max(self._total - self._done, 0) / speed
+        return Snapshot(self._stage, self._done, self._total, speed, now - self._start, left, finished)
+
+    def _show(self, force: bool = False, finished: bool = False) -> None:
+        now = self._clock()
+        if force or now - self._drawn >= self._draw:
+            self._drawn = now
+            self._sink(self.snapshot(finished))
+
+
+class BarSink:
+    """A tqdm bar: text in a terminal, a widget in a notebook."""
+
+    def __init__(self, file: IO[str] | None = None) -> None:
+        self._bar: Any = None
+        self._file = file
+
+    def __call__(self, s: Snapshot) -> None:
+        if self._bar is None or self._bar.desc.rstrip(": ") != s.stage:
+            self.close()
+            if not s.stage or s.finished:
+                return
+            if self._file is None and "ipykernel" in sys.modules:
+                from tqdm.notebook import tqdm
+            else:
+                from tqdm import tqdm
+            self._bar = tqdm(
+                total=s.total,
+                desc=s.stage,
+                unit=" frames",
+                mininterval=0,
+                file=self._file,
+                dynamic_ncols=True,
+                leave=True,
+            )
+        self._bar.n = s.done
+        self._bar.refresh()
+        if s.finished:
+            self.close()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class JsonSink:
+    """One JSON object a line, one line a second, for programs: {"event": "progress", "stage": ..., "done": ...}."""
+
+    def __init__(self, file: IO[str] | None = None) -> None:
+        self._file = file or sys.stdout
+
+    def __call__(self, s: Snapshot) -> None:
+        numbers = {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(s).items()}
+        print(json.dumps({"event": "progress", **numbers}), file=self._file, flush=True)
