@@ -1,0 +1,137 @@
+"""Reads sound tracks sample by sample, on the same clock as the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+
+from toolkit.clip import Clip
+from toolkit.errors import SoundError
+from toolkit.media.read import open_container
+
+
+@dataclass(frozen=True, eq=False)
+class SoundBlock:
+    """Consecutive samples.
+
+    samples : float32 `(channels, n)`, full scale is 1.
+    start   : presentation time of the first sample in seconds, on the picture's clock.
+    rate    : samples per second.
+    """
+
+    samples: np.ndarray
+    start: float
+    rate: int
+
+    @property
+    def end(self) -> float:
+        return self.start + self.samples.shape[1] / self.rate
+
+    def __repr__(self) -> str:
+        channels, n = self.samples.shape
+        return f"SoundBlock({channels} x {n} samples at {self.rate} Hz, {self.start:.4f}..{self.end:.4f} s)"
+
+
+def read_sound(clip: Clip, track: int = 0, block: int = 48000) -> Iterator[SoundBlock]:
+    """Yields the samples of sound track `track` in order, at most `block` at a time.
+
+    Blocks follow one another without a seam while the track does; where samples are missing (dropped or damaged
+    packets) the next block's `start` jumps.  Encoder priming and edit lists are honoured: the first sample's time is
+    the time a player plays it at.
+
+    Raises `SoundError` when there is no such track.
+    """
+    if not 0 <= track < len(clip.sound):
+        raise SoundError(
+            f"{clip.path.name} has no sound track {track}", expected=f"a number below {len(clip.sound)}"
+        )
+    with open_container(clip.path) as container:
+        stream = container.streams[clip.sound[track].index]
+        if stream.codec_context is None:
+            raise SoundError(f"sound track {track} of {clip.path.name} is in a codec FFmpeg does not know")
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = av.stream.Discard.all
+        yield from _blocks(_runs(_frames(container, stream), stream), block)
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError):
+            return  # the file breaks off here
+        if packet is None:
+            return
+        try:
+            yield from packet.decode()
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            continue  # a damaged packet: a gap
+
+
+def _runs(frames: Iterator[Any], stream: Any) -> Iterator[SoundBlock]:
+    """Each frame with its exact time.
+
+    Within a run time is counted in samples from the run's first, since container ticks (1 ms in Matroska) are too
+    coarse.  A new run begins where the container's times leave the count by more than they can be rounded.
+    """
+    tick = float(stream.time_base)
+    tolerance = max(0.0005, 1.5 * tick)
+    anchor, counted, rate = None, 0, None
+    for frame in frames:
+        if anchor is None or frame.sample_rate != rate:
+            anchor, counted, rate = frame.pts * tick if frame.pts is not None else 0.0, 0, frame.sample_rate
+        elif frame.pts is not None and abs(frame.pts * tick - (anchor + counted / rate)) > tolerance:
+            anchor, counted = frame.pts * tick, 0
+        yield SoundBlock(to_float(frame), anchor + counted / rate, rate)
+        counted += frame.samples
+
+
+def _blocks(parts: Iterator[SoundBlock], size: int) -> Iterator[SoundBlock]:
+    """The same samples in blocks of `size`, shorter only before a gap and at the end."""
+    held: list[SoundBlock] = []
+    count = 0
+    for part in parts:
+        joins = held and abs(part.start - (held[0].start + count / part.rate)) < 1e-6 and (
+            part.rate == held[0].rate and part.samples.shape[0] == held[0].samples.shape[0]
+        )
+        if held and not joins:
+            yield _join(held)
+            held, count = [], 0
+        held.append(part)
+        count += part.samples.shape[1]
+        while count >= size:
+            whole = _join(held)
+            yield SoundBlock(whole.samples[:, :size], whole.start, whole.rate)
+            rest = whole.samples[:, size:]
+            count -= size
+            held = [SoundBlock(rest, whole.start + size / whole.rate, whole.rate)] if count else []
+    if held:
+        yield _join(held)
+
+
+def _join(parts: list[SoundBlock]) -> SoundBlock:
+    if len(parts) == 1:
+        return parts[0]
+    return SoundBlock(np.concatenate([p.samples for p in parts], axis=1), parts[0].start, parts[0].rate)
+
+
+def to_float(frame: Any) -> np.ndarray:
+    """Samples of a decoded frame as float32 `(channels, n)`, full scale 1."""
+    channels = frame.layout.nb_channels
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, channels).T
+    scale = {"u1": 1 / 128, "i2": 1 / 32768, "i4": 1 / 2147483648}.get(samples.dtype.str[1:])
+    if samples.dtype == np.uint8:
+        samples = samples.astype(np.float32) - 128
+    if scale is None:
+        return np.ascontiguousarray(samples, dtype=np.float32)
+    return np.multiply(samples, np.float64(scale) if samples.dtype == np.int32 else np.float32(scale)).astype(np.float32)
