@@ -39,6 +39,8 @@ def knob_values(kernel):
         if p.kind is bool:
             return st.booleans()
         low, high = p.knob.soft or (p.knob.low, p.knob.high)
+        if p.knob.unit == "samples":  # sizes and distances: the frames here are small
+            low, high = max(low, -64), min(high, 64)
         if p.kind is int:
             step = int(p.knob.step or 1)
             return st.integers(0, int((high - low) // step)).map(lambda k: int(low) + k * step)
