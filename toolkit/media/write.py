@@ -5,10 +5,11 @@ The file grows under `<name>.part` beside the target and takes its final name on
 
 from __future__ import annotations
 
+import errno
 import math
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,16 @@ import av
 import numpy as np
 
 from toolkit.clip import Batch, Clip, PictureFormat
-from toolkit.errors import OutputFailed, OutputRefused, PictureError, SoundError
-from toolkit.media import pixels
-from toolkit.media.sound import SoundBlock
+from toolkit.errors import OutputFailed, OutputRefused, PictureError, ToolkitWarning
+from toolkit.media import matroska, pixels
+from toolkit.media.tracks import EncodedTrack, KeptTracks, SoundSpec, keep
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-#: Our name -> (encoder, may keep a reference to the frame after encode() returned).
-PICTURE_CODECS = {
-    "h264": ("libx264", False),
-    "h265": ("libx265", False),
-    "ffv1": ("ffv1", False),
-    "prores": ("prores_ks", True),
-}
-SOUND_CODECS = ("aac", "flac", "pcm_s16le", "pcm_s24le")
+#: Our names and FFmpeg's.
+PICTURE_CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1", "prores": "prores_ks"}
+#: Encoders that are done with a frame's memory when `encode` returns and read it at any alignment; they get the
+#: batch's own memory, the others a copy.
+_SHARES_MEMORY = ("h264", "ffv1")
 _DEFAULTS = {
     "h264": {"crf": "18", "preset": "medium"},
     "h265": {"crf": "20", "preset": "medium"},
@@ -37,36 +35,24 @@ _DEFAULTS = {
     "ffv1": {"level": "3", "slicecrc": "1", "slices": "16", "g": "1", "coder": "1", "context": "0"},
     "prores": {"profile": "3", "vendor": "apl0"},
 }
-
-
-@dataclass(frozen=True)
-class SoundSpec:
-    """One sound track to be written.
-
-    blocks : where its samples come from; the `Writer` takes them in step with the picture.  None when the caller
-             hands them over with `write_sound`.
-    """
-
-    sample_rate: int
-    layout: str = "stereo"
-    codec: str = "aac"
-    bit_rate: int | None = None
-    language: str | None = None
-    blocks: Iterable[SoundBlock] | None = field(default=None, compare=False, hash=False)
+_DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Writer:
     """Writes Batches, and sound in step with them, to an MP4, MOV or MKV file.
 
     path      : the final name; `.mp4`, `.m4v`, `.mov` or `.mkv` decides the container.
-    format    : the `PictureFormat` every batch will have; open colour tags are filled in by `pixels.tagged`.
-    time_base : unit of the batches' times.  MP4 and MOV keep these times exactly; Matroska counts milliseconds, so
-                there each time is the nearest one.
+    format    : the `PictureFormat` of the batches.  Open colour tags are filled in (`pixels.tagged`).
+    time_base : unit of the batches' times in seconds.  MP4 and MOV keep these times exactly; Matroska counts
+                milliseconds, so there each time is the nearest one.
     rate      : frames per second for the encoder's rate control, None when variable.
-    codec     : "h264", "h265", "ffv1" or "prores"; `crf`, `preset` and `options` go to its encoder.
-    origin    : seconds on the batches' clock that become zero in the file.
-    sound     : `SoundSpec`s, one per track.
+    codec     : "h264", "h265", "ffv1" or "prores"; `crf`, `preset` and `options` go to its encoder, `threads` too.
+    layout    : `(subsampling, bits)` in the file; None takes the batches' own, or the nearest the codec has.
+    sound     : "keep" for all tracks of `source`, or `SoundSpec`s, one per track.
+    origin    : seconds on the batches' clock that become zero in the file; a multiple of `1 / time_base.denominator`.
+    until     : seconds on that clock where the sound is cut, None for never.
 
+    `written_format` is the format in the file, `notes` what happened to the sound (also given as `ToolkitWarning`).
     Use it as a context manager: leaving it normally finishes the file, leaving it by an exception removes it.
     Raises `OutputRefused` before anything is written, `OutputFailed` in the work.
     """
@@ -82,111 +68,109 @@ class Writer:
         crf: float | None = None,
         preset: str | None = None,
         threads: int | None = None,
-        options: dict[str, str] | None = None,
-        sound: Iterable[SoundSpec] = (),
+        options: dict[str, Any] | None = None,
+        layout: tuple[tuple[int, int] | None, int] | None = None,
+        sound: str | Iterable[SoundSpec] = (),
+        source: Clip | None = None,
         origin: Fraction = Fraction(0),
-        source: Clip | Path | None = None,
+        until: Fraction | None = None,
         overwrite: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self.format = pixels.tagged(format)
-        self.codec, self.origin = codec, Fraction(origin)
-        self.frames_written = 0
+        self.path, self._part = Path(path), Path(path).with_name(Path(path).name + ".part")
+        self.frames_written, self.notes = 0, []
         self._container: Any = None
-        self._part = self.path.with_name(self.path.name + ".part")
-        container = check_output(self.path, source=source, overwrite=overwrite)
+        self._tracks: list[EncodedTrack | KeptTracks] = []
+        self._overwrite = overwrite
+        self._kind = check_output(self.path, source=source, overwrite=overwrite)
         if codec not in PICTURE_CODECS:
             raise OutputRefused(f"there is no picture codec {codec!r}", expected=f"one of {', '.join(PICTURE_CODECS)}")
-        self._overwrite = overwrite
-        self._clock = Fraction(1, Fraction(time_base).denominator)
+        if isinstance(sound, str) and (sound != "keep" or source is None):
+            raise ValueError(f'{sound = }; expected "keep" together with source=, or SoundSpecs')
+        self.codec = codec
+        self.format = pixels.tagged(format)
+        self.written_format = _fitting(codec, self.format, layout)
+        self._clock, self._step = Fraction(1, Fraction(time_base).denominator), Fraction(time_base).numerator
+        self.origin, self._until = Fraction(origin), until
         if self.origin % self._clock:
-            raise ValueError(f"origin {origin} is not a multiple of {self._clock} s, the picture's clock")
-        self._step = Fraction(time_base).numerator
+            raise ValueError(f"origin {origin} s is not a multiple of the picture's clock, {self._clock} s")
         self._shift = int(self.origin / self._clock)
+        wished = {k: str(v) for k, v in (options or {}).items()}
+        wished |= {k: str(v) for k, v in (("crf", crf), ("preset", preset)) if v is not None}
         try:
-            self._open(container, time_base, rate, crf, preset, threads, options or {}, tuple(sound))
-        except OutputRefused:
+            self._open(wished, rate, threads, sound if sound == "keep" else tuple(sound), source)
+        except BaseException as error:
             self.abort()
-            raise
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            self.abort()
+            if not isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
+                raise
+            form = self.written_format
             raise OutputRefused(
-                f"the {codec} encoder or the {container} container refused {pixels.pix_fmt(self.format)} "
-                f"{self.format.width}x{self.format.height}: {_reason(error)}",
-                hint="another codec, container or chroma layout",
+                f"the encoder {PICTURE_CODECS[codec]} or the container {self._kind} refused {form.width}x{form.height} "
+                f"{pixels.pix_fmt(form)}: {_reason(error)}",
+                hint="another codec or container",
             ) from error
+        for note in self.notes:
+            warnings.warn(note, ToolkitWarning, stacklevel=2)
 
-    # -- opening -------------------------------------------------------------------------------------------------
-
-    def _open(self, container, time_base, rate, crf, preset, threads, options, sound) -> None:
-        muxing = {}
-        if container in ("mp4", "mov"):
-            # The clock of edit lists; the default of 1 ms would round the start of each track.
-            rates = [s.sample_rate for s in sound]
+    def _open(self, wished, rate, threads, sound, source) -> None:
+        form, muxing = self.written_format, {}
+        rates = [t.sample_rate for t in (source.sound if sound == "keep" else sound) if t.sample_rate]
+        if self._kind in ("mp4", "mov"):
+            # The clock of edit lists; FFmpeg's default of 1 ms would round where each track begins.
             muxing["movie_timescale"] = str(_common_clock(self._clock.denominator, *rates))
             if self.codec in ("h264", "h265"):
                 muxing["movflags"] = "+faststart"
-        self._container = av.open(str(self._part.absolute()), "w", format=container, container_options=muxing)
-        encoder, self._keeps_frames = PICTURE_CODECS[self.codec]
-        asked = dict(_DEFAULTS[self.codec]) | {k: str(v) for k, v in options.items()}
-        if crf is not None:
-            asked["crf"] = str(crf)
-        if preset is not None:
-            asked["preset"] = preset
-        if self.codec == "h265":
-            # x265 prints to stderr by itself.
-            asked["x265-params"] = ":".join(filter(None, ("log-level=error", asked.get("x265-params"))))
-        asked.update(self._tags())
-        stream = self._container.add_stream(encoder, rate=rate or 25, options=asked)
-        context = stream.codec_context
-        context.width, context.height = self.format.width, self.format.height
-        context.pix_fmt = pixels.pix_fmt(self.format)
-        context.time_base = self._clock
-        stream.time_base = self._clock
-        context.sample_aspect_ratio = self.format.sar
-        context.thread_count = threads or 0
-        flags = av.codec.context.Flags
-        context.flags |= flags.frame_duration
-        if self.format.interlaced and self.codec != "ffv1":
-            context.flags |= flags.interlaced_dct | flags.interlaced_me
-        space, primaries, transfer, range_ = pixels.colour_numbers(self.format)
-        context.colorspace, context.color_primaries = space, primaries
-        context.color_trc, context.color_range = transfer, range_
-        if self.codec == "h265" and container in ("mp4", "mov"):
-            context.codec_tag = "hvc1"
-        self._stream = stream
-        self._tracks = [_SoundTrack(self._container, spec, self.origin) for spec in sound]
-        self._marker = _FieldMarker(self.format, self._clock) if self.format.interlaced else None
-        self._container.start_encoding()
-        left = sorted(set(context.options) & set(asked))
-        if left:
-            raise OutputRefused(f"the {encoder} encoder has no option {', '.join(left)}")
-
-    def _tags(self) -> dict[str, str]:
-        order = {"tff": "tb", "bff": "bt", "progressive": "progressive"}.get(self.format.field_order)
-        tags = {"chroma_sample_location": self.format.siting}
+        self._container = av.open(str(self._part.absolute()), "w", format=self._kind, container_options=muxing)
+        asked = _DEFAULTS[self.codec] | wished | {"chroma_sample_location": form.siting}
+        # "tb" and "bt" are line-interleaved top and bottom first, in Matroska's and QuickTime's sense.
+        order = {"tff": "tb", "bff": "bt", "progressive": "progressive"}.get(form.field_order)
         if order:
-            tags["field_order"] = order
-        return tags
+            asked["field_order"] = order
+        if self.codec == "h265":  # x265 prints to stderr by itself
+            asked["x265-params"] = ":".join(filter(None, ("log-level=error", wished.get("x265-params"))))
+        stream = self._container.add_stream(PICTURE_CODECS[self.codec], rate=rate or 25, options=asked)
+        context, flags = stream.codec_context, av.codec.context.Flags
+        context.width, context.height, context.pix_fmt = form.width, form.height, pixels.pix_fmt(form)
+        context.time_base = stream.time_base = self._clock
+        context.sample_aspect_ratio = form.sar.limit_denominator(65535)
+        context.thread_count = threads or 0
+        context.flags |= flags.frame_duration  # the last frame keeps its length
+        if form.interlaced and self.codec != "ffv1":
+            context.flags |= flags.interlaced_dct | flags.interlaced_me
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = pixels.colour_numbers(form)
+        if self.codec == "h265" and self._kind in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # what Apple's players ask for
+        if self._kind == "matroska" and form.sar != 1:
+            stream.metadata["title"] = matroska.reserve
+        self._stream = stream
+        if sound == "keep":
+            self._tracks, self.notes = keep(self._container, self._kind, source, self.origin, self._until)
+        else:
+            self._tracks = [EncodedTrack(self._container, spec, self.origin, self._until) for spec in sound]
+        self._marker = _FieldMarker(form, self._clock) if form.interlaced else None
+        self._container.start_encoding()
+        unknown = sorted(set(context.options) & set(asked))
+        if unknown:
+            raise OutputRefused(f"the encoder {PICTURE_CODECS[self.codec]} has no option {', '.join(unknown)}")
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> None:
         """Encodes a batch, and the sound up to its end."""
-        if batch.planes[0].shape[1:] != (self.format.height, self.format.width):
+        form = self.format
+        if batch.format.plane_shapes != form.plane_shapes or batch.planes[0].dtype != form.dtype:
             raise PictureError(
-                f"a batch of {batch.format.width}x{batch.format.height} came to a file of "
-                f"{self.format.width}x{self.format.height}",
+                f"a batch of {batch.format}, {batch.planes[0].dtype}, came to a file opened for {form}, {form.dtype}",
                 files=f"{self.path.name} was not written",
             )
+        if self._container is None:
+            raise ValueError(f"{self.path.name} is closed already")
         try:
             for i in range(len(batch)):
-                frame = self._frame(batch, i)
-                self._container.mux(self._stream.encode(frame))
+                self._container.mux(self._stream.encode(self._frame(batch, i)))
                 self.frames_written += 1
-            end = Fraction(int(batch.pts[-1] + batch.durations[-1])) * batch.time_base - self.origin
-            for track in self._tracks:
-                track.pull(float(end), self._container)
+                end = Fraction(int(batch.pts[i] + batch.durations[i])) * batch.time_base - self.origin
+                for track in self._tracks:
+                    track.pull(float(end), self._container)
         except (av.error.FFmpegError, OSError) as error:
             self._fail(error)
 
@@ -198,26 +182,28 @@ class Writer:
             self._fail(error)
 
     def _frame(self, batch: Batch, i: int) -> Any:
-        name, form = pixels.pix_fmt(self.format), self.format
-        planes = [p[i] for p in batch.planes]
-        if planes[0].dtype != form.dtype:
-            raise PictureError(f"a batch of {planes[0].dtype} came to a file of {form.bits} bits")
-        even = form.subsampling is None or not (
-            form.width % (1 << form.subsampling[0]) or form.height % (1 << form.subsampling[1])
-        )
-        if even and not self._keeps_frames and all(p.flags.writeable and p.strides[1] == p.itemsize for p in planes):
-            frame = av.VideoFrame.from_dlpack(planes, format=name)  # shares the batch's memory
+        form, planes = self.format, [p[i] for p in batch.planes]
+        converts = pixels.pix_fmt(form) != pixels.pix_fmt(self.written_format)
+        sx, sy = form.subsampling or (0, 0)
+        if (
+            self.codec in _SHARES_MEMORY
+            and not converts
+            and not (form.width % (1 << sx) or form.height % (1 << sy))
+            and all(p.flags.writeable and p.strides[1] == p.itemsize and p.strides[0] > 0 for p in planes)
+        ):
+            frame = av.VideoFrame.from_dlpack(planes, format=pixels.pix_fmt(form))
         else:
-            frame = av.VideoFrame(form.width, form.height, name)
+            frame = av.VideoFrame(form.width, form.height, pixels.pix_fmt(form))
             for target, samples in zip(frame.planes, planes, strict=True):
                 lines = np.frombuffer(target, np.uint8).reshape(-1, target.line_size).view(form.dtype)
                 lines[: samples.shape[0], : samples.shape[1]] = samples
+        if converts:
+            frame = frame.reformat(format=pixels.pix_fmt(self.written_format), interpolation="BICUBIC")
         frame.pts = int(batch.pts[i]) * self._step - self._shift
         frame.duration = int(batch.durations[i]) * self._step
         frame.time_base = self._clock
-        space, primaries, transfer, range_ = pixels.colour_numbers(form)
-        frame.colorspace, frame.color_primaries = space, primaries
-        frame.color_trc, frame.color_range = transfer, range_
+        colours = pixels.colour_numbers(self.written_format)
+        frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = colours
         return self._marker(frame) if self._marker else frame
 
     # -- finishing -----------------------------------------------------------------------------------------------
@@ -232,15 +218,18 @@ class Writer:
                 track.finish(self._container)
             container, self._container = self._container, None
             container.close()
+            self._release()
+            if self._kind == "matroska" and self.written_format.sar != 1:
+                matroska.set_display(self._part, self.written_format.dar)
             if self.path.exists() and not self._overwrite:
-                self._part.unlink(missing_ok=True)
+                self.abort()
                 raise OutputFailed(f"{self.path} appeared while it was being written", files="it was left as it is")
             os.replace(self._part, self.path)
-        except (av.error.FFmpegError, OSError) as error:
+        except (av.error.FFmpegError, OSError, matroska.MalformedMatroska) as error:
             self._fail(error)
 
     def abort(self) -> None:
-        """Gives up: removes what was written so far."""
+        """Gives up and removes what was written so far."""
         container, self._container = self._container, None
         try:
             if container is not None:
@@ -248,8 +237,14 @@ class Writer:
         except Exception:  # the disk may be full or gone; the file is removed all the same
             pass
         finally:
-            self._stream = None
+            self._release()
             self._part.unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        for track in self._tracks:
+            if isinstance(track, KeptTracks):
+                track.close()
+        self._tracks, self._stream, self._marker = [], None, None
 
     def __enter__(self) -> Writer:
         return self
@@ -262,7 +257,7 @@ class Writer:
 
     def _fail(self, error: Exception) -> None:
         self.abort()
-        full = getattr(error, "errno", None) in (28, 122, 27)  # ENOSPC, EDQUOT, EFBIG
+        full = getattr(error, "errno", None) in _DISK_FULL
         raise OutputFailed(
             f"writing {self.path} failed after {self.frames_written} frames: {_reason(error)}",
             files="the unfinished file was removed, nothing else was touched",
@@ -271,7 +266,12 @@ class Writer:
 
 
 def check_output(path: Path, *, source: Clip | Path | None = None, overwrite: bool = False) -> str:
-    """The container name for `path`, or `OutputRefused` when it cannot or must not be written."""
+    """The container ("mp4", "mov" or "matroska") for `path`.
+
+    Raises `OutputRefused` when it cannot or must not be written: unknown ending, missing or read-only folder, the
+    input itself, or an existing file without `overwrite`.
+    """
+    path = Path(path)
     container = CONTAINERS.get(path.suffix.lower())
     if container is None:
         raise OutputRefused(
@@ -279,7 +279,7 @@ def check_output(path: Path, *, source: Clip | Path | None = None, overwrite: bo
         )
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise OutputRefused(f"the folder {folder} does not exist", hint="create it first")
+        raise OutputRefused(f"the folder {folder} does not exist", hint="create it first, or write elsewhere")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputRefused(f"the folder {folder} may not be written to", hint="another folder")
     source = source.path if isinstance(source, Clip) else source
@@ -290,6 +290,42 @@ def check_output(path: Path, *, source: Clip | Path | None = None, overwrite: bo
     if path.exists() and not overwrite:
         raise OutputRefused(f"{path} exists already", hint="another name, or --overwrite")
     return container
+
+
+def _fitting(
+    codec: str, form: PictureFormat, layout: tuple[tuple[int, int] | None, int] | None
+) -> PictureFormat:
+    """The format in the file: as asked, else the nearest to the batches' that the codec has, losing least."""
+    if codec == "h265" and form.interlaced:
+        raise OutputRefused(
+            "h265 is written progressive only", expected="deinterlaced frames, or a codec that has fields",
+            hint="h264 or ffv1 for an interlaced file",
+        )  # fmt: skip
+    known = {
+        (how.subsampling, how.bits)
+        for name in (f.name for f in av.codec.Codec(PICTURE_CODECS[codec], "w").video_formats)
+        if (how := pixels.layout(name)) and not how.full_range and how.parts[-1][2] == 1
+    }
+    wanted = layout or (form.subsampling, form.bits)
+    if layout is not None and layout not in known:
+        raise OutputRefused(f"{codec} has no layout {form.replace(subsampling=layout[0], bits=layout[1])}")
+    if layout is None and wanted not in known:
+        wanted = min(known, key=lambda one: _loss(wanted, one))
+    target = form.replace(subsampling=wanted[0], bits=wanted[1])
+    if form.interlaced and form.subsampling and (wanted[0] or (0, 0))[1] != form.subsampling[1]:
+        raise OutputRefused(
+            f"{codec} would need the chroma of interlaced {form} resampled across its fields",
+            hint="deinterlace first, or write ffv1",
+        )
+    return target
+
+
+def _loss(have: tuple, one: tuple) -> tuple:
+    """Sorts layouts: first those that lose no depth, then no chroma, then the smallest."""
+    colour_lost = one[0] is None and have[0] is not None
+    ours, theirs = have[0] or (1, 1), one[0] or (1, 1)
+    coarser = sum(max(0, t - o) for o, t in zip(ours, theirs, strict=True))
+    return max(0, have[1] - one[1]), colour_lost, coarser, one[1], -sum(theirs), one[0] is not None
 
 
 def _reason(error: Exception) -> str:
@@ -323,104 +359,3 @@ class _FieldMarker:
     def __call__(self, frame: Any) -> Any:
         self._graph.push(frame)
         return self._graph.pull()
-
-
-class _SoundTrack:
-    """Encodes one track; fills gaps with silence and drops what overlaps, so sample counts and times stay equal."""
-
-    def __init__(self, container: Any, spec: SoundSpec, origin: Fraction) -> None:
-        if spec.codec not in SOUND_CODECS:
-            raise OutputRefused(f"there is no sound codec {spec.codec!r}", expected=f"one of {', '.join(SOUND_CODECS)}")
-        self.spec, self._origin = spec, float(origin)
-        self.stream = container.add_stream(spec.codec, rate=spec.sample_rate)
-        context = self.stream.codec_context
-        context.layout = spec.layout
-        self.channels = context.layout.nb_channels
-        context.time_base = Fraction(1, spec.sample_rate)
-        self.stream.time_base = Fraction(1, spec.sample_rate)
-        if spec.codec == "aac":
-            context.bit_rate = spec.bit_rate or 96000 * self.channels
-        if spec.codec == "flac":
-            context.format = "s32"  # 24 bits of it are kept
-        if spec.language:
-            self.stream.metadata["language"] = spec.language
-        self._at: int | None = None  # the next sample's number on the output clock
-        self._fifo: list[np.ndarray] = []
-        self._held = 0
-        self._blocks: Iterator[SoundBlock] | None = iter(spec.blocks) if spec.blocks is not None else None
-        self._ahead: SoundBlock | None = None
-
-    def pull(self, until: float, container: Any) -> None:
-        """Takes blocks from the source until they reach `until` seconds on the output clock."""
-        while self._blocks is not None:
-            if self._ahead is None:
-                self._ahead = next(self._blocks, None)
-            if self._ahead is None or self._ahead.start - self._origin > until:
-                return
-            block, self._ahead = self._ahead, None
-            self.push(block.samples, block.start, container)
-
-    def push(self, samples: np.ndarray, start: float, container: Any) -> None:
-        if samples.ndim != 2 or samples.shape[0] != self.channels:
-            raise SoundError(f"sound of shape {samples.shape} came to a track of {self.channels} channels")
-        first = round((start - self._origin) * self.spec.sample_rate)
-        if self._at is None:
-            if first < 0:  # before the picture's zero
-                samples, first = samples[:, -first:], 0
-            self._at = self._sent = first
-        gap = first - self._at
-        if gap < 0:
-            samples = samples[:, -gap:]
-        while gap > 0:
-            quiet = min(gap, self.spec.sample_rate)
-            self._take(np.zeros((self.channels, quiet), np.float32), container)
-            gap -= quiet
-        if samples.shape[1]:
-            self._take(np.asarray(samples, np.float32), container)
-
-    def _take(self, samples: np.ndarray, container: Any) -> None:
-        self._fifo.append(samples)
-        self._held += samples.shape[1]
-        self._at += samples.shape[1]
-        size = self.stream.codec_context.frame_size or 4096
-        if self._held < size:
-            return
-        whole = np.concatenate(self._fifo, axis=1) if len(self._fifo) > 1 else self._fifo[0]
-        cut = self._held - self._held % size
-        for i in range(0, cut, size):
-            self._encode(whole[:, i : i + size], container)
-        self._fifo, self._held = [whole[:, cut:]], self._held - cut
-
-    def _encode(self, samples: np.ndarray, container: Any) -> None:
-        context = self.stream.codec_context
-        frame = av.AudioFrame(format=context.format.name, layout=context.layout.name, samples=samples.shape[1])
-        data = _quantise(samples, context.format.name, 24 if self.spec.codec in ("flac", "pcm_s24le") else 16)
-        if context.format.is_planar:
-            for plane, channel in zip(frame.planes, data, strict=True):
-                np.frombuffer(plane, data.dtype)[: channel.size] = channel
-        else:
-            np.frombuffer(frame.planes[0], data.dtype)[: data.size] = data.T.ravel()
-        frame.sample_rate = self.spec.sample_rate
-        frame.time_base = Fraction(1, self.spec.sample_rate)
-        frame.pts = self._sent
-        self._sent += samples.shape[1]
-        container.mux(self.stream.encode(frame))
-
-    def finish(self, container: Any) -> None:
-        self.pull(math.inf, container)
-        if self._held:
-            self._encode(np.concatenate(self._fifo, axis=1), container)
-            self._fifo, self._held = [], 0
-        if self._at is not None:
-            container.mux(self.stream.encode(None))
-
-
-def _quantise(samples: np.ndarray, format: str, bits: int) -> np.ndarray:
-    """Float samples in the encoder's sample format; `bits` is how many of an int32's are used."""
-    if format.startswith("flt"):
-        return np.ascontiguousarray(samples, np.float32)
-    top = 1 << (bits - 1)
-    whole = np.clip(np.rint(samples.astype(np.float64) * top), -top, top - 1)
-    if format.startswith("s16"):
-        return whole.astype(np.int16)
-    return (whole * (1 << (32 - bits))).astype(np.int32)

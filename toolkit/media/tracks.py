@@ -1,0 +1,267 @@
+"""Sound tracks on their way into a file: encoded from samples, or kept packet by packet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+from toolkit.clip import Clip
+from toolkit.errors import OutputRefused, SoundError
+from toolkit.media.read import open_container
+from toolkit.media.sound import SoundBlock, read_sound
+
+SOUND_CODECS = ("aac", "flac", "pcm_s16le", "pcm_s24le")
+#: Codecs that are kept as they are in MP4: those its players can be expected to know.  FFmpeg would also write PCM,
+#: but most players stay silent on it.
+_KEPT_IN_MP4 = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "flac")
+#: Layouts AAC and FLAC have a code for; 5.1(side) and its like are written as the layout with as many channels.
+_STANDARD = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+
+
+@dataclass(frozen=True)
+class SoundSpec:
+    """One sound track to be written.
+
+    codec    : "aac", "flac", "pcm_s16le" or "pcm_s24le".
+    bit_rate : bits per second, AAC only; None takes 128 kb/s a channel.
+    blocks   : where its samples come from; the `Writer` takes them in step with the picture.  None when the caller
+               hands them over with `write_sound`.
+    """
+
+    sample_rate: int
+    layout: str = "stereo"
+    codec: str = "aac"
+    bit_rate: int | None = None
+    language: str | None = None
+    blocks: Iterable[SoundBlock] | None = field(default=None, compare=False, hash=False)
+
+
+class EncodedTrack:
+    """Encodes one track; fills gaps with silence and drops what overlaps, so every sample keeps its time.
+
+    origin, until : seconds on the source's clock that become zero, and where the sound is cut (None: never).
+    """
+
+    def __init__(self, container: Any, spec: SoundSpec, origin: Fraction, until: Fraction | None) -> None:
+        if spec.codec not in SOUND_CODECS:
+            raise OutputRefused(f"there is no sound codec {spec.codec!r}", expected=f"one of {', '.join(SOUND_CODECS)}")
+        self.spec, self._origin = spec, float(origin)
+        self._last = None if until is None else round(float(until - origin) * spec.sample_rate)
+        self.stream = container.add_stream(spec.codec, rate=spec.sample_rate)
+        context = self.stream.codec_context
+        channels = av.AudioLayout(spec.layout).nb_channels
+        context.layout = spec.layout if spec.codec.startswith("pcm") else _STANDARD.get(channels, spec.layout)
+        self.channels = channels
+        context.time_base = self.stream.time_base = Fraction(1, spec.sample_rate)
+        if spec.codec == "aac":
+            context.bit_rate = spec.bit_rate or 128000 * channels
+        if spec.codec == "flac":
+            context.format = "s32"  # FFmpeg keeps 24 bits of it
+        if spec.language:
+            self.stream.metadata["language"] = spec.language
+        self._at: int | None = None  # number, on the output clock, of the next sample to come
+        self._sent = 0  # and of the next one to be encoded
+        self._waiting: list[np.ndarray] = []
+        self._held = 0
+        self._blocks: Iterator[SoundBlock] | None = iter(spec.blocks) if spec.blocks is not None else None
+        self._ahead: SoundBlock | None = None
+
+    def pull(self, until: float, container: Any) -> None:
+        """Takes blocks from the source until they reach `until` seconds on the output clock."""
+        while self._blocks is not None:
+            if self._ahead is None:
+                self._ahead = next(self._blocks, None)
+            if self._ahead is None or self._ahead.start - self._origin > until:
+                return
+            block, self._ahead = self._ahead, None
+            self.push(block.samples, block.start, container)
+
+    def push(self, samples: np.ndarray, start: float, container: Any) -> None:
+        if samples.ndim != 2 or samples.shape[0] != self.channels:
+            raise SoundError(f"sound of shape {samples.shape} came to a track of {self.channels} channels")
+        first = round((start - self._origin) * self.spec.sample_rate)
+        if self._last is not None:
+            samples = samples[:, : max(0, self._last - first)]
+        earliest = 0 if self._at is None else self._at
+        if first < earliest:  # before the picture's zero, or over what is there already
+            samples, first = samples[:, earliest - first :], earliest
+        if not samples.shape[1]:
+            return
+        if self._at is None:
+            self._at = self._sent = first
+        while (gap := first - self._at) > 0:
+            self._take(np.zeros((self.channels, min(gap, self.spec.sample_rate)), np.float32), container)
+        self._take(np.asarray(samples, np.float32), container)
+
+    def _take(self, samples: np.ndarray, container: Any) -> None:
+        self._waiting.append(samples)
+        self._held += samples.shape[1]
+        self._at += samples.shape[1]
+        size = self.stream.codec_context.frame_size or 4096
+        if self._held < size:
+            return
+        whole = np.concatenate(self._waiting, axis=1)
+        cut = self._held - self._held % size
+        for i in range(0, cut, size):
+            self._encode(whole[:, i : i + size], container)
+        self._waiting, self._held = [whole[:, cut:]], self._held - cut
+
+    def _encode(self, samples: np.ndarray, container: Any) -> None:
+        context = self.stream.codec_context
+        frame = av.AudioFrame(format=context.format.name, layout=context.layout.name, samples=samples.shape[1])
+        data = _quantise(samples, context.format.name, 24 if self.spec.codec in ("flac", "pcm_s24le") else 16)
+        if context.format.is_planar:
+            for plane, channel in zip(frame.planes, data, strict=True):
+                np.frombuffer(plane, data.dtype)[: channel.size] = channel
+        else:
+            np.frombuffer(frame.planes[0], data.dtype)[: data.size] = data.T.ravel()
+        frame.sample_rate = self.spec.sample_rate
+        frame.time_base = Fraction(1, self.spec.sample_rate)
+        frame.pts = self._sent
+        self._sent += samples.shape[1]
+        container.mux(self.stream.encode(frame))
+
+    def finish(self, container: Any) -> None:
+        self.pull(math.inf, container)
+        if self._held:
+            self._encode(np.concatenate(self._waiting, axis=1), container)
+            self._waiting, self._held = [], 0
+        if self._at is not None:
+            container.mux(self.stream.encode(None))
+
+
+def _quantise(samples: np.ndarray, format: str, bits: int) -> np.ndarray:
+    """Float samples in the encoder's sample format; `bits` is how many of an int32's are used."""
+    if format.startswith("flt"):
+        return np.ascontiguousarray(samples, np.float32)
+    top = 1 << (bits - 1)
+    whole = np.clip(np.rint(samples.astype(np.float64) * top), -top, top - 1)
+    if format.startswith("s16"):
+        return whole.astype(np.int16)
+    return (whole * (1 << (32 - bits))).astype(np.int32)
+
+
+class KeptTracks:
+    """Copies the packets of a clip's sound tracks, all in one pass over the file."""
+
+    def __init__(
+        self, container: Any, clip: Clip, tracks: list[int], origin: Fraction, until: Fraction | None, negative: bool
+    ) -> None:
+        self._source = open_container(clip.path)
+        self._origin = origin
+        self._last = math.inf if until is None else float(until - origin)
+        self._negative = negative
+        wanted = {clip.sound[i].index for i in tracks}
+        for stream in self._source.streams:
+            if stream.index not in wanted:
+                stream.discard = av.stream.Discard.all
+        streams = [s for s in self._source.streams.audio if s.index in wanted]
+        self._to = {}
+        try:
+            for stream in streams:
+                copy = container.add_stream_from_template(stream)
+                if stream.language:
+                    copy.metadata["language"] = stream.language
+                self._to[stream.index] = copy
+        except BaseException:
+            self.close()
+            raise
+        self._packets = self._source.demux(streams)
+        self._ahead: Any = None
+        self._end: dict[int, int] = {}  # where the last packet of each stream ended, in its source's ticks
+        self._written: dict[int, int] = {}
+
+    def _next(self) -> Any:
+        while True:
+            try:
+                packet = next(self._packets, None)
+            except (av.error.FFmpegError, OSError):
+                return None  # the file breaks off here
+            if packet is None or packet.size:
+                return packet
+
+    def pull(self, until: float, container: Any) -> None:
+        """Copies packets until they reach `until` seconds on the output clock."""
+        while True:
+            packet = self._ahead = self._ahead or self._next()
+            if packet is None:
+                return
+            index, tick = packet.stream_index, packet.time_base
+            pts = packet.pts if packet.pts is not None else packet.dts
+            pts = pts if pts is not None else self._end.get(index, 0)
+            at = float(pts * tick - self._origin)
+            if at > until:
+                return
+            self._ahead = None
+            self._end[index] = pts + (packet.duration or 0)
+            # A packet across zero can stay where an edit list hides its first samples, in MP4 and MOV.
+            end = float(self._end[index] * tick - self._origin)
+            if at >= self._last or (at < -float(tick) / 2 and (not self._negative or end <= 0)):
+                continue
+            shifted = pts - round(self._origin / tick)
+            if shifted < self._written.get(index, shifted):
+                continue  # time runs backwards in the source; no container can hold that
+            self._written[index] = shifted
+            packet.pts = packet.dts = shifted
+            packet.stream = self._to[index]
+            container.mux_one(packet)
+
+    def finish(self, container: Any) -> None:
+        self.pull(math.inf, container)
+
+    def close(self) -> None:
+        self._packets = iter(())
+        self._source.close()
+
+
+def keep(
+    container: Any, kind: str, clip: Clip, origin: Fraction, until: Fraction | None
+) -> tuple[list[EncodedTrack | KeptTracks], list[str]]:
+    """Tracks that bring all of a clip's sound into `container`, and what has to be said about them.
+
+    A codec the container takes is copied; what MP4's players do not know becomes AAC, and what no container knows is
+    left out.  Tracks keep their order within each of the two kinds.
+    """
+    copied, notes, encoded = [], [], []
+    for i, track in enumerate(clip.sound):
+        if not track.sample_rate:
+            notes.append(f"sound track {i} is in a codec FFmpeg does not know and was left out")
+        elif kind == "mp4" and track.codec not in _KEPT_IN_MP4:
+            encoded.append(i)
+        elif _refuses(kind, clip, i):
+            encoded.append(i)
+        else:
+            copied.append(i)
+    tracks: list[EncodedTrack | KeptTracks] = []
+    if copied:
+        tracks.append(KeptTracks(container, clip, copied, origin, until, negative=kind in ("mp4", "mov")))
+    for i in encoded:
+        track = clip.sound[i]
+        codec = "flac" if kind == "matroska" else "aac"
+        notes.append(
+            f"sound track {i} ({track.codec}) does not play from {kind.upper()} files and became {codec.upper()}; "
+            "an .mkv keeps it as it is"
+        )
+        spec = SoundSpec(track.sample_rate, track.layout, codec, language=track.language, blocks=read_sound(clip, i))
+        tracks.append(EncodedTrack(container, spec, origin, until))
+    return tracks, notes
+
+
+def _refuses(kind: str, clip: Clip, track: int) -> bool:
+    """Whether a container does not take a track's codec; asked of a throw-away container, nothing is written."""
+    import io
+
+    with open_container(clip.path) as source:
+        try:
+            av.open(io.BytesIO(), "w", format=kind).add_stream_from_template(
+                source.streams[clip.sound[track].index]
+            )
+        except (ValueError, av.error.FFmpegError):
+            return True
+    return False
