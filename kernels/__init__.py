@@ -17,7 +17,7 @@ BELONGS_TO = "vhs-toolkit"
 
 _LAZY = {name: "kernels.declare" for name in ("Halo", "Kernel", "Knob", "all_kernels", "kernel")}
 
-__all__ = sorted([*_LAZY, "BELONGS_TO"])
+__all__ = ["BELONGS_TO", "Halo", "Kernel", "Knob", "all_kernels", "kernel"]
 
 
 def __getattr__(name: str) -> Any:

@@ -79,6 +79,10 @@ class Parameter:
             if value not in self.choices:
                 raise ValueError(f"{owner}: {self.name} is {value!r}; expected one of {', '.join(self.choices)}")
             return value
+        if self.kind is str:
+            if not isinstance(value, str):
+                raise TypeError(f"{owner}: {self.name} is {value!r}; expected text")
+            return value
         if self.kind is bool:
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"{owner}: {self.name} is {value!r}; expected True or False")

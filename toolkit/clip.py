@@ -212,3 +212,6 @@ class Clip:
         from toolkit.media.read import read_batches
 
         return read_batches(self, size=size, frames=frames)
+
+
+open_clip = Clip.open

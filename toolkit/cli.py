@@ -1,0 +1,247 @@
+"""The command line.  It parses, calls one function of the toolkit and prints; all work is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+import toolkit
+from toolkit.errors import ToolkitError
+
+app = App(
+    name="vhs-toolkit",
+    help="Restores and upscales VHS captures, with numbers that say what changed.",
+    version=toolkit.__version__,
+    result_action="return_value",
+)
+models = App(name="models", help="Nets for upscaling: list them, see where they are found, fetch them.")
+app.command(models)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Write over an existing output.")]
+
+
+def show(data: Any, as_json: bool, text: Any = None) -> None:
+    print(json.dumps(data, default=str) if as_json else text if text is not None else data)
+
+
+@app.command
+def probe(file: Path, *, json: Json = False) -> None:
+    """Says what FILE holds: size, rate, measured field order, aspect, colour, sound, noise, and a preset to try."""
+    from toolkit.media.probe import probe as look
+
+    found = look(file)
+    show(found.to_dict(), json, found)
+
+
+@app.command
+def restore(
+    input: Path,
+    output: Path,
+    *,
+    preset: str = "vhs",
+    deinterlace: str | None = None,
+    denoise: str | None = None,
+    upscale: str | None = None,
+    scale: float | None = None,
+    height: int | None = None,
+    field_order: str = "auto",
+    audio: str | None = None,
+    device: str = "auto",
+    frames: str | None = None,
+    max_memory: str = "2GiB",
+    codec: str | None = None,
+    crf: float | None = None,
+    encoder_preset: str | None = None,
+    threads: int | None = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Restores INPUT into OUTPUT (.mp4, .mkv or .mov), checks what was written and prints the table.
+
+    Parameters
+    ----------
+    preset: A preset's name (see "presets") or a YAML file.
+    deinterlace: NAME[:knob=value,...] or none, in place of the preset's (see "stages").
+    denoise: NAME[:knob=value,...] or none.
+    upscale: NAME[:knob=value,...], a weight file, or none.
+    scale: How many times as wide and high.
+    height: Lines of the result; the width follows.
+    field_order: auto (measured), tff, bff or progressive.
+    audio: keep, none, or a mode (light, moderate, aggressive, voice, music).
+    device: auto, cpu or cuda.
+    frames: A:B, only these frames of the tape.
+    max_memory: Most memory for frames, for instance 2GiB.
+    codec: h264, h265, ffv1 or prores.
+    crf: Quality of h264 / h265; lower is better.
+    encoder_preset: Speed of the encoder (ultrafast ... veryslow).
+    threads: Threads of the encoder.
+    """
+    from toolkit.presets import preset as find
+    from toolkit.progress import BarSink, JsonSink, Progress
+    from toolkit.runner import restore as run
+    from toolkit.settings import changed, parse_bytes, parse_range
+
+    chosen = find(preset)
+    steps = changed(
+        chosen.pipeline, deinterlace=deinterlace, denoise=denoise, upscale=upscale, scale=scale, height=height
+    )
+    asked = {"codec": codec, "crf": crf, "preset": encoder_preset, "threads": threads}
+    write = {k: v for k, v in asked.items() if v is not None}
+    done = run(
+        input,
+        output,
+        preset=chosen,
+        pipeline=steps,
+        field_order=field_order,
+        audio=audio,
+        device=device,
+        frames=parse_range(frames),
+        max_memory=parse_bytes(max_memory),
+        overwrite=overwrite,
+        write=write,
+        progress=Progress(JsonSink() if json else BarSink(sys.stderr)),
+    )
+    show({"event": "done", **done.to_dict()}, json, done)
+
+
+@app.command
+def presets(*, json: Json = False) -> None:
+    """Lists the presets, each with when to use it."""
+    from toolkit.presets import presets as listed
+
+    found = listed()
+    data = [{"name": p.name, "when": p.when, **p.pipeline.to_dict(), "audio": p.audio, "write": p.write} for p in found]
+    show(data, json, "\n".join(f"{p.name:<10} {p.when}\n{'':<10} {p.pipeline!r}" for p in found))
+
+
+@app.command
+def stages(*, json: Json = False) -> None:
+    """Lists every stage with its knobs, defaults and ranges."""
+    from toolkit.settings import stage_table
+
+    rows = stage_table()
+    lines = []
+    for row in rows:
+        lines.append(f"{row['name']}  {row['summary']}")
+        lines += [f"    {k['name']}={k['default']}  ({k['range']} {k['unit']})".rstrip() for k in row["knobs"]]
+    show(rows, json, "\n".join(lines))
+
+
+@app.command
+def doctor(*, json: Json = False) -> None:
+    """Says what is installed, what is missing and for what."""
+    from toolkit.doctor import examine
+
+    found = examine()
+    show(found.to_dict(), json, found)
+
+
+@app.command
+def simulate(
+    clean: Path,
+    tape: Path,
+    *,
+    standard: Literal["ntsc", "pal"] = "ntsc",
+    seed: int = 0,
+    truth: Path | None = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Makes an interlaced tape with VHS faults from a CLEAN progressive clip; --truth also writes what it should be."""
+    from toolkit.tape import simulate as make
+
+    made = make(clean, tape, standard=standard, seed=seed, truth=truth, overwrite=overwrite)
+    show(made.to_dict(), json, made)
+
+
+@app.command
+def compare(truth: Path, result: Path, *, json: Json = False) -> None:
+    """Aligns RESULT with TRUTH in time and place and prints PSNR, SSIM, flicker and combing per plane."""
+    from toolkit.compare import compare as judge
+
+    found = judge(truth, result)
+    show(found.to_dict(), json, found)
+
+
+@app.command
+def demo(folder: Path = Path("demo"), *, frames: int = 60, upscale: str | None = None) -> None:
+    """Makes a sample tape in FOLDER, restores it, compares with the truth and says where the files are."""
+    from toolkit.demo import run
+
+    print(run(folder, frames=frames, upscale=upscale))
+
+
+@models.command(name="list")
+def models_list(*, json: Json = False) -> None:
+    """Lists the known nets: name, scale, size, licence, and where each is found."""
+    from toolkit.upscale import models_list as listed
+
+    rows = listed()
+    show(rows, json, "\n".join(_model_line(r) for r in rows))
+
+
+@models.command
+def info(name: str, *, json: Json = False) -> None:
+    """Says all about one net."""
+    from toolkit.upscale import info as about
+
+    row = about(name)
+    show(row, json, "\n".join(f"{k:<13} {v}" for k, v in row.items()))
+
+
+@models.command
+def fetch(name: str, *, json: Json = False) -> None:
+    """Brings a net's weights into the cache, checked against their SHA-256."""
+    from toolkit.upscale import fetch as bring
+
+    found = bring(name)
+    show({"name": name, "where": found.where, "files": [str(f) for f in found.files]}, json, found)
+
+
+def _model_line(row: dict[str, Any]) -> str:
+    return f"{row['name']:<32} x{row['scale']}  {row['found'] or 'not here':<9} {row['licence']:<13} {row['summary']}"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command line; returns 0, 1 (the work failed) or 2 (the request was wrong)."""
+    words = list(sys.argv[1:] if words is None else words)
+    debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    # So that kill (SIGTERM) cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("kernels").setLevel(logging.INFO)
+    try:
+        app(words, exit_on_error=False, print_error=False)
+        return 0
+    except ToolkitError as error:
+        if debug:
+            raise
+        print(f"vhs-toolkit: {error}", file=sys.stderr)
+        return error.exit_code
+    except CycloptsError as error:
+        if debug:
+            raise
+        print(f"vhs-toolkit: {' '.join(str(error).split())}; try: vhs-toolkit --help", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vhs-toolkit: stopped; nothing half-written was left, the input was not touched", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

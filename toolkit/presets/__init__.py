@@ -1,0 +1,80 @@
+"""Presets: small YAML files of pipelines, each with a sentence on when to use it.
+
+`preset("vhs")` finds one by name, `presets()` lists them, `load(path)` reads a file of the user's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import RequestError, UnknownName
+from toolkit.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A pipeline with its sound mode and encoder, and when to use it."""
+
+    name: str
+    when: str
+    pipeline: Pipeline
+    audio: str = "keep"
+    write: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@functools.cache
+def _schema() -> Any:
+    import pydantic
+
+    class File(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(extra="forbid")
+        when: str
+        steps: list[dict[str, dict[str, Any] | None]]
+        audio: str = "keep"
+        write: dict[str, Any] = {}
+
+    return File
+
+
+def load(path: str | Path) -> Preset:
+    """The preset in a YAML file.  Raises `RequestError` when it is not one, `UnknownName` for its stages and knobs."""
+    import pydantic
+    import yaml
+
+    path = Path(path)
+    try:
+        data = _schema().model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RequestError(f"the preset {path} cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"the preset {path} is not YAML ({str(error).splitlines()[0]})") from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise RequestError(
+            f"the preset {path} is not a preset: {where}: {first['msg']}", expected="when, steps, audio and write"
+        ) from None
+    steps = [{"stage": name, "knobs": knobs or {}} for step in data.steps for name, knobs in step.items()]
+    return Preset(path.stem, data.when, Pipeline.from_dict({"steps": steps}), data.audio, data.write)
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    return tuple(sorted(p.stem for p in Path(__file__).parent.glob("*.yaml")))
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name, or in that YAML file.  Raises `UnknownName` with near names."""
+    if name in names():
+        return load(Path(__file__).parent / f"{name}.yaml")
+    if name.endswith((".yaml", ".yml")):
+        return load(name)
+    raise UnknownName("preset", name, names())
+
+
+def presets() -> list[Preset]:
+    """All presets that come with the toolkit."""
+    return [preset(name) for name in names()]

@@ -1,0 +1,243 @@
+"""Runs a pipeline over a tape: picture, sound, checks.  `restore` is the whole of it in one call."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import time
+import warnings
+from array import array
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from toolkit.clip import FIELD_ORDERS, Batch, Clip, PictureFormat
+from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, ToolkitWarning
+from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
+from toolkit.presets import Preset, preset
+from toolkit.progress import Progress
+from toolkit.stages import Context
+from toolkit.stages.upscale import choose_device
+from toolkit.stream import Drain, ahead
+
+_VERSIONS = ("vhs-toolkit", "av", "numba", "numpy")
+
+
+def restore(
+    source: str | Path | Clip,
+    output: str | Path,
+    *,
+    preset: str | Preset = "vhs",
+    pipeline: Pipeline | None = None,
+    field_order: str = "auto",
+    audio: str | None = None,
+    device: str = "auto",
+    frames: tuple[int, int | None] = (0, None),
+    max_memory: int = 2 * GIB,
+    overwrite: bool = False,
+    write: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Restores the tape `source` into the file `output` and checks what was written.
+
+    preset      : name of a preset, which gives steps, sound mode and encoder; `pipeline`, `audio` and `write`
+                  (codec, crf, preset, threads, options, sound_codec) take the place of its parts.
+    field_order : "auto" measures it; "tff", "bff" or "progressive" sets it.
+    audio       : "keep" (as it is), "none", or a mode of `toolkit.audio`.
+    frames      : first and last-but-one frame of the tape.
+    max_memory  : bytes of frames and working memory the run may hold at once.
+
+    Raises `RequestError` before anything is written, `WorkError` in the work; a failed run leaves no `output`.
+    """
+    from toolkit.media.write import check_output
+
+    clip = source if isinstance(source, Clip) else Clip.open(source)
+    output = Path(output)
+    chosen = find_preset(preset)
+    check_output(output, source=clip, overwrite=overwrite)
+    notes: list[str] = []
+    fmt = clip.format.replace(field_order=decide_field_order(clip, field_order, notes))
+    pipeline = chosen.pipeline if pipeline is None else pipeline
+    plan = pipeline.plan(fmt, frames=count_frames(clip, frames), max_memory=max_memory, device=choose_device(device))
+    if not fmt.interlaced and any(s.stage.group == "deinterlace" for s in pipeline):
+        notes.append("the picture is progressive, so the deinterlacer passes it unchanged")
+    audio = chosen.audio if audio is None else audio
+    settings = {**chosen.write, **(write or {})}
+    return _Runner(clip, output, plan, audio, frames, overwrite, settings, progress or Progress(), notes).run()
+
+
+def find_preset(name: str | Preset) -> Preset:
+    return name if isinstance(name, Preset) else preset(name)
+
+
+def count_frames(clip: Clip, frames: tuple[int, int | None]) -> int | None:
+    """How many frames of the tape will be read, None when the file does not say."""
+    whole = clip.frames
+    if whole is None and clip.duration and clip.rate:
+        whole = round(clip.duration * clip.rate)
+    first, stop = frames
+    if whole is None:
+        return None if stop is None else stop - first
+    return max(0, min(whole, whole if stop is None else stop) - first)
+
+
+def decide_field_order(clip: Clip, asked: str, notes: list[str]) -> str:
+    """The field order to work with: the one asked for, else the measured one, said aloud in `notes`.
+
+    Too little motion to measure falls back to what the file claims, and says so.
+    """
+    if asked != "auto":
+        if asked not in FIELD_ORDERS[:3]:
+            raise KnobError(f"field order is {asked!r}", expected="auto, tff, bff or progressive")
+        return asked
+    from toolkit.media.probe import field_order_of
+
+    measured, claimed = field_order_of(clip), clip.format.field_order
+    if measured.confidence >= 0.5:
+        if measured.order != claimed:
+            notes.append(
+                f"field order measured on the picture: {measured.order} (confidence {measured.confidence:.2f}); "
+                f"the file says {claimed}"
+            )
+        return measured.order
+    order = claimed if claimed != "unknown" else measured.order if measured.order != "unknown" else "progressive"
+    notes.append(
+        f"too little motion to measure the field order (confidence {measured.confidence:.2f}); working with {order}, "
+        + ("as the file says" if order == claimed else "a guess: --field-order sets it")
+    )
+    return order
+
+
+class _Runner:
+    """One run: opens reader, writer and sound, drives the stream, closes everything, checks the result."""
+
+    def __init__(
+        self,
+        clip: Clip,
+        output: Path,
+        plan: Plan,
+        audio: str,
+        frames: tuple[int, int | None],
+        overwrite: bool,
+        settings: dict[str, Any],
+        progress: Progress,
+        notes: list[str],
+    ) -> None:
+        self.clip, self.output, self.plan, self.audio, self.frames = clip, output, plan, audio, frames
+        self.overwrite, self.settings, self.progress, self.notes = overwrite, dict(settings), progress, notes
+        self.context = Context(plan.device)
+        self.pts, self.time_base = array("q"), Fraction(0)
+        self.end: Fraction = Fraction(0)
+
+    def run(self) -> Run:
+        began = time.perf_counter()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ToolkitWarning)
+            frames_in, sound = self._picture_and_sound()
+        for w in caught:
+            if issubclass(w.category, ToolkitWarning):
+                self.notes.append(str(w.message))
+        elapsed = time.perf_counter() - began
+        self.progress.stage("check")
+        checks = self._verify()
+        self.progress.finish()
+        bad = [c for c in checks if not c.ok]
+        if bad:
+            raise OutputCheckFailed(
+                f"{self.output} was written and breaks what was promised: "
+                + "; ".join(f"{c.name} is {c.found}" for c in bad),
+                expected=", ".join(f"{c.name} {c.expected}" for c in bad),
+                files=f"{self.output} was left for you to look at",
+                hint="another container or codec (--codec), and please report this",
+            )
+        return Run(
+            source=self.clip.path,
+            output=self.output,
+            pipeline=self.plan.pipeline,
+            plan=self.plan,
+            frames_in=frames_in,
+            frames_out=len(self.pts),
+            elapsed=elapsed,
+            seconds=self.context.seconds,
+            peak=peak_memory(),
+            checks=tuple(checks),
+            notes=tuple(self.notes),
+            sound=sound,
+            versions={n: importlib.metadata.version(n) for n in _VERSIONS},
+        )
+
+    def _picture_and_sound(self) -> tuple[int, str]:
+        from toolkit.media.read import Reader
+        from toolkit.media.write import Writer
+
+        fmt, rate = self.plan.formats[0], self.plan.rate
+        total = self.plan.frames * rate if self.plan.frames else None
+        with Reader(self.clip, size=self.plan.batch, frames=self.frames) as reader:
+            # The first batch tells where the range begins, which the sound needs to know.
+            decoded = ahead(reader)
+            try:
+                first = next(decoded, None)
+                if first is None:
+                    raise InputUnreadable(
+                        f"{self.clip.path} has no frames from {self.frames[0]} on",
+                        expected=f"a range within its {self.clip.frames or 'unknown number of'} frames",
+                    )
+                tick = Fraction(1, (first.time_base / rate).denominator)
+                self.time_base = first.time_base / rate
+                origin = self._origin(first, tick)
+                sound, label = self._sound(origin)
+                self.progress.stage("restore", total)
+                with (
+                    Writer(
+                        self.output,
+                        self.plan.output,
+                        self.time_base,
+                        rate=self.clip.rate * rate if self.clip.rate else None,
+                        origin=origin,
+                        source=self.clip,
+                        overwrite=self.overwrite,
+                        sound=sound,
+                        **{k: v for k, v in self.settings.items() if k != "sound_codec"},
+                    ) as writer,
+                    Drain(lambda b: self.context.timed("write", lambda: writer.write(b))) as drain,
+                ):
+                    stream = counted(_chain(first, decoded, fmt), self.context, "read")
+                    for batch in self.plan.pipeline.stream(stream, fmt, self.context):
+                        self.pts.extend(int(t) for t in batch.pts)
+                        self.end = int(batch.pts[-1] + batch.durations[-1]) * batch.time_base
+                        drain.put(batch)
+                        self.progress.step(len(batch))
+            finally:
+                decoded.close()
+            self.origin = origin
+            return reader.frames_read, label
+
+    def _origin(self, first: Batch, tick: Fraction) -> Fraction:
+        """The time that becomes zero: the earliest of picture and sound, or the first frame asked for."""
+        start = int(first.pts[0]) * first.time_base
+        if self.frames[0] == 0 and self.audio != "none":
+            start = min([start, *(Fraction(t.start) for t in self.clip.sound)])
+        return math.floor(start / tick) * tick
+
+    def _sound(self, origin: Fraction) -> tuple[list[Any], str]:
+        from toolkit.sound import tracks
+
+        return tracks(self.clip, self.audio, self.output, origin, self.frames, self.settings.get("sound_codec"))
+
+    def _verify(self) -> list[Any]:
+        from toolkit.media.verify import verify
+
+        return verify(
+            self.output,
+            expected_pts=[(t * self.time_base - self.origin) for t in self.pts],
+            expected_format=self.plan.output,
+            source=self.clip,
+        )
+
+
+def _chain(first: Batch, rest: Iterable[Batch], fmt: PictureFormat) -> Iterator[Batch]:
+    """All batches with the format decided on (the file's claim about field order replaced)."""
+    yield first.replace(format=fmt)
+    for batch in rest:
+        yield batch.replace(format=fmt)

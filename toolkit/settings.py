@@ -1,0 +1,123 @@
+"""Settings as people type them: `NAME:knob=value,...`, `A:B`, `2GiB`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import KnobError, UnknownName
+from toolkit.pipeline import Pipeline
+from toolkit.stages import GROUPS, Step, all_stages, stage
+
+_UNITS = {"": 1, "b": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+
+def parse_bytes(text: str) -> int:
+    """ "2GiB", "500MB", "1073741824" as bytes.  Raises `KnobError`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?)?b?\s*", text.lower())
+    if not match or float(match[1]) == 0:
+        raise KnobError(f"{text!r} is not an amount of memory", expected="for instance 2GiB or 500MB")
+    return int(float(match[1]) * _UNITS[match[2] or ""])
+
+
+def parse_range(text: str | None) -> tuple[int, int | None]:
+    """ "A:B" as `(A, B)`; either may be left out.  Raises `KnobError`."""
+    if text is None:
+        return 0, None
+    match = re.fullmatch(r"(\d*):(\d*)", text.strip())
+    if not match:
+        raise KnobError(f"frames is {text!r}", expected="A:B, for instance 0:250, 100: or :50")
+    first, stop = int(match[1] or 0), int(match[2]) if match[2] else None
+    if stop is not None and stop <= first:
+        raise KnobError(f"frames is {text!r}", expected="A:B with B larger than A")
+    return first, stop
+
+
+def parse_step(group: str, text: str) -> Step | None:
+    """ "NAME:knob=value,..." as a step of `group`; "none" is None.  Raises `UnknownName` / `KnobError`."""
+    if text.strip().lower() in ("none", "off"):
+        return None
+    name, colon, rest = text.partition(":")
+    knobs: dict[str, Any] = {}
+    if group == "upscale" and Path(name).suffix.lower() in (".pth", ".pt", ".safetensors"):
+        name, knobs = "net", {"model": name}
+    found = stage(f"{group}.{name.strip()}")
+    for part in filter(None, rest.split(",")) if colon else ():
+        key, equals, value = part.partition("=")
+        key = key.strip()
+        if not equals:
+            raise KnobError(f"{part!r} in {text!r} has no value", expected="knob=value")
+        if key not in found.parameters:
+            raise UnknownName(f"knob of {found.name}", key, found.parameters or ["(it has none)"])
+        knobs[key] = parse_value(found.parameters[key], value.strip(), found.name)
+    return found(**knobs)
+
+
+def parse_value(parameter: Any, text: str, owner: str) -> Any:
+    """A knob's value from text, in the knob's own type.  Raises `KnobError`."""
+    if parameter.kind is bool:
+        words = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }
+        if text.lower() not in words:
+            raise KnobError(f"{owner}: {parameter.name} is {text!r}", expected="true or false")
+        return words[text.lower()]
+    if parameter.kind is str:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise KnobError(f"{owner}: {parameter.name} is {text!r}", expected="a number") from None
+
+
+def changed(
+    pipeline: Pipeline,
+    *,
+    deinterlace: str | None = None,
+    denoise: str | None = None,
+    upscale: str | None = None,
+    scale: float | None = None,
+    height: int | None = None,
+) -> Pipeline:
+    """`pipeline` with the steps of a group replaced by the one asked for ("none" takes them out).
+
+    `scale` and `height` set the size of the upscale step; without one, Lanczos is put in.
+    """
+    by_group: dict[str, list[Step]] = {g: [s for s in pipeline if s.stage.group == g] for g in GROUPS}
+    for group, text in (("deinterlace", deinterlace), ("denoise", denoise), ("upscale", upscale)):
+        if text is not None:
+            step = parse_step(group, text)
+            by_group[group] = [step] if step else []
+    if scale is not None or height is not None:
+        if scale is not None and height is not None:
+            raise KnobError("--scale was given together with --height", expected="one of the two")
+        if scale is not None and scale <= 0:
+            raise KnobError(f"scale is {scale:g}", expected="more than 0")
+        size = {"scale": scale or 0.0, "height": height or 0}
+        last = by_group["upscale"][-1] if by_group["upscale"] else stage("upscale.lanczos")()
+        if "scale" in last.stage.parameters:
+            last = last.stage(**{**last.knobs, "width": 0, **size})
+        by_group["upscale"] = [*by_group["upscale"][:-1], last]
+    return Pipeline(step for group in GROUPS for step in by_group[group])
+
+
+def stage_table() -> list[dict[str, Any]]:
+    """Every stage with its knobs, for listings."""
+    rows = []
+    for name, found in all_stages().items():
+        knobs = []
+        for p in found.parameters.values():
+            span = (
+                "|".join(p.choices) if p.choices else f"{p.knob.low:g}..{p.knob.high:g}" if p.knob else p.kind.__name__
+            )
+            knobs.append({"name": p.name, "default": p.default, "range": span, "unit": p.knob.unit if p.knob else ""})
+        rows.append({"name": name, "summary": found.summary, "knobs": knobs})
+    return rows

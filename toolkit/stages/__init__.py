@@ -1,0 +1,79 @@
+"""The stages of a pipeline by group: `deinterlace`, `denoise`, `upscale`.
+
+    from toolkit.stages import deinterlace, denoise, upscale
+    steps = [deinterlace.bwdif(), denoise.temporal(), upscale.lanczos(scale=2)]
+
+`stage("denoise.hqdn3d")` finds one by name, `all_stages()` lists them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from toolkit.errors import UnknownName
+from toolkit.stages.base import Context, Stage, Step
+
+__all__ = ["Context", "GROUPS", "Stage", "Step", "all_stages", "deinterlace", "denoise", "stage", "upscale"]
+
+#: In the order in which the command line applies them.
+GROUPS = ("deinterlace", "denoise", "upscale")
+
+
+@functools.cache
+def all_stages() -> dict[str, Stage]:
+    """Every stage by its full name."""
+    from toolkit.stages.table import made
+
+    return {s.name: s for s in made()}
+
+
+def stage(name: str) -> Stage:
+    """The stage of that full name ("denoise.hqdn3d"); `UnknownName` with near names when there is none."""
+    found = all_stages()
+    group, _, short = name.partition(".")
+    if name not in found and group == "upscale":
+        name = f"upscale.{_model(short)}"
+    if name not in found:
+        known = [n for n in found if n.startswith(f"{group}.")] if group in GROUPS and short else found
+        raise UnknownName("stage", name, known)
+    return found[name]
+
+
+def _model(short: str) -> str:
+    """The registered name of a model's alias ("x4plus"), also with underscores, as Python wants it."""
+    from toolkit.upscale import weights
+
+    for name, entry in weights.table().items():
+        if short in {n.replace("-", "_") for n in (name, *entry.aliases)} | {name, *entry.aliases}:
+            return name
+    return short
+
+
+class Group:
+    """The stages of one group as attributes: `denoise.hqdn3d(...)`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, short: str) -> Stage:
+        if short.startswith("_"):
+            raise AttributeError(short)
+        try:
+            return stage(f"{self._name}.{short}")
+        except UnknownName as error:
+            raise AttributeError(str(error)) from None
+
+    def __iter__(self) -> Any:
+        return iter(n.partition(".")[2] for n in all_stages() if n.startswith(f"{self._name}."))
+
+    def __dir__(self) -> list[str]:
+        return list(self)
+
+    def __repr__(self) -> str:
+        return f"<stages {self._name}: {', '.join(self)}>"
+
+
+deinterlace = Group("deinterlace")
+denoise = Group("denoise")
+upscale = Group("upscale")

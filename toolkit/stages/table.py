@@ -1,0 +1,39 @@
+"""Every stage there is: kernels, nets and plug-ins bound to their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from toolkit.stages.base import Stage
+from toolkit.stages.deinterlace import Deinterlacer
+from toolkit.stages.upscale import Net, Resample
+
+
+def made() -> Iterator[Stage]:
+    yield from _deinterlacers()
+    yield from _denoisers()
+    yield from _upscalers()
+
+
+def _deinterlacers() -> Iterator[Stage]:
+    from kernels.deinterlace.bob import bob
+
+    for kernel in (bob,):
+        yield Deinterlacer(kernel)
+
+
+def _denoisers() -> Iterator[Stage]:
+    yield from ()
+
+
+def _upscalers() -> Iterator[Stage]:
+    yield Resample("lanczos", "lanczos3", "Enlarges with the Lanczos window of three lobes: sharp, true to the source.")
+    yield Resample("bicubic", "bicubic", "Enlarges with the cubic of Keys (Catmull-Rom): a little softer than Lanczos.")
+    yield Resample("spline36", "spline36", "Enlarges with the six-point cubic spline: close to Lanczos, less ringing.")
+    from toolkit.upscale import plugins, weights
+
+    for name, entry in weights.table().items():
+        yield Net(name, name, entry.summary)
+    for name in plugins.upscalers():
+        yield Net(name, name, f"The upscaler {name!r} of another package.")
+    yield Net("net", None, "Enlarges with the net in a weight file (.pth or .safetensors), `model` its path.")

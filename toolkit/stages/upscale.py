@@ -1,0 +1,187 @@
+"""Upscalers as stages: plain resampling, the known nets, any weight file, and plug-ins of other packages.
+
+All keep the display aspect ratio and turn BT.601 into BT.709 when the picture grows to HD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kernels.declare import Knob, Parameter
+from toolkit.clip import Batch, PictureFormat
+from toolkit.errors import DeviceMissing, KnobError
+from toolkit.stages.base import Context, Stage, require_progressive
+from toolkit.upscale.sizes import LARGEST_SCALE, enlarged_format, known_matrix
+
+SIZE = {
+    "scale": Parameter("scale", float, 0.0, Knob(0, LARGEST_SCALE, soft=(1, 4), unit="x")),
+    "height": Parameter("height", int, 0, Knob(0, 8640, step=2, soft=(480, 2160), unit="lines")),
+    "width": Parameter("width", int, 0, Knob(0, 15360, step=2, soft=(640, 3840), unit="samples")),
+}
+
+
+def wanted_size(knobs: dict[str, Any], default: float | None) -> dict[str, Any]:
+    """The size knobs as `enlarged_format` and `Upscaler` take them; 0 stands for "not asked for"."""
+    asked = {n: knobs[n] for n in ("scale", "height", "width") if knobs.get(n)}
+    if "scale" in asked and len(asked) > 1:
+        raise KnobError("scale was given together with a height or width", expected="one of the two")
+    return asked or ({"scale": default} if default else {})
+
+
+class Resample(Stage):
+    """Enlarges (or shrinks) every plane with a separable filter, chroma kept where it was sited."""
+
+    def __init__(self, name: str, filter: str, doc: str) -> None:
+        self.filter = filter
+        super().__init__(f"upscale.{name}", SIZE, doc)
+
+    def format_after(self, fmt: PictureFormat, knobs: dict[str, Any]) -> PictureFormat:
+        chroma = fmt.subsampling or (1, 1)
+        return enlarged_format(fmt, subsampling=chroma, **wanted_size(knobs, 2.0))
+
+    def check(self, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
+        require_progressive(self.name, fmt)
+        self.format_after(fmt, knobs)
+
+    def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
+        if device == "cpu":
+            small = fmt.replace(width=32, height=32)
+            planes = tuple(np.zeros((1, *s), fmt.dtype) for s in small.plane_shapes)
+            self._resample(planes, small, self.format_after(small, {"scale": 2.0}))
+
+    def _resample(self, planes: tuple[Any, ...], fmt: PictureFormat, after: PictureFormat) -> tuple[Any, ...]:
+        from kernels.colour import rematrix
+
+        from kernels.resize import resize
+
+        source = known_matrix(fmt)
+        if after.matrix != source and len(planes) == 3:
+            planes = rematrix(
+                *planes,
+                source=source,
+                target=after.matrix,
+                bits=fmt.bits,
+                range=fmt.range,
+                **chroma_layout(fmt),
+            )
+        out = []
+        for n, plane in enumerate(planes):
+            height, width = after.plane_shapes[n]
+            edges = chroma_edges(fmt, after) if n else {}
+            out.append(resize(plane, width=width, height=height, filter=self.filter, bits=fmt.bits, **edges))
+        return tuple(out)
+
+    def apply(
+        self, batches: Iterator[Batch], fmt: PictureFormat, knobs: dict[str, Any], context: Context
+    ) -> Iterator[Batch]:
+        after = self.format_after(fmt, knobs)
+        for batch in batches:
+            planes = context.timed(self.name, lambda b=batch: self._resample(b.planes, fmt, after))
+            yield batch.replace(planes=planes, format=after)
+
+
+def chroma_layout(fmt: PictureFormat) -> dict[str, str]:
+    """The names kernels.colour gives a format's chroma layout."""
+    names = {(1, 1): "420", (1, 0): "422", (2, 0): "411", (0, 0): "444", (2, 2): "410"}
+    return {"subsampling": names[fmt.subsampling], "siting": fmt.siting}
+
+
+def chroma_edges(before: PictureFormat, after: PictureFormat) -> dict[str, float]:
+    """The `left` and `top` of `kernels.resize.resize` that keep a chroma plane beside its luma."""
+    from kernels.resize import chroma_offset
+
+    def sited(fmt: PictureFormat, axis: int) -> float:
+        at_edge = fmt.siting in (("left", "topleft"), ("topleft",))[axis]
+        return 0.0 if at_edge else ((1 << (fmt.subsampling or (0, 0))[axis]) - 1) / 2
+
+    def along(axis: int, ratio: float) -> float:
+        old, new = (before.subsampling or (0, 0))[axis], (after.subsampling or (0, 0))[axis]
+        return chroma_offset(ratio, old, sited(before, axis), new, sited(after, axis))
+
+    return {"left": along(0, before.width / after.width), "top": along(1, before.height / after.height)}
+
+
+class Net(Stage):
+    """A neural net, a weight file or a plug-in."""
+
+    PARAMETERS = {
+        **SIZE,
+        "precision": Parameter("precision", str, "auto", None, ("auto", "float32", "bf16", "fp16")),
+    }
+
+    def __init__(self, name: str, model: str | None, doc: str, extra: dict[str, Parameter] | None = None) -> None:
+        self.model = model
+        own = {} if model else {"model": Parameter("model", str, "")}
+        super().__init__(f"upscale.{name}", {**own, **self.PARAMETERS, **(extra or {})}, doc)
+        self._open: dict[tuple, Any] = {}
+
+    def _upscaler(self, knobs: dict[str, Any], device: str) -> Any:
+        from toolkit.upscale import open_upscaler
+
+        key = (tuple(sorted(knobs.items())), device)
+        if key not in self._open:
+            model = self.model or knobs.get("model")
+            if not model:
+                raise KnobError(
+                    f"{self.name} was given no model", expected="model=PATH of a weight file, or a model's name"
+                )
+            options = {k: v for k, v in knobs.items() if k not in (*SIZE, "model") and v not in ("auto",)}
+            upscaler = open_upscaler(model, device=device, **wanted_size(knobs, None), **options)
+            self._open.clear()  # one net in memory at a time
+            self._open[key] = upscaler
+        return self._open[key]
+
+    def format_after(self, fmt: PictureFormat, knobs: dict[str, Any]) -> PictureFormat:
+        return self._upscaler(knobs, self._device).output_format(fmt)
+
+    _device = "cpu"
+
+    def check(self, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
+        require_progressive(self.name, fmt)
+        self.format_after(fmt, knobs)
+
+    def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
+        self._device = device
+        self._upscaler(knobs, device)
+
+    def bytes_per_frame(self, fmt: PictureFormat, knobs: dict[str, Any]) -> int:
+        upscaler = self._upscaler(knobs, self._device)
+        needed = upscaler.needed(fmt.height, fmt.width) if hasattr(upscaler, "needed") else None
+        return needed or 0
+
+    def apply(
+        self, batches: Iterator[Batch], fmt: PictureFormat, knobs: dict[str, Any], context: Context
+    ) -> Iterator[Batch]:
+        from toolkit.upscale import upscale
+
+        upscaler = self._upscaler(knobs, context.device)
+        for batch in batches:
+            yield context.timed(self.name, lambda b=batch: upscale(upscaler, b))
+
+
+def choose_device(device: str) -> str:
+    """ "cpu" or "cuda" for "auto", "cpu" or "cuda"; Torch and CuPy are asked only when needed.
+
+    Raises `DeviceMissing` when CUDA is asked for and cannot be had.
+    """
+    if device == "cpu":
+        return "cpu"
+    if device not in ("auto", "cuda"):
+        raise KnobError(f"device is {device!r}", expected="auto, cpu or cuda")
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+        why = "no GPU is visible"
+    except ImportError:
+        count, why = 0, "CuPy is not installed (pip install vhs-toolkit[gpu])"
+    except Exception as error:  # CuPy raises its own runtime errors when there is no driver
+        count, why = 0, f"no GPU answers ({error})".replace("\n", " ")
+    if count:
+        return "cuda"
+    if device == "cuda":
+        raise DeviceMissing(f"CUDA was asked for, and {why}", hint="--device auto or --device cpu")
+    return "cpu"
