@@ -1,0 +1,185 @@
+"""Prepares chains once, keeps them, and runs sound through them block by block."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import cachetools
+import numpy as np
+
+from toolkit.audio.modes import Chain, chain_of
+from toolkit.audio.run import Prepared, Run, SeriesRun
+from toolkit.audio.signal import SoundFormat, as_samples
+from toolkit.audio.survey import Survey
+from toolkit.errors import RequestError
+
+log = logging.getLogger(__name__)
+CHUNK = 0.5  # s; longer blocks are cut, so that memory does not depend on the caller's
+
+
+class PreparedChain:
+    """A chain built for one sound format; costs nothing to start again."""
+
+    def __init__(self, chain: Chain, sound: SoundFormat):
+        from toolkit.audio.fir import Response
+
+        if sum(step.name == "loudness" for step in chain) > 1:
+            raise RequestError("the sound chain has the stage loudness twice", expected="once", hint="leave one out")
+        self.chain, self.sound = chain, sound
+        self.stages: list[Prepared] = []
+        self.names: list[str] = []
+        now = sound
+        for step in chain:
+            stage = step.prepare(now)
+            if isinstance(stage, Response) and self.stages and isinstance(self.stages[-1], Response):
+                self.stages[-1] = self.stages[-1].merge(stage)
+                self.names[-1] += "+" + step.name
+            else:
+                self.stages.append(stage)
+                self.names.append(step.name)
+            now = stage.output
+        for stage in self.stages:
+            if isinstance(stage, Response):
+                stage.design()
+        self.output = now
+        self.surveys = frozenset().union(*(stage.surveys for stage in self.stages)) if self.stages else frozenset()
+
+
+_kept: cachetools.LRUCache = cachetools.LRUCache(maxsize=16)
+
+
+def prepare(mode: Any, rate: int, layout: str = "stereo") -> PreparedChain:
+    """Builds a chain (filters designed, FFmpeg delays measured) or gives back the one built before.
+
+    The last 16 are kept.
+    """
+    key = (chain_of(mode), SoundFormat(rate, layout))
+    found = _kept.get(key)
+    if found is None:
+        found = _kept[key] = PreparedChain(*key)
+    return found
+
+
+class Cleaner:
+    """One track on its way through a chain, block by block.
+
+    Some chains must hear the track before they change it: while `passes` names a pass, push the whole track through
+    `measure` and call `end_pass`.  Then push it once more through `process`, and take the rest with `flush`:
+
+        cleaner = Cleaner("moderate", 48000, "stereo")
+        while cleaner.passes:
+            for block in track(): cleaner.measure(block)
+            cleaner.end_pass()
+        for block in track(): out = cleaner.process(block)
+        out = cleaner.flush()
+
+    What comes out, joined, has as many samples as went in, at the same times.  `output` is the format of the result,
+    `report()` says what was found and done.
+    """
+
+    def __init__(self, mode: Any, rate: int, layout: str = "stereo"):
+        self.prepared = prepare(mode, rate, layout)
+        self.sound, self.output = self.prepared.sound, self.prepared.output
+        stages = self.prepared.stages
+        self.learned: list[Any] = [None] * len(stages)
+        meters = [i for i, stage in enumerate(stages) if stage.meters]
+        self._pending: list[tuple[str, int]] = [("survey", 0)] if self.prepared.surveys else []
+        self._pending += [(self.prepared.names[i], i) for i in meters]
+        self._survey: Survey | None = None
+        self._meter: Any = None
+        self._series: SeriesRun | None = None
+        self._runs: list[Run] = []
+        self.mended = 0
+        self.samples = 0
+        self._begin()
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """Names of the passes that are still to be measured."""
+        return tuple(name for name, _ in self._pending)
+
+    def measure(self, block: np.ndarray) -> None:
+        if not self._pending:
+            raise RuntimeError("this Cleaner has no pass left to measure; call process")
+        for part in self._parts(block):
+            if self._survey is not None:
+                self._survey.push(part)
+            else:
+                self._meter.push(self._series.process(part))
+
+    def end_pass(self) -> None:
+        """Ends a measuring pass: whatever the stages wanted to know is worked out."""
+        if self._survey is not None:
+            self._survey.finish()
+            for i, stage in enumerate(self.prepared.stages):
+                if stage.surveys:
+                    self.learned[i] = stage.learn(self._survey, lambda x, at, i=i: self._before(i, x, at))
+        else:
+            self._meter.push(self._series.flush())
+            self.learned[self._pending[0][1]] = self._meter.result()
+        del self._pending[0]
+        self._begin()
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        """Takes `(channels, n)` and gives what is ready, float32 `(output channels, m)`."""
+        self._ready("process")
+        parts = [self._series.process(part) for part in self._parts(block)]
+        return parts[0] if len(parts) == 1 else np.concatenate([self._nothing(), *parts], axis=1)
+
+    def flush(self) -> np.ndarray:
+        """Gives what the filters still hold.  The Cleaner is used up then."""
+        self._ready("flush")
+        out = self._series.flush()
+        return out if out.shape[1] else self._nothing()
+
+    def report(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"samples": self.samples, "mended_samples": self.mended}
+        for stage, learned, run in zip(self.prepared.stages, self.learned, self._runs, strict=True):
+            out.update(stage.report(learned, run))
+        return out
+
+    def _nothing(self) -> np.ndarray:
+        return np.zeros((self.output.channels, 0), np.float32)
+
+    def _ready(self, what: str) -> None:
+        if self._pending:
+            raise RuntimeError(f"{what} before the passes {', '.join(self.passes)} were measured")
+
+    def _begin(self) -> None:
+        self._survey = self._meter = None
+        self.mended = self.samples = 0
+        if self._pending and self._pending[0][0] == "survey":
+            self._survey = Survey(self.sound, self.prepared.surveys)
+            return
+        last = self._pending[0][1] if self._pending else len(self.prepared.stages)
+        self._runs = self._start(last)
+        self._series = SeriesRun(self._runs, self.prepared.stages[last - 1].output.channels if last else self.sound.channels)
+        if self._pending:
+            self._meter = self.prepared.stages[last].meter()
+
+    def _start(self, last: int, position: int = 0) -> list[Run]:
+        pairs = zip(self.prepared.stages[:last], self.learned[:last], strict=True)
+        return [stage.start(learned, position) for stage, learned in pairs]
+
+    def _before(self, last: int, samples: np.ndarray, position: int) -> np.ndarray:
+        series = SeriesRun(self._start(last, position), samples.shape[0])
+        return np.concatenate([series.process(samples), series.flush()], axis=1)
+
+    def _parts(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        block = as_samples(block, self.sound.channels)
+        if not np.isfinite(np.dot(flat := block.ravel(), flat)):  # one multiplication finds any NaN or infinity
+            bad = ~np.isfinite(block)
+            if bad.any():
+                if not self.mended:
+                    log.warning("the sound holds samples that are not numbers; they are taken as silence")
+                self.mended += int(bad.sum())
+                block = np.where(bad, np.float32(0), block)
+        self.samples += block.shape[1]
+        step = round(self.sound.rate * CHUNK)
+        if block.shape[1] <= step:
+            yield block
+        else:
+            for first in range(0, block.shape[1], step):
+                yield block[:, first : first + step]

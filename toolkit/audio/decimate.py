@@ -1,0 +1,56 @@
+"""Takes a stream to a fraction of its rate, for looking at low frequencies cheaply."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from scipy import signal
+
+from toolkit.audio.signal import Fifo
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _strided(x, taps, factor, out):
+    for c in range(x.shape[0]):
+        for m in range(out.shape[1]):
+            total = np.float32(0)
+            first = m * factor
+            for t in range(len(taps)):
+                total += taps[t] * x[c, first + t]
+            out[c, m] = total
+
+
+class Decimator:
+    """Every `factor`-th sample behind a symmetric low-pass; sample m of the result stands at m * factor.
+
+    Flat to 0.38 of the low rate, 60 dB down from 0.62 on.
+    """
+
+    def __init__(self, channels: int, factor: int):
+        self.factor = factor
+        half = 8 * factor
+        self.taps = signal.firwin(2 * half + 1, 1 / factor, window=("kaiser", 6.0)).astype(np.float32)
+        if factor == 1:
+            self.taps, half = np.ones(1, np.float32), 0
+        self.half = half
+        self.fifo = Fifo(channels)
+        self.fifo.pad(half)
+        self.taken = self.given = 0
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        self.fifo.push(block)
+        self.taken += block.shape[1]
+        return self._advance(max(0, (len(self.fifo) - 2 * self.half - 1) // self.factor + 1))
+
+    def finish(self) -> np.ndarray:
+        left = -(-self.taken // self.factor) - self.given
+        self.fifo.pad(self.half + self.factor)
+        return self._advance(max(0, left))
+
+    def _advance(self, count: int) -> np.ndarray:
+        held = self.fifo.peek()
+        out = np.empty((held.shape[0], count), np.float32)
+        _strided(held, self.taps, self.factor, out)
+        self.fifo.drop(count * self.factor)
+        self.given += count
+        return out

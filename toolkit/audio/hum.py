@@ -1,0 +1,390 @@
+"""Mains hum: found over the whole track, followed, and subtracted.
+
+Finding.  The track at about 2 kHz is cut into windows of 4 s; their spectra, divided by their local median, are
+summed over harmonics (`librosa.salience`) for each fundamental near 50 and 60 Hz, and the best path through time is
+taken.  What stands out of the median in most windows is hum.
+
+Subtracting.  A clock runs with the found frequency.  Against it each harmonic of each 1/8 s has one complex amplitude
+that hardly changes, except for what is left of the drift, which all harmonics share.  The amplitude is averaged over
+a few seconds, each frame weighing as much as it is quiet half-way to the neighbouring harmonics, so speech counts
+little and pauses much.  A harmonic that does not stand out of its own uncertainty is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from toolkit.audio.decimate import Decimator
+from toolkit.audio.run import PassRun, Prepared, Run
+from toolkit.audio.signal import Fifo, SoundFormat
+
+log = logging.getLogger(__name__)
+WINDOW, STEP = 4.0, 1.0  # s
+SPAN = 0.025  # of the mains frequency each way: tapes do not run true
+HARMONICS = np.arange(1, 9)
+#: Mean excess over the local median, in nepers and over harmonics, from which hum is believed.
+BELIEVED = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class HumTrack:
+    """The fundamental over time.
+
+    mains : 50 or 60.  frequencies : Hz at times `first + i * STEP` seconds.  confidence : mean excess of its
+    harmonics over their surroundings, in nepers; above `BELIEVED` it counts as found.
+    """
+
+    mains: int
+    first: float
+    frequencies: np.ndarray
+    confidence: float
+
+    @property
+    def found(self) -> bool:
+        return self.confidence >= BELIEVED
+
+    def at(self, times: np.ndarray | float) -> np.ndarray:
+        """Hz at times in seconds."""
+        return np.interp(times, self.first + STEP * np.arange(len(self.frequencies)), self.frequencies)
+
+    def turns(self, times: np.ndarray) -> np.ndarray:
+        """Whole turns of the fundamental since time 0, float64: the integral of `at`, exactly."""
+        knots = np.concatenate([[0.0], self.first + STEP * np.arange(len(self.frequencies))])
+        values = np.concatenate([self.frequencies[:1], self.frequencies])
+        sums = np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2 * np.diff(knots))])
+        i = np.clip(np.searchsorted(knots, times, "right") - 1, 0, len(knots) - 1)
+        return sums[i] + (times - knots[i]) * (values[i] + self.at(times)) / 2
+
+    def __repr__(self) -> str:
+        f = self.frequencies
+        return (
+            f"HumTrack({f.mean():.3f} Hz, {f.min():.3f} to {f.max():.3f}, {len(f)} windows, "
+            f"confidence {self.confidence:.2f}{'' if self.found else ', not found'})"
+        )
+
+
+class HumFinder:
+    """Push all blocks, then `finish()` gives `{50: HumTrack, 60: HumTrack}`; empty for less than 2 s of sound."""
+
+    CHUNK = 32  # windows at a time
+
+    def __init__(self, sound: SoundFormat):
+        self.factor = max(1, sound.rate // 2000)
+        self.low = sound.rate / self.factor
+        self.decimator = Decimator(sound.channels, self.factor)
+        self.size, self.hop = 2 * round(WINDOW * self.low / 2), round(STEP * self.low)
+        self.fifo = Fifo(sound.channels)
+        self.fifo.pad(self.size // 2)  # transforms are twice as long as the window in their middle
+        self.excess: list[np.ndarray] = []
+        self.samples = 0
+
+    def push(self, block: np.ndarray) -> None:
+        low = self.decimator.push(block)
+        self.samples += low.shape[1]
+        self.fifo.push(low)
+        if len(self.fifo) >= 2 * self.size + (self.CHUNK - 1) * self.hop:
+            self._look(self.CHUNK)
+
+    def finish(self) -> dict[int, HumTrack]:
+        low = self.decimator.finish()
+        self.samples += low.shape[1]
+        self.fifo.push(low)
+        if self.samples < 2 * self.low:
+            return {}
+        self.fifo.pad(self.size // 2 + max(0, self.size - self.samples))
+        count = (len(self.fifo) - 2 * self.size) // self.hop + 1
+        if count > 0:
+            self._look(count)
+        excess = np.concatenate(self.excess, axis=1)
+        return {mains: follow(excess, self._spacing, mains) for mains in (50, 60)}
+
+    @property
+    def _spacing(self) -> float:
+        return self.low / (2 * self.size)
+
+    def _look(self, count: int) -> None:
+        """Log of the spectra over their surroundings, `(bins, windows)`, channels added in power."""
+        import librosa
+
+        held = self.fifo.peek(2 * self.size + (count - 1) * self.hop)
+        spectra = librosa.stft(
+            held, n_fft=2 * self.size, win_length=self.size, hop_length=self.hop, window="hann", center=False
+        )
+        self.fifo.drop(count * self.hop)
+        around = round(5 / self._spacing)  # the median is taken over 5 Hz, 40 bins
+        bins = (int(520 / self._spacing) // around + 1) * around
+        power = (np.abs(spectra[:, :bins]) ** 2).sum(axis=0)
+        middle = np.median(power.reshape(-1, around, count), axis=1)
+        middle = np.repeat(middle, around, axis=0) + 1e-20
+        self.excess.append(np.log(power / middle + 1e-9).astype(np.float32) / 2)
+
+
+def follow(excess: np.ndarray, spacing: float, mains: int) -> HumTrack:
+    """The likeliest path of the fundamental near `mains` through log spectra `(bins, windows)`."""
+    import librosa
+
+    freqs = np.arange(len(excess)) * spacing
+    clipped = np.clip(excess, 0, 3)
+    salience = librosa.salience(clipped, freqs=freqs, harmonics=HARMONICS, filter_peaks=False, fill_value=0)
+    rows = np.flatnonzero(np.abs(freqs - mains) <= mains * SPAN)
+    score = salience[rows]
+    # The best path that moves at most one bin (1/8 Hz) a second.
+    total, came = score[:, 0].copy(), np.zeros(score.shape, np.int64)
+    for t in range(1, score.shape[1]):
+        padded = np.pad(total, 1, constant_values=-np.inf)
+        moves = np.stack([padded[1:-1], padded[:-2], padded[2:]])
+        best = moves.argmax(axis=0)
+        came[:, t] = np.array([0, -1, 1])[best]
+        total = moves.max(axis=0) + score[:, t]
+    path = np.empty(score.shape[1], np.int64)
+    path[-1] = total.argmax()
+    for t in range(score.shape[1] - 1, 0, -1):
+        path[t - 1] = path[t] + came[path[t], t]
+    windows = np.arange(len(path))
+    base = np.median(score, axis=0)
+    confidence = float(np.median(score[path, windows] - base))
+    fine = _refine(excess, freqs[rows][path], spacing)
+    return HumTrack(mains, WINDOW / 2 if len(path) > 1 else 0.0, fine, confidence)
+
+
+def _refine(excess: np.ndarray, coarse: np.ndarray, spacing: float) -> np.ndarray:
+    """The frequencies from the parabolas through the harmonics' peaks, smoothed over time by their evidence."""
+    weights, sums = np.full(len(coarse), 1e-6), 1e-6 * coarse
+    windows = np.arange(len(coarse))
+    for h in HARMONICS:
+        reach = max(1, round(0.06 * h / spacing))
+        centre = np.round(h * coarse / spacing).astype(int)
+        around = centre + np.arange(-reach, reach + 1)[:, None]
+        peak = centre - reach + excess[around, windows].argmax(axis=0)
+        a, b, c = (excess[peak + d, windows] for d in (-1, 0, 1))
+        bend = np.minimum(a - 2 * b + c, -1e-3)
+        shift = np.clip((a - c) / (2 * bend), -0.5, 0.5)
+        f = (peak + shift) * spacing / h
+        weight = np.where(b > 1.5, np.exp(2 * np.minimum(b, 4)) * h * h, 0)
+        weights += weight
+        sums += weight * f
+    kernel = np.hanning(7)[1:-1]
+    return np.convolve(sums, kernel, "same") / np.convolve(weights, kernel, "same")
+
+
+FRAME = 0.25  # s; frames follow one another by half
+
+
+class Dehum(Prepared):
+    surveys = frozenset({"hum"})
+
+    def __init__(self, sound: SoundFormat, mains: str, harmonics: int, smoothing: float):
+        super().__init__(sound)
+        self.mains, self.smoothing = mains, smoothing
+        self.factor = max(1, int(sound.rate / (2.7 * harmonics * 60)))
+        self.low = sound.rate / self.factor
+        self.harmonics = min(harmonics, int(0.37 * self.low / 61.5))
+        self.hop = max(8, round(FRAME / 2 * self.low))  # at the low rate
+
+    def learn(self, survey: Any, before: Callable[[np.ndarray, int], np.ndarray]) -> HumTrack | None:
+        tracks = survey.hum or {}
+        if self.mains != "auto":
+            return tracks.get(int(self.mains))
+        best = max(tracks.values(), key=lambda track: track.confidence, default=None)
+        return best if best is not None and best.found else None
+
+    def start(self, learned: Any = None, position: int = 0) -> Run:
+        return PassRun() if learned is None else DehumRun(self, learned, position)
+
+    def report(self, learned: Any, run: Run | None) -> dict[str, Any]:
+        if learned is None:
+            return {"hum": None}
+        f = learned.frequencies
+        out = {"hz": float(f.mean()), "lowest_hz": float(f.min()), "highest_hz": float(f.max())}
+        if isinstance(run, DehumRun) and run.frames:
+            out["removed_db"] = float(10 * np.log10(run.removed / run.frames + 1e-20))
+        return {"hum": out}
+
+
+class DehumRun(Run):
+    """Estimates at the low rate, subtracts at the full one; holds `smoothing` seconds back."""
+
+    def __init__(self, prepared: Dehum, track: HumTrack, position: int):
+        self.p, self.track = prepared, track
+        channels = prepared.sound.channels
+        self.position = position
+        self.decimator = Decimator(channels, prepared.factor)
+        hop = prepared.hop
+        self.low = Fifo(channels)
+        self.low.pad(hop)  # frame i is centred on i * hop
+        self.fifo = Fifo(channels)
+        self.reach = max(1, round(prepared.smoothing / (FRAME / 2)))
+        self.window = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
+        self.amplitudes = np.zeros((0, channels, prepared.harmonics), np.complex64)  # raw, frames `first` onwards
+        self.around = np.zeros((0, channels, prepared.harmonics), np.float32)
+        self.first = 0
+        self.next = 0  # frame whose smoothed amplitude comes next
+        self.settled: list[np.ndarray] = []  # smoothed, of frames not yet subtracted
+        self.removed, self.frames = 0.0, 0
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        self.fifo.push(block)
+        self.low.push(self.decimator.push(block))
+        self._measure(max(0, len(self.low) // self.p.hop - 1))
+        self._settle(self.first + len(self.amplitudes) - self.reach)
+        return self._subtract()
+
+    def flush(self) -> np.ndarray:
+        left = len(self.fifo)
+        if left == 0:
+            return self.fifo.take(0)
+        hop = self.p.hop
+        self.low.push(self.decimator.finish())
+        self.low.pad(3 * hop)
+        frames = self.first + len(self.amplitudes)
+        wanted = -(-(self.fifo.position + left) // (hop * self.p.factor)) + 1
+        self._measure(max(0, min(wanted - frames, len(self.low) // hop - 1)))
+        self._settle(self.first + len(self.amplitudes))
+        self.fifo.pad(2 * hop * self.p.factor)
+        return self._subtract()[:, :left]
+
+    def _measure(self, count: int) -> None:
+        """Complex amplitudes of the next frames, and how loud it is between the harmonics."""
+        if count <= 0:
+            return
+        hop, p = self.p.hop, self.p
+        first = self.first + len(self.amplitudes)
+        held = self.low.peek((count + 1) * hop)
+        at = self.position + ((first - 1) * hop + np.arange(held.shape[1])) * p.factor
+        turns = self.track.turns(np.maximum(at, 0) / p.sound.rate)
+        half = np.exp(-1j * np.pi * turns).astype(np.complex64)  # of half the fundamental
+        windows = np.lib.stride_tricks.sliding_window_view(held, 2 * hop, axis=1)[:, ::hop]
+        phases = np.lib.stride_tricks.sliding_window_view(half, 2 * hop)[::hop]
+        raw = _demodulate(np.ascontiguousarray(windows), phases, self.window, 2 * p.harmonics + 1)
+        raw *= 2 / self.window.sum()
+        power = raw[:, :, ::2].real ** 2 + raw[:, :, ::2].imag ** 2
+        self.amplitudes = np.concatenate([self.amplitudes, raw[:, :, 1::2]])
+        self.around = np.concatenate([self.around, (power[:, :, 1:] + power[:, :, :-1]) / 2])
+        self.low.drop(count * hop)
+
+    def _settle(self, last: int) -> None:
+        """Averages the amplitudes around each of the frames up to `last`."""
+        for i in range(self.next, last):
+            lo, hi = max(self.first, i - self.reach), min(self.first + len(self.amplitudes), i + self.reach + 1)
+            self.settled.append(
+                _average(
+                    self.amplitudes[lo - self.first : hi - self.first],
+                    self.around[lo - self.first : hi - self.first],
+                    i - lo,
+                )
+            )
+        self.next = max(self.next, last)
+        old = max(0, self.next - self.reach - self.first)
+        self.amplitudes, self.around, self.first = self.amplitudes[old:], self.around[old:], self.first + old
+
+    def _subtract(self) -> np.ndarray:
+        hop = self.p.hop * self.p.factor
+        count = min(len(self.settled) - 1, len(self.fifo) // hop)
+        if count <= 0:
+            return np.zeros((self.p.sound.channels, 0), np.float32)
+        x = self.fifo.peek(count * hop)
+        at = (self.position + self.fifo.position + np.arange(count + 1) * hop) / self.p.sound.rate
+        turns = self.track.turns(at)
+        middle = self.track.turns((at[1:] + at[:-1]) / 2)
+        out = np.empty_like(x)
+        amplitudes = np.array(self.settled[: count + 1])
+        _subtract_hum(x, amplitudes, turns, middle, hop, out)
+        self.removed += float((np.abs(amplitudes[:count]) ** 2).sum() / 2 / amplitudes.shape[1])
+        self.frames += count
+        self.settled = self.settled[count:]
+        self.fifo.drop(count * hop)
+        return out
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _demodulate(windows, phases, shape, orders):
+    """`(frames, channels, orders)`: windows against e^(-j m turn/2), m = 1 ... orders."""
+    channels, frames, n = windows.shape
+    out = np.empty((frames, channels, orders), np.complex64)
+    zr, zi = np.empty(n, np.float32), np.empty(n, np.float32)
+    for f in range(frames):
+        pr, pi = phases[f].real.copy(), phases[f].imag.copy()
+        zr[:], zi[:] = shape, 0
+        for m in range(orders):
+            for i in range(n):
+                r = zr[i] * pr[i] - zi[i] * pi[i]
+                zi[i] = zr[i] * pi[i] + zi[i] * pr[i]
+                zr[i] = r
+            for c in range(channels):
+                a = b = np.float32(0)
+                for i in range(n):
+                    a += windows[c, f, i] * zr[i]
+                    b += windows[c, f, i] * zi[i]
+                out[f, c, m] = complex(a, b)
+    return out
+
+
+def _average(amplitudes: np.ndarray, around: np.ndarray, centre: int) -> np.ndarray:
+    """The amplitudes `(channels, harmonics)` at frame `centre`, from `(frames, channels, harmonics)`."""
+    floor = np.median(around, axis=0) * 0.03 + 1e-14
+    frames = len(amplitudes)
+    reach = max(centre, frames - 1 - centre, 1) + 1
+    taper = 0.5 + 0.5 * np.cos(np.pi * (np.arange(frames) - centre) / reach)
+    weight = taper[:, None, None] / (around + floor)
+    # What is left of the drift: one turn per frame and harmonic number, shared by all.
+    together = np.sqrt(weight[1:] * weight[:-1])
+    steps = (together * amplitudes[1:] * amplitudes[:-1].conj()).sum(axis=(0, 1))
+    turn = _shared_turn(steps) if frames > 2 else 0.0
+    k = np.arange(1, amplitudes.shape[2] + 1)
+    still = amplitudes * np.exp(-1j * turn * np.outer(np.arange(frames) - centre, k))[:, None, :]
+    total = weight.sum(axis=0)
+    mean = (weight * still).sum(axis=0) / total
+    # Overlapping frames are not independent: their mean is about 1.5 times as uncertain in power.
+    doubt = 1.5 * (weight**2 * (around + floor)).sum(axis=0) / total**2
+    power = np.abs(mean) ** 2
+    keep = np.clip(1 - 3 * doubt / (power + 1e-30), 0, 1)
+    return (mean * keep).astype(np.complex64)
+
+
+def _shared_turn(steps: np.ndarray) -> float:
+    """The angle t with the greatest sum of Re(steps_k e^(-j k t)), among small ones."""
+    k = np.arange(1, len(steps) + 1)
+    grid = np.linspace(-0.12, 0.12, 49)
+    value = (np.exp(-1j * np.outer(grid, k)) * steps).sum(axis=1).real
+    i = int(np.clip(value.argmax(), 1, len(grid) - 2))
+    a, b, c = value[i - 1 : i + 2]
+    bend = a - 2 * b + c
+    return float(grid[i] + (grid[1] - grid[0]) * (0.5 * (a - c) / bend if bend < 0 else 0))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _subtract_hum(x, amplitudes, turns, middle, hop, out):
+    """x minus the sum over k of Re(a_k z^k), z on the clock, a_k running in a line from frame to frame."""
+    order = amplitudes.shape[2]
+    tile = 256
+    zr, zi = np.empty(tile, np.float32), np.empty(tile, np.float32)
+    for f in range(x.shape[1] // hop):
+        # Turns within a hop as a parabola through its ends and its middle.
+        whole, half = turns[f + 1] - turns[f], middle[f] - turns[f]
+        slope, bend = 4 * half - whole, 2 * whole - 4 * half
+        for first in range(0, hop, tile):
+            n = min(tile, hop - first)
+            for i in range(n):
+                u = (first + i) / hop
+                t = turns[f] + (slope + bend * u) * u
+                angle = np.float32(2 * np.pi * (t - np.floor(t)))
+                zr[i], zi[i] = np.cos(angle), np.sin(angle)
+            for c in range(x.shape[0]):
+                pr, pi = np.zeros(n, np.float32), np.zeros(n, np.float32)
+                for k in range(order - 1, -1, -1):
+                    a, b = amplitudes[f, c, k], amplitudes[f + 1, c, k]
+                    ar, ai, br, bi = a.real, a.imag, b.real - a.real, b.imag - a.imag
+                    for i in range(n):
+                        u = np.float32((first + i) / hop)
+                        r = pr[i] + ar + u * br
+                        s = pi[i] + ai + u * bi
+                        pr[i] = r * zr[i] - s * zi[i]
+                        pi[i] = r * zi[i] + s * zr[i]
+                for i in range(n):
+                    out[c, f * hop + first + i] = x[c, f * hop + first + i] - pr[i]
