@@ -1,0 +1,32 @@
+"""Makes tapes whose truth is known: a clean clip in, an interlaced tape with chosen faults and the clean frames out.
+
+    source = tape.demo(frames=90)                      # or any clean file
+    made = next(tape.Tape("ntsc", seed=1).stream(source.batches()))
+    tape.simulate(source, "tape.mkv", truth="truth.mkv", luma_noise=6)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.tape.recorder import Recording, Tape
+    from toolkit.tape.scene import Demo, demo
+    from toolkit.tape.simulate import Simulated, simulate
+
+_WHERE = {
+    "Demo": "scene",
+    "Recording": "recorder",
+    "Simulated": "simulate",
+    "Tape": "recorder",
+    "demo": "scene",
+    "simulate": "simulate",
+}
+__all__ = ["Demo", "Recording", "Simulated", "Tape", "demo", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value  # importing a submodule of the same name would otherwise hide the function
+    return value
