@@ -186,7 +186,7 @@ class _Runner:
                 tick = Fraction(1, (first.time_base / rate).denominator)
                 self.time_base = first.time_base / rate
                 origin = self._origin(first, tick)
-                sound, label = self._sound(origin)
+                sound, label = self._sound()
                 self.progress.stage("restore", total)
                 with (
                     Writer(
@@ -195,10 +195,12 @@ class _Runner:
                         self.time_base,
                         rate=self.clip.rate * rate if self.clip.rate else None,
                         origin=origin,
+                        until=self._until(first),
                         source=self.clip,
                         overwrite=self.overwrite,
                         sound=sound,
-                        **{k: v for k, v in self.settings.items() if k != "sound_codec"},
+                        layout=self._layout(),
+                        **{k: v for k, v in self.settings.items() if k not in ("sound_codec", "chroma")},
                     ) as writer,
                     Drain(lambda b: self.context.timed("write", lambda: writer.write(b))) as drain,
                 ):
@@ -220,10 +222,40 @@ class _Runner:
             start = min([start, *(Fraction(t.start) for t in self.clip.sound)])
         return math.floor(start / tick) * tick
 
-    def _sound(self, origin: Fraction) -> tuple[list[Any], str]:
-        from toolkit.sound import tracks
+    def _layout(self) -> tuple[tuple[int, int] | None, int] | None:
+        """Chroma layout and bits in the file: what every player shows, unless the source's were asked for."""
+        codec = self.settings.get("codec", "h264")
+        if codec not in ("h264", "h265") or self.settings.get("chroma") == "source":
+            return None
+        return None if self.plan.output.subsampling is None else ((1, 1), 8)
 
-        return tracks(self.clip, self.audio, self.output, origin, self.frames, self.settings.get("sound_codec"))
+    def _sound(self) -> tuple[Any, str]:
+        """What the `Writer` takes as sound, and a line for the report."""
+        tracks = self.clip.sound
+        if self.audio == "none" or not tracks:
+            return (), "none" if tracks else "none (the tape has none)"
+        listed = ", ".join(f"{t.codec} {t.sample_rate} Hz {t.layout}" for t in tracks)
+        if self.audio == "keep":
+            return "keep", f"kept: {listed}"
+        from toolkit.audio import chain_of
+        from toolkit.audio.tracks import clean_clip
+        from toolkit.media.write import SoundSpec
+
+        chain_of(self.audio)  # an unknown mode is refused before anything is written
+        codec = self.settings.get("sound_codec") or ("flac" if self.output.suffix == ".mkv" else "aac")
+        specs = [
+            SoundSpec(t.sample_rate, t.layout, codec, language=t.language, blocks=clean_clip(self.clip, self.audio, n))
+            for n, t in enumerate(tracks)
+            if t.sample_rate
+        ]
+        return specs, f"{self.audio}: {listed} -> {codec}"
+
+    def _until(self, first: Batch) -> Fraction | None:
+        """Where the sound is cut, on the tape's clock: at the end of the frames asked for, None at the tape's end."""
+        stop, rate = self.frames[1], self.clip.rate
+        if stop is None or rate is None or (self.clip.frames is not None and stop >= self.clip.frames):
+            return None
+        return int(first.pts[0]) * first.time_base + (stop - self.frames[0]) / rate
 
     def _verify(self) -> list[Any]:
         from toolkit.media.verify import verify

@@ -36,10 +36,11 @@ class Resample(Stage):
 
     def __init__(self, name: str, filter: str, doc: str) -> None:
         self.filter = filter
-        super().__init__(f"upscale.{name}", SIZE, doc)
+        chroma = Parameter("chroma", str, "420", None, ("420", "source"))
+        super().__init__(f"upscale.{name}", {**SIZE, "chroma": chroma}, doc)
 
     def format_after(self, fmt: PictureFormat, knobs: dict[str, Any]) -> PictureFormat:
-        chroma = fmt.subsampling or (1, 1)
+        chroma = fmt.subsampling if knobs.get("chroma") == "source" and fmt.subsampling else (1, 1)
         return enlarged_format(fmt, subsampling=chroma, **wanted_size(knobs, 2.0))
 
     def check(self, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
@@ -53,12 +54,12 @@ class Resample(Stage):
             self._resample(planes, small, self.format_after(small, {"scale": 2.0}))
 
     def _resample(self, planes: tuple[Any, ...], fmt: PictureFormat, after: PictureFormat) -> tuple[Any, ...]:
-        from kernels.colour import rematrix
-
         from kernels.resize import resize
 
         source = known_matrix(fmt)
         if after.matrix != source and len(planes) == 3:
+            from kernels.colour import rematrix
+
             planes = rematrix(
                 *planes,
                 source=source,
