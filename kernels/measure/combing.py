@@ -106,8 +106,9 @@ def _plan(arrays: list[Any], out: Any, start: int, threshold: float, bits: int) 
     frames, count, i = arrays[0], out.shape[0], np.int32
     parts = empty_like_backend(frames, (count, BLOCKS), np.float64)
     sizes = i(start), i(frames.shape[1]), i(frames.shape[2])
+    limit = _limit(threshold, frames, bits)
     return [
-        Launch("count_combed", (BLOCKS, count, 1), (256, 1, 1), (frames, parts, *sizes, _limit(threshold, frames, bits))),
+        Launch("count_combed", (BLOCKS, count, 1), (256, 1, 1), (frames, parts, *sizes, limit)),
         Launch("share", (-(-count // 256), 1, 1), (256, 1, 1), (parts, out, i(count), *sizes[1:])),
     ]
 
