@@ -74,11 +74,10 @@ def set_display(path: Path, dar: Fraction, head: int = 1 << 20) -> None:
         segment = next((c for i, _, c, _ in children(data) if i == _SEGMENT), None)
         if segment is None:
             raise MalformedMatroska("no Segment")
-        for ident, _, tracks, tracks_end in children(data, segment):
-            if ident == _TRACKS:
-                break
-        else:
+        found = next((one for one in children(data, segment) if one[0] == _TRACKS), None)
+        if found is None:
             raise MalformedMatroska("no Tracks in the first megabyte")
+        tracks, tracks_end = found[2:]
         for ident, _, entry, entry_end in children(data, tracks, tracks_end):
             if ident == _ENTRY:
                 new = _with_display(data[entry:entry_end], dar)

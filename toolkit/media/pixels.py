@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -77,11 +78,17 @@ def layout(name: str) -> Layout | None:
     return _PACKED.get(name)
 
 
-def stand_in(name: str, bits: int, rgb: bool) -> str:
-    """The native pixel format that `name` is converted to when it has no `layout` of its own."""
+def is_rgb(format: Any) -> bool:
+    """Whether a PyAV `VideoFormat` holds red, green and blue (or a palette of them)."""
+    return format.is_rgb or format.name.startswith(("gbr", "pal", "bgr", "rgb", "bayer"))
+
+
+def stand_in(format: Any) -> str:
+    """The native pixel format that a PyAV `VideoFormat` is converted to when it has no `layout` of its own."""
+    name, bits = format.name, max((c.bits for c in format.components), default=8)
     if name.endswith("be") and layout(name[:-2] + "le"):
         return name[:-2] + "le"
-    if not rgb and (m := re.search(r"(410|411|420|422|440)", name)):
+    if not is_rgb(format) and (m := re.search(r"(410|411|420|422|440)", name)):
         # uyyvyy411 and its like: same chroma grid, other packing.
         depth = "" if bits <= 8 else f"{min(16, max(10, bits + bits % 2))}le"
         if layout(near := f"yuv{m[1]}p{depth}"):

@@ -11,7 +11,8 @@ import numpy as np
 
 from toolkit.clip import Clip
 from toolkit.errors import SoundError
-from toolkit.media.read import open_container
+from toolkit.media.source import open_container
+from toolkit.media.times import only
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +54,7 @@ def read_sound(clip: Clip, track: int = 0, block: int = 48000) -> Iterator[Sound
         stream = container.streams[clip.sound[track].index]
         if stream.codec_context is None:
             raise SoundError(f"sound track {track} of {clip.path.name} is in a codec FFmpeg does not know")
-        for other in container.streams:
-            if other.index != stream.index:
-                other.discard = av.stream.Discard.all
+        only(container, stream)
         yield from _blocks(_runs(_frames(container, stream), stream), block)
 
 
@@ -134,4 +133,5 @@ def to_float(frame: Any) -> np.ndarray:
         samples = samples.astype(np.float32) - 128
     if scale is None:
         return np.ascontiguousarray(samples, dtype=np.float32)
-    return np.multiply(samples, np.float64(scale) if samples.dtype == np.int32 else np.float32(scale)).astype(np.float32)
+    wide = np.float64 if samples.dtype == np.int32 else np.float32
+    return np.multiply(samples, wide(scale), dtype=wide).astype(np.float32)

@@ -13,8 +13,8 @@ import numpy as np
 
 from toolkit.clip import Clip
 from toolkit.errors import OutputRefused, SoundError
-from toolkit.media.read import open_container
 from toolkit.media.sound import SoundBlock, read_sound
+from toolkit.media.source import open_container
 
 SOUND_CODECS = ("aac", "flac", "pcm_s16le", "pcm_s24le")
 #: Codecs that are kept as they are in MP4: those its players can be expected to know.  FFmpeg would also write PCM,

@@ -136,7 +136,8 @@ class Writer:
         context.flags |= flags.frame_duration  # the last frame keeps its length
         if form.interlaced and self.codec != "ffv1":
             context.flags |= flags.interlaced_dct | flags.interlaced_me
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = pixels.colour_numbers(form)
+        colours = pixels.colour_numbers(form)
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = colours
         if self.codec == "h265" and self._kind in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # what Apple's players ask for
         if self._kind == "matroska" and form.sar != 1:
