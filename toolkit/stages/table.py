@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from toolkit.stages.base import Stage
 from toolkit.stages.deinterlace import Deinterlacer
+from toolkit.stages.denoise import Denoiser
 from toolkit.stages.upscale import Net, Resample
 
 
@@ -23,7 +24,9 @@ def _deinterlacers() -> Iterator[Stage]:
 
 
 def _denoisers() -> Iterator[Stage]:
-    yield from ()
+    from kernels.denoise.hqdn3d import hqdn3d
+
+    yield Denoiser(hqdn3d, ("spatial", "temporal"), chroma=0.75)
 
 
 def _upscalers() -> Iterator[Stage]:

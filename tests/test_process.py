@@ -1,0 +1,95 @@
+"""Programs are ended and reaped whatever happens; scratch folders go, also those of processes that were killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from toolkit import process, scratch
+
+PYTHON = sys.executable
+
+
+def children() -> list[psutil.Process]:
+    return [
+        c for c in psutil.Process().children(recursive=True) if c.status() != psutil.STATUS_RUNNING or c.is_running()
+    ]
+
+
+def gone(pid: int, within: float = 5.0) -> bool:
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_output_and_input_pass_through():
+    program = "import sys; d = sys.stdin.buffer.read(); sys.stdout.buffer.write(d[::-1]); sys.stderr.write('hm')"
+    done = process.run([PYTHON, "-c", program], timeout=20, input=b"abc" * 100_000)
+    assert done.returncode == 0 and done.stdout == b"cba" * 100_000 and done.stderr == b"hm"
+
+
+def test_a_failure_names_the_program_and_its_last_words():
+    with pytest.raises(process.ProgramFailed, match="exit code 3: no good"):
+        process.run([PYTHON, "-c", "import sys; print('no good', file=sys.stderr); sys.exit(3)"], timeout=20)
+    with pytest.raises(process.ProgramFailed, match="could not be started"):
+        process.run(["there-is-no-such-program"], timeout=5)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
+def test_a_program_that_hangs_is_ended_with_its_grandchildren(tmp_path):
+    note = tmp_path / "pid"
+    grandchild = f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); open({str(note)!r}, 'w').write(str(p.pid)); time.sleep(60)"
+    with pytest.raises(process.ProgramFailed, match="still running after 1"):
+        process.run([PYTHON, "-c", grandchild], timeout=1.5)
+    assert gone(int(note.read_text())) and not children()
+
+
+def test_many_runs_leave_no_process_and_no_descriptor():
+    before = psutil.Process().num_fds() if os.name == "posix" else 0
+    for n in range(30):
+        done = process.run([PYTHON, "-S", "-c", f"import sys; sys.exit({n % 3})"], timeout=20, check=False)
+        assert done.returncode == n % 3
+    assert not children()
+    if os.name == "posix":
+        assert psutil.Process().num_fds() <= before
+
+
+def test_scratch_goes_after_success_and_after_an_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(tmp_path / "s"))
+    with scratch.folder() as here:
+        (here / "deep").mkdir()
+        (here / "deep" / "file").write_bytes(b"x" * 1000)
+        assert here.is_dir()
+    assert not here.exists()
+    with pytest.raises(RuntimeError), scratch.folder() as here:
+        (here / "file").touch()
+        raise RuntimeError
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
+def test_scratch_of_a_killed_process_goes_with_the_next_start(monkeypatch, tmp_path):
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(tmp_path))
+    program = (
+        "from toolkit import scratch; import time\nwith scratch.folder() as f: print(f, flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([PYTHON, "-c", program], stdout=subprocess.PIPE, text=True)
+    left = Path(child.stdout.readline().strip())
+    with scratch.folder() as mine:  # a living owner's folder is not touched
+        assert left.is_dir()
+    child.send_signal(signal.SIGKILL)
+    child.wait(10)
+    child.stdout.close()
+    assert left.is_dir()
+    assert scratch.sweep() == [left]
+    assert not left.exists() and not mine.exists()
