@@ -148,16 +148,39 @@ def simulate(
     clean: Path,
     tape: Path,
     *,
+    truth: Path | None = None,
     standard: Literal["ntsc", "pal"] = "ntsc",
     seed: int = 0,
-    truth: Path | None = None,
+    faults: str = "",
+    ideal: Annotated[bool, Parameter(negative="")] = False,
+    frames: int | None = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Makes an interlaced tape with VHS faults from a CLEAN progressive clip; --truth also writes what it should be."""
+    """Makes an interlaced tape with VHS faults from a CLEAN progressive clip ("demo": the built-in scene).
+
+    Parameters
+    ----------
+    truth: Also write the clean frames at field rate here.
+    faults: knob=value,... for instance luma_noise=8,dropouts=0,chroma_delay=300.
+    ideal: Start from a recorder without faults, so that only --faults spoil the picture.
+    frames: At most so many frames of tape.
+    """
+    from toolkit.progress import BarSink, Progress
+    from toolkit.settings import parse_pairs
+    from toolkit.tape import demo
     from toolkit.tape import simulate as make
 
-    made = make(clean, tape, standard=standard, seed=seed, truth=truth, overwrite=overwrite)
+    made = make(
+        demo(frames=frames or 90) if str(clean) == "demo" else clean,
+        tape,
+        truth=truth,
+        ideal=ideal,
+        frames=frames,
+        overwrite=overwrite,
+        progress=Progress(BarSink(sys.stderr)),
+        **{"standard": standard, "seed": seed, **parse_pairs(faults)},
+    )
     show(made.to_dict(), json, made)
 
 

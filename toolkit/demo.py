@@ -53,7 +53,7 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
     from toolkit.progress import BarSink, Progress
     from toolkit.runner import restore
     from toolkit.settings import changed
-    from toolkit.tape import write_demo
+    from toolkit.tape import demo, simulate
 
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -62,7 +62,7 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
     names = {"tape": "tape.mkv", "truth": "truth.mkv", "restored": "restored.mp4", "picture": "before_after.png"}
     files = {what: folder / name for what, name in names.items()}
     print("making a tape with known truth ...", file=sys.stderr)
-    write_demo(files["tape"], files["truth"], frames=frames, overwrite=True)
+    simulate(demo(frames=frames), files["tape"], truth=files["truth"], overwrite=True)
     chosen = preset("vhs")
     progress = Progress(BarSink(sys.stderr))
     done = restore(

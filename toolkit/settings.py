@@ -54,6 +54,20 @@ def parse_step(group: str, text: str) -> Step | None:
     return found(**knobs)
 
 
+def parse_pairs(text: str) -> dict[str, Any]:
+    """ "knob=value,..." as a dictionary of numbers, truth values and words.  Raises `KnobError`."""
+    pairs: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = (p.strip() for p in part.partition("="))
+        if not equals or not key or not value:
+            raise KnobError(f"{part!r} is not a setting", expected="knob=value")
+        try:
+            pairs[key] = int(value) if value.lstrip("-").isdigit() else float(value)
+        except ValueError:
+            pairs[key] = {"true": True, "false": False}.get(value.lower(), value)
+    return pairs
+
+
 def parse_value(parameter: Any, text: str, owner: str) -> Any:
     """A knob's value from text, in the knob's own type.  Raises `KnobError`."""
     if parameter.kind is bool:
