@@ -16,7 +16,9 @@ LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0
 Box = tuple[int, int, int, int]
 
 
-def convert(batch: Batch, to: PictureFormat, *, box: Box | None = None, shift: tuple[float, float] = (0.0, 0.0)) -> Batch:
+def convert(
+    batch: Batch, to: PictureFormat, *, box: Box | None = None, shift: tuple[float, float] = (0.0, 0.0)
+) -> Batch:
     """Shows `batch` in another format: the same picture, resampled by Lanczos (3 lobes, widened when shrinking).
 
     box   : the part of the source that fills the target, in luma samples (left, top, right, bottom), even numbers

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toolkit.tape.recorder import Recording, Tape
     from toolkit.tape.scene import Demo, demo
-    from toolkit.tape.simulate import Simulated, simulate
+    from toolkit.tape.files import Simulated, simulate
 
 _WHERE = {
     "Demo": "scene",
     "Recording": "recorder",
-    "Simulated": "simulate",
+    "Simulated": "files",
     "Tape": "recorder",
     "demo": "scene",
-    "simulate": "simulate",
+    "simulate": "files",
 }
 __all__ = ["Demo", "Recording", "Simulated", "Tape", "demo", "simulate"]
 
@@ -28,5 +28,5 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    globals()[name] = value  # importing a submodule of the same name would otherwise hide the function
+    globals()[name] = value
     return value

@@ -14,7 +14,7 @@ from kernels.declare import Knob, Parameter, parameters
 from toolkit.clip import Batch, PictureFormat
 from toolkit.convert import convert
 from toolkit.errors import KnobError, PictureError, UnknownName
-from toolkit.tape import chance, faults, sound
+from toolkit.tape import faults, sound
 
 Levels = Annotated[float, Knob(0, 60, step=0.5, unit="levels", soft=(0, 20))]
 Nanoseconds = Annotated[float, Knob(0, 5000, step=1, unit="ns", soft=(0, 2000))]
