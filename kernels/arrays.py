@@ -79,6 +79,16 @@ def empty_like_backend(like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         return cupy.empty(shape, dtype)
 
 
+def beside(like: Any, table: np.ndarray) -> Any:
+    """A small table on the device of `like`: itself for NumPy, a copy for CuPy."""
+    if isinstance(like, np.ndarray):
+        return table
+    import cupy
+
+    with like.device:
+        return cupy.asarray(table)
+
+
 def to_torch(array: Any) -> Any:
     """The same memory as a Torch tensor: NumPy through the buffer protocol, CuPy through DLPack.  No copy."""
     import torch
