@@ -39,7 +39,8 @@ class Reader:
 
     frames_read  : frames handed out so far.
     truncated_at : seconds on the clip's clock where the file broke off before what was asked for, else None.
-    expected     : frames the file promised for the range asked for, None when it does not say.
+    expected     : frames the file promised for the range asked for (estimated from length and rate where the file
+                   only gives those), None when it does not say.
     broken       : packets that could not be decoded.
     mended       : frames whose time was missing or ran backwards and was reconstructed from the frame rate.
 
@@ -157,12 +158,16 @@ class Reader:
 
     def _timed(self, frames: Iterator[Any]) -> Iterator[tuple[Any, int, int]]:
         """`(frame, pts, own duration)`, times strictly rising."""
-        last, end = None, round(self.clip.start / self.clip.time_base)
+        last, end, offset = None, round(self.clip.start / self.clip.time_base), 0
+        second = round(1 / self.clip.time_base)
         for frame in frames:
-            pts, length = frame.pts, frame.duration or self._nominal
-            if pts is None or (last is not None and pts <= last):
-                self.mended += 1
-                pts = end
+            length = frame.duration or self._nominal
+            pts = None if frame.pts is None else frame.pts + offset
+            if pts is not None and last is not None and pts < last - second:
+                offset += end - pts  # the clock was set back, as where a DVD's parts were joined: go on from here
+                pts, self.mended = end, self.mended + 1
+            elif pts is None or (last is not None and pts <= last):
+                pts, self.mended = end, self.mended + 1
             last, end = pts, pts + length
             yield frame, pts, length
 
@@ -209,8 +214,9 @@ class Reader:
         if read == 0 and self.first == 0:
             raise InputUnreadable(f"no frame of {clip.path} could be decoded", files=UNTOUCHED)
         count, end = self._promise
-        if end is not None and clip.rate:
-            count = count or round((float(end) - clip.start) * clip.rate)
+        estimated = count is None and end is not None and clip.rate
+        if estimated:
+            count = round((float(end) - clip.start) * clip.rate)
         if count is not None:
             self.expected = max(0, (count if self.stop is None else min(count, self.stop)) - self.first)
         short = self._failed
@@ -222,6 +228,8 @@ class Reader:
             self.truncated_at = self._reached
             of = f"{read} of {self.expected}" if self.expected else f"{read}"
             _warn(f"{clip.path.name} breaks off at {self._reached:.3f} s: {of} frames were read, the rest is lost")
+        elif estimated:
+            self.expected = read
         if self.mended:
             _warn(f"{clip.path.name}: {self.mended} frames had no usable time; it was set from the frame rate")
         if self.broken:

@@ -79,17 +79,25 @@ def _runs(frames: Iterator[Any], stream: Any) -> Iterator[SoundBlock]:
     """Each frame with its exact time.
 
     Within a run time is counted in samples from the run's first, since container ticks (1 ms in Matroska) are too
-    coarse.  A new run begins where the container's times leave the count by more than they can be rounded.
+    coarse.  A new run begins where the container's times leave the count: at once when by as much as a lost packet,
+    after a few frames when by less, so that mere jitter does not cut the sound.
     """
     tick = float(stream.time_base)
-    tolerance = max(0.0005, 1.5 * tick)
-    anchor, counted, rate = None, 0, None
+    small = max(0.0005, 1.5 * tick)
+    start, counted, rate, offset, off = None, 0, 0, 0.0, 0
     for frame in frames:
-        if anchor is None or frame.sample_rate != rate:
-            anchor, counted, rate = frame.pts * tick if frame.pts is not None else 0.0, 0, frame.sample_rate
-        elif frame.pts is not None and abs(frame.pts * tick - (anchor + counted / rate)) > tolerance:
-            anchor, counted = frame.pts * tick, 0
-        yield SoundBlock(to_float(frame), anchor + counted / rate, rate)
+        if start is None or frame.sample_rate != rate:
+            start = frame.pts * tick + offset if frame.pts is not None else (start or 0.0) + counted / (rate or 1)
+            counted, rate = 0, frame.sample_rate
+        elif frame.pts is not None:
+            now, due = frame.pts * tick + offset, start + counted / rate
+            if now < due - 1:
+                offset += due - now  # the clock was set back, as where a DVD's parts were joined: go on from here
+                now = due
+            off = off + 1 if abs(now - due) > small else 0
+            if off >= 8 or abs(now - due) > 0.005 + tick:
+                start, counted, off = now, 0, 0
+        yield SoundBlock(to_float(frame), start + counted / rate, rate)
         counted += frame.samples
 
 

@@ -17,6 +17,8 @@ SMALLEST = 16  # luma samples; below that no stage has anything to work on
 UNTOUCHED = "the file was not touched"
 #: AVFieldOrder.  TB and BT are what FFmpeg, QuickTime and Matroska write for line-interleaved top / bottom first.
 _FIELD_ORDER = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
+#: The layout meant when only the number of channels is known.
+STANDARD_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _SITING = {"left": "left", "center": "center", "topleft": "topleft", "top": "center"}
 
 
@@ -145,7 +147,8 @@ def _sound_track(stream: Any) -> SoundTrack:
     context = stream.codec_context
     if context is None:
         return SoundTrack(stream.index, "unknown", 0, 0, "unknown", 0.0, None, stream.language)
-    bits = context.format.bits if context.name.startswith(("pcm", "flac", "alac")) else None
+    name = context.layout.name
+    bits = context.format.bits if context.name.startswith("pcm") else None
     if context.name.startswith("pcm_") and "24" in context.name:
         bits = 24
     return SoundTrack(
@@ -153,7 +156,8 @@ def _sound_track(stream: Any) -> SoundTrack:
         codec=context.name,
         sample_rate=context.sample_rate,
         channels=context.channels,
-        layout=context.layout.name,
+        # A container may give the number of channels only; read as players do.
+        layout=STANDARD_LAYOUTS.get(context.channels, name) if "channels" in name else name,
         start=float((stream.start_time or 0) * stream.time_base),
         duration=float(stream.duration * stream.time_base) if stream.duration else None,
         language=stream.language,

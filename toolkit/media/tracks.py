@@ -14,14 +14,12 @@ import numpy as np
 from toolkit.clip import Clip
 from toolkit.errors import OutputRefused, SoundError
 from toolkit.media.sound import SoundBlock, read_sound
-from toolkit.media.source import open_container
+from toolkit.media.source import STANDARD_LAYOUTS, open_container
 
 SOUND_CODECS = ("aac", "flac", "pcm_s16le", "pcm_s24le")
 #: Codecs that are kept as they are in MP4: those its players can be expected to know.  FFmpeg would also write PCM,
 #: but most players stay silent on it.
 _KEPT_IN_MP4 = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "flac")
-#: Layouts AAC and FLAC have a code for; 5.1(side) and its like are written as the layout with as many channels.
-_STANDARD = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ class EncodedTrack:
         self.stream = container.add_stream(spec.codec, rate=spec.sample_rate)
         context = self.stream.codec_context
         channels = av.AudioLayout(spec.layout).nb_channels
-        context.layout = spec.layout if spec.codec.startswith("pcm") else _STANDARD.get(channels, spec.layout)
+        # 5.1(side) and its like have no code in AAC and FLAC; they are written as the layout with as many channels.
+        context.layout = spec.layout if spec.codec.startswith("pcm") else STANDARD_LAYOUTS.get(channels, spec.layout)
         self.channels = channels
         context.time_base = self.stream.time_base = Fraction(1, spec.sample_rate)
         if spec.codec == "aac":
@@ -95,12 +94,16 @@ class EncodedTrack:
             return
         if self._at is None:
             self._at = self._sent = first
+        gap = first - self._at
+        if 0 < gap <= self.spec.sample_rate // 200:  # 5 ms: the clocks drifted apart; a ramp does not click
+            self._take(np.linspace(self._edge, samples[:, 0], gap + 2, axis=1)[:, 1:-1], container)
         while (gap := first - self._at) > 0:
             self._take(np.zeros((self.channels, min(gap, self.spec.sample_rate)), np.float32), container)
-        self._take(np.asarray(samples, np.float32), container)
+        self._take(samples, container)
+        self._edge = samples[:, -1]
 
     def _take(self, samples: np.ndarray, container: Any) -> None:
-        self._waiting.append(samples)
+        self._waiting.append(np.asarray(samples, np.float32))
         self._held += samples.shape[1]
         self._at += samples.shape[1]
         size = self.stream.codec_context.frame_size or 4096

@@ -125,6 +125,8 @@ class Writer:
         order = {"tff": "tb", "bff": "bt", "progressive": "progressive"}.get(form.field_order)
         if order:
             asked["field_order"] = order
+        if self.codec == "h264" and form.interlaced:  # x264 asks at its start and not again
+            asked["x264-params"] = ":".join(filter(None, (f"{form.field_order}=1", wished.get("x264-params"))))
         if self.codec == "h265":  # x265 prints to stderr by itself
             asked["x265-params"] = ":".join(filter(None, ("log-level=error", wished.get("x265-params"))))
         stream = self._container.add_stream(PICTURE_CODECS[self.codec], rate=rate or 25, options=asked)
@@ -194,6 +196,9 @@ class Writer:
         ):
             frame = av.VideoFrame.from_dlpack(planes, format=pixels.pix_fmt(form))
         else:
+            if form.subsampling is None and self.written_format.subsampling is not None:
+                form = form.replace(subsampling=(0, 0))  # grey gets neutral chroma; swscale would also stretch it
+                planes += [np.full_like(planes[0], 1 << (form.bits - 1))] * 2
             frame = av.VideoFrame(form.width, form.height, pixels.pix_fmt(form))
             for target, samples in zip(frame.planes, planes, strict=True):
                 lines = np.frombuffer(target, np.uint8).reshape(-1, target.line_size).view(form.dtype)
@@ -291,6 +296,16 @@ def check_output(path: Path, *, source: Clip | Path | None = None, overwrite: bo
     if path.exists() and not overwrite:
         raise OutputRefused(f"{path} exists already", hint="another name, or --overwrite")
     return container
+
+
+def zero_of(clip: Clip) -> Fraction:
+    """Seconds on a clip's clock that should become zero in a file made from it: where its first picture or sound is.
+
+    A multiple of the picture's clock, so that the picture's times stay exact.  (Program streams start anywhere.)
+    """
+    tick = Fraction(1, clip.time_base.denominator)
+    first = min([clip.start, *(track.start for track in clip.sound)])
+    return round(first / tick - Fraction(1, 4)) * tick  # a quarter tick of slack for the float it comes as
 
 
 def _fitting(
