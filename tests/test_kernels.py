@@ -24,6 +24,11 @@ def sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, bits: i
     grid = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
     wave = 0.5 + 0.4 * np.sin(sum((k + 1) * 0.37 * g for k, g in enumerate(grid)))
     wave = wave + rng.choice([0, 0.01, 0.2], size=shape) * rng.standard_normal(shape)
+    if len(shape) > 2:  # the left third stands still, so that kernels that compare frames see agreement too
+        still = shape[-1] // 3
+        wave[..., :still] = wave[:1, ..., :still] + rng.choice([0, 0.01], size=(*shape[:-1], still)) * rng.standard_normal(
+            (*shape[:-1], still)
+        )
     wave[rng.random(shape) < 0.02] = rng.choice([0.0, 1.0])
     peak = (1 << bits) - 1
     frames = np.clip(wave, 0, 1) * peak
