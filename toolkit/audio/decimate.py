@@ -13,10 +13,10 @@ from toolkit.audio.signal import Fifo
 def _strided(x, taps, factor, out):
     for c in range(x.shape[0]):
         for m in range(out.shape[1]):
+            held = x[c, m * factor : m * factor + len(taps)]  # as a slice it compiles to vector instructions
             total = np.float32(0)
-            first = m * factor
             for t in range(len(taps)):
-                total += taps[t] * x[c, first + t]
+                total += taps[t] * held[t]
             out[c, m] = total
 
 

@@ -273,7 +273,7 @@ class DehumRun(Run):
         for i in range(self.next, last):
             lo, hi = max(self.first, i - self.reach), min(self.first + len(self.amplitudes), i + self.reach + 1)
             self.settled.append(
-                _average(
+                average(
                     self.amplitudes[lo - self.first : hi - self.first],
                     self.around[lo - self.first : hi - self.first],
                     i - lo,
@@ -325,66 +325,191 @@ def _demodulate(windows, phases, shape, orders):
     return out
 
 
-def _average(amplitudes: np.ndarray, around: np.ndarray, centre: int) -> np.ndarray:
-    """The amplitudes `(channels, harmonics)` at frame `centre`, from `(frames, channels, harmonics)`."""
-    floor = np.median(around, axis=0) * 0.03 + 1e-14
-    frames = len(amplitudes)
+@njit(cache=True, nogil=True, fastmath=True)
+def average(amplitudes, around, centre):
+    """The amplitudes `(channels, harmonics)` at frame `centre`, from `(frames, channels, harmonics)`.
+
+    A constant amplitude for each harmonic and one phase for all, a cubic in time times the harmonic's number, are
+    fitted by turns.  Low harmonics begin: their phase cannot be a whole turn wrong.
+    """
+    frames, channels, harmonics = amplitudes.shape
     reach = max(centre, frames - 1 - centre, 1) + 1
+    noise, weight = np.empty((frames, channels, harmonics)), np.empty((frames, channels, harmonics))
     taper = 0.5 + 0.5 * np.cos(np.pi * (np.arange(frames) - centre) / reach)
-    weight = taper[:, None, None] / (around + floor)
-    # What is left of the drift: one turn per frame and harmonic number, shared by all.
-    together = np.sqrt(weight[1:] * weight[:-1])
-    steps = (together * amplitudes[1:] * amplitudes[:-1].conj()).sum(axis=(0, 1))
-    turn = _shared_turn(steps) if frames > 2 else 0.0
-    k = np.arange(1, amplitudes.shape[2] + 1)
-    still = amplitudes * np.exp(-1j * turn * np.outer(np.arange(frames) - centre, k))[:, None, :]
-    total = weight.sum(axis=0)
-    mean = (weight * still).sum(axis=0) / total
-    # Overlapping frames are not independent: their mean is about 1.5 times as uncertain in power.
-    doubt = 1.5 * (weight**2 * (around + floor)).sum(axis=0) / total**2
-    power = np.abs(mean) ** 2
-    keep = np.clip(1 - 3 * doubt / (power + 1e-30), 0, 1)
-    return (mean * keep).astype(np.complex64)
+    for c in range(channels):
+        for k in range(harmonics):
+            lo, hi = max(0, k - 2), min(harmonics, k + 3)
+            floor = 0.0
+            for i in range(frames):
+                top = 0.0
+                for j in range(lo, hi):
+                    top = max(top, around[i, c, j])
+                noise[i, c, k] = top
+                floor += top
+            floor = 0.001 * floor / frames + 1e-14
+            for i in range(frames):
+                noise[i, c, k] += floor
+                weight[i, c, k] = taper[i] / noise[i, c, k]
+    phase = np.zeros(frames)
+    mean = np.zeros((channels, harmonics), np.complex128)
+    turned = np.empty((frames, channels, harmonics), np.complex128)
+    _start(amplitudes, weight, centre, phase)
+    for used in (3, 6, 12, harmonics, harmonics):
+        used = min(used, harmonics)
+        _turn(amplitudes, phase, turned)
+        _means(turned, weight, used, mean)
+        if frames > 3:
+            _doubt(turned, noise, used, mean, taper, weight)
+            _bend(turned, weight, mean, used, centre, reach, phase)
+    _turn(amplitudes, phase, turned)
+    _doubt(turned, noise, harmonics, mean, taper, weight)
+    _means(turned, weight, harmonics, mean)
+    out = np.empty((channels, harmonics), np.complex64)
+    for c in range(channels):
+        for k in range(harmonics):
+            total = 0.0
+            for i in range(frames):
+                total += weight[i, c, k]
+            # Overlapping frames are not independent: their mean is about 1.5 times as uncertain in power.
+            doubt = 3 * 1.5 / total
+            m = mean[c, k]
+            power = m.real**2 + m.imag**2
+            keep = 1 - doubt / power if power > doubt else 0.0
+            out[c, k] = m * keep * np.exp(1j * (k + 1) * phase[centre])
+    return out
 
 
-def _shared_turn(steps: np.ndarray) -> float:
-    """The angle t with the greatest sum of Re(steps_k e^(-j k t)), among small ones."""
-    k = np.arange(1, len(steps) + 1)
-    grid = np.linspace(-0.12, 0.12, 49)
-    value = (np.exp(-1j * np.outer(grid, k)) * steps).sum(axis=1).real
-    i = int(np.clip(value.argmax(), 1, len(grid) - 2))
-    a, b, c = value[i - 1 : i + 2]
-    bend = a - 2 * b + c
-    return float(grid[i] + (grid[1] - grid[0]) * (0.5 * (a - c) / bend if bend < 0 else 0))
+@njit(cache=True, nogil=True, fastmath=True)
+def _turn(amplitudes, phase, turned):
+    frames, channels, harmonics = amplitudes.shape
+    for i in range(frames):
+        z = complex(np.cos(phase[i]), -np.sin(phase[i]))
+        for c in range(channels):
+            p = 1 + 0j
+            for k in range(harmonics):
+                p *= z
+                turned[i, c, k] = amplitudes[i, c, k] * p
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _means(turned, weight, used, mean):
+    frames, channels, _ = turned.shape
+    for c in range(channels):
+        for k in range(used):
+            total = 1e-30
+            value = 0j
+            for i in range(frames):
+                value += weight[i, c, k] * turned[i, c, k]
+                total += weight[i, c, k]
+            mean[c, k] = value / total
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _doubt(turned, noise, used, mean, taper, weight):
+    """Frames far from the mean hold something else, a note that passes through the harmonic: they count less."""
+    frames, channels, _ = turned.shape
+    for i in range(frames):
+        for c in range(channels):
+            for k in range(used):
+                z = turned[i, c, k] - mean[c, k]
+                weight[i, c, k] = taper[i] / (noise[i, c, k] + z.real**2 + z.imag**2)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _start(amplitudes, weight, centre, phase):
+    """A steady turn per frame, from the products of neighbouring frames of the low harmonics."""
+    frames, channels, harmonics = amplitudes.shape
+    low = min(6, harmonics)
+    steps = np.zeros(low, np.complex128)
+    for i in range(frames - 1):
+        for c in range(channels):
+            for k in range(low):
+                w = np.sqrt(weight[i, c, k] * weight[i + 1, c, k])
+                steps[k] += w * amplitudes[i + 1, c, k] * np.conj(amplitudes[i, c, k])
+    best, turn = -1e300, 0.0
+    for g in range(-24, 25):
+        value = 0.0
+        for k in range(low):
+            value += (steps[k] * np.exp(-1j * (k + 1) * g * 0.005)).real
+        if value > best:
+            best, turn = value, g * 0.005
+    for i in range(frames):
+        phase[i] = turn * (i - centre)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _bend(turned, weight, mean, used, centre, reach, phase):
+    """Adds to the phase the cubic that turns the frames towards their means."""
+    frames, channels, _ = turned.shape
+    normal, right = np.zeros((4, 4)), np.zeros(4)
+    for i in range(frames):
+        pull = stiff = 0.0
+        for c in range(channels):
+            for k in range(used):
+                h, m = k + 1, mean[c, k]
+                z, w = turned[i, c, k], weight[i, c, k]
+                pull += h * w * (m.real * z.imag - m.imag * z.real)
+                stiff += h * h * w * (m.real**2 + m.imag**2)
+        t = (i - centre) / reach
+        for a in range(4):
+            right[a] += pull * t**a
+            for b in range(4):
+                normal[a, b] += stiff * t ** (a + b)
+    for a in range(4):
+        normal[a, a] += 4.0  # half a radian is what is expected beforehand
+    bend = np.linalg.solve(normal, right)
+    for i in range(frames):
+        t = (i - centre) / reach
+        phase[i] += bend[0] + t * (bend[1] + t * (bend[2] + t * bend[3]))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _clock(start, slope, zr, zi):
+    """cos and sin of 2 pi (start + slope i), by doubling."""
+    angle = 2 * np.pi * (start - np.floor(start))
+    zr[0], zi[0] = np.cos(angle), np.sin(angle)
+    done = 1
+    while done < len(zr):
+        angle = 2 * np.pi * slope * done
+        r, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+        n = min(done, len(zr) - done)
+        fr, fi, tr, ti = zr[:n], zi[:n], zr[done : done + n], zi[done : done + n]
+        for i in range(n):
+            tr[i] = fr[i] * r - fi[i] * s
+            ti[i] = fr[i] * s + fi[i] * r
+        done += n
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _subtract_hum(x, amplitudes, turns, middle, hop, out):
     """x minus the sum over k of Re(a_k z^k), z on the clock, a_k running in a line from frame to frame."""
-    order = amplitudes.shape[2]
-    tile = 256
-    zr, zi = np.empty(tile, np.float32), np.empty(tile, np.float32)
+    tile = 128
+    zr, zi = np.ones(tile, np.float32), np.zeros(tile, np.float32)
+    pr, pi = np.empty(tile, np.float32), np.empty(tile, np.float32)
+    across = np.arange(tile).astype(np.float32) / np.float32(hop)
     for f in range(x.shape[1] // hop):
+        order = amplitudes.shape[2]
+        while order > 0 and not (amplitudes[f, :, order - 1].any() or amplitudes[f + 1, :, order - 1].any()):
+            order -= 1
         # Turns within a hop as a parabola through its ends and its middle.
         whole, half = turns[f + 1] - turns[f], middle[f] - turns[f]
         slope, bend = 4 * half - whole, 2 * whole - 4 * half
         for first in range(0, hop, tile):
             n = min(tile, hop - first)
-            for i in range(n):
-                u = (first + i) / hop
-                t = turns[f] + (slope + bend * u) * u
-                angle = np.float32(2 * np.pi * (t - np.floor(t)))
-                zr[i], zi[i] = np.cos(angle), np.sin(angle)
+            u = first / hop
+            _clock(turns[f] + (slope + bend * u) * u, (slope + bend * (2 * u + n / hop)) / hop, zr[:n], zi[:n])
             for c in range(x.shape[0]):
-                pr, pi = np.zeros(n, np.float32), np.zeros(n, np.float32)
+                pr[:], pi[:] = 0, 0
                 for k in range(order - 1, -1, -1):
                     a, b = amplitudes[f, c, k], amplitudes[f + 1, c, k]
-                    ar, ai, br, bi = a.real, a.imag, b.real - a.real, b.imag - a.imag
-                    for i in range(n):
-                        u = np.float32((first + i) / hop)
-                        r = pr[i] + ar + u * br
-                        s = pi[i] + ai + u * bi
+                    dr, di = b.real - a.real, b.imag - a.imag
+                    ar, ai = a.real + np.float32(u) * dr, a.imag + np.float32(u) * di
+                    for i in range(tile):
+                        r = pr[i] + ar + across[i] * dr
+                        s = pi[i] + ai + across[i] * di
                         pr[i] = r * zr[i] - s * zi[i]
                         pi[i] = r * zi[i] + s * zr[i]
+                source = x[c, f * hop + first : f * hop + first + n]
+                target = out[c, f * hop + first : f * hop + first + n]
                 for i in range(n):
-                    out[c, f * hop + first + i] = x[c, f * hop + first + i] - pr[i]
+                    target[i] = source[i] - pr[i]

@@ -92,14 +92,14 @@ def _peaks(x, phases, cell, out):
         for k in range(len(out)):
             first = k * cell
             top = out[k]
-            for i in range(first + lead, first + lead + cell):
-                top = max(top, abs(x[c, i]))
+            for v in x[c, first + lead : first + lead + cell]:
+                top = max(top, abs(v))
             for p in range(phases.shape[0]):
                 between[:] = 0
                 for t in range(phases.shape[1]):
-                    h = phases[p, t]
+                    h, held = phases[p, t], x[c, first + t : first + t + cell]
                     for i in range(cell):
-                        between[i] += h * x[c, first + t + i]
+                        between[i] += h * held[i]
                 for i in range(cell):
                     top = max(top, abs(between[i]))
             out[k] = top
