@@ -1,15 +1,25 @@
-"""Fields to whole frames: bob, yadif, bwdif.
+"""Fields to whole frames: bob, yadif, bwdif, w3fdif, edge-directed interpolation.
 
-All take one interlaced plane `(T, H, W)`, the field order, and `rate`: "field" gives one frame per field (twice the
-frames), "frame" one per frame, at the time of its first field.
+All take one interlaced plane `(T, H, W)`, the field order, `rate` ("field" gives one frame per field, twice the frames;
+"frame" one per frame, at the time of its first field) and `bits`.  In YUV each plane is filtered for itself.
+`methods()` lists them by name; what a stage must know of each (rate, halo, knobs, smallest size) stands on the kernel.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Literal
 
 Order = Literal["tff", "bff"]
 Rate = Literal["field", "frame"]
+
+#: Deinterlacers by name, in the order of their cost; each lives in the module of its name.
+METHODS = ("bob", "w3fdif", "bwdif", "yadif")
+
+
+def methods() -> dict[str, Any]:
+    """The deinterlacing kernels by name: those with the knobs `order` and `rate`."""
+    return {name: getattr(importlib.import_module(f"kernels.deinterlace.{name}"), name) for name in METHODS}
 
 
 def frames_per_frame(**knobs: Any) -> int:

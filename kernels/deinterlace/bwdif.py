@@ -1,0 +1,219 @@
+"""bwdif: the BBC's three-field filter, held to what the neighbouring fields allow.
+
+From the published weights of the BBC's "Weston 3 Field Deinterlacing Filter" (`threefields.py`) and yadif's temporal
+limit (`limit.py`), joined as the description of Thomas Mundt's filter "bwdif" says.  In 8 bit the results equal
+FFmpeg's, except in a clip of one frame (FFmpeg weaves its two fields; here both fields are taken as ends).  In deeper
+video FFmpeg 8.1 treats lines 1, 3, 4, 5 and as many at the bottom differently from its own 8-bit arithmetic (rows are
+counted in bytes); here all depths follow the 8-bit arithmetic, and equal FFmpeg from the seventh line on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from kernels import lanes
+from kernels.arrays import depth
+from kernels.declare import Bits, Halo, Launch, kernel
+from kernels.deinterlace import Order, Rate, frames_per_frame
+from kernels.deinterlace.around import ROWS, STEP, Around, copy_line, half, neighbours, reflected, whole_frames, wide
+from kernels.deinterlace.limit import grown, grown_lanes, grown_sample, temporal, temporal_lanes, temporal_sample
+from kernels.deinterlace.threefields import (
+    OTHER_PART,
+    OWN_ALONE,
+    OWN_PART,
+    complex_detail,
+    complex_sample,
+    over,
+    own_detail,
+    own_sample,
+)
+from kernels.lanes import apart, average_down, by_halves, excess, high, low, pick, sum_held
+
+
+@kernel(halo=Halo(frames=1, pixels=4), rate=frames_per_frame, smallest=(2, 1))
+def bwdif(frames, order: Order = "tff", rate: Rate = "field", bits: Bits = 0):
+    """Fills the missing lines from three fields where things move little, from one field where they move much.
+
+    Where the lines above and below differ by more than the field before and the field after do, the three-field filter
+    is used, else the own field alone; the result is held to `average +- limit` of `limit.py`.  Where the limit is 0
+    before it grows, the result is the average of the fields before and after.  In the four lines at the top and the
+    bottom the lines above and below are averaged; the limit grows only from the third line on.  The first field of a
+    clip and its last have no neighbour on one side: the own field alone fills them, from the fourth line on.
+
+    frames : `(T, H, W)` uint8, uint16 or float32, one interlaced plane.
+    Returns `(2T, H, W)` at field rate, `(T, H, W)` at frame rate, same dtype.
+    """
+    peak = np.float32(np.inf) if frames.dtype.kind == "f" else (1 << depth(frames, bits)) - 1
+    lowest = -peak if frames.dtype.kind == "f" else 0
+
+    def missing(a: Around) -> np.ndarray:
+        near, far = a.at(a.now, -1) + a.at(a.now, 1), a.at(a.now, -3) + a.at(a.now, 3)
+        alone = over(OWN_ALONE[0] * near + OWN_ALONE[1] * far, 13)
+        total = OWN_PART[0] * near + OWN_PART[1] * far
+        for other in (a.earlier, a.later):
+            total = total + OTHER_PART[0] * a.at(other, 0)
+            total = total + OTHER_PART[1] * (a.at(other, -2) + a.at(other, 2))
+            total = total + OTHER_PART[2] * (a.at(other, -4) + a.at(other, 4))
+        average, change, motion = temporal(a)
+        steep = abs(a.at(a.now, -1) - a.at(a.now, 1)) > change
+        filtered = np.clip(np.where(steep, over(total, 15), alone), lowest, peak)
+        edge = (a.y < 4) | (a.y + 4 >= a.height)
+        filtered = np.where(edge, half(near), filtered)
+        limit = np.where((a.y < 2) | (a.y + 2 >= a.height), motion, grown(a, average, motion))
+        held = np.where(motion == 0, average, np.clip(filtered, average - limit, average + limit))
+        if a.at_start or a.at_end:
+            return np.where((a.y >= 3) & (a.y + 3 < a.height), np.clip(alone, lowest, peak), held)
+        return held
+
+    return whole_frames(frames, order, rate, missing)
+
+
+# The CPU body for integers.
+
+
+def _held(filtered, average, motion, limit):
+    held = low(high(filtered, excess(average, limit)), sum_held(average, limit))
+    return pick(motion.equals(0), average, held)
+
+
+@lanes.step(STEP)
+def _inside(peak, a, b, a3, b3, p, n, bu, bd, au, ad, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
+    average, change, motion = temporal_lanes(a, b, p, n, bu, bd, au, ad)
+    limit = grown_lanes(average, motion, a, b, pu, nu, pd, nd)
+
+    def filtered(steep, peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
+        near, far = a + b, a3 + b3
+        three = complex_detail(near, far, p + n, pu + nu + pd + nd, pu4 + nu4 + pd4 + nd4)
+        return low(high((near + pick(steep, three, own_detail(near, far))) >> 1, 0), peak)
+
+    steep = apart(a, b) > change
+    value = by_halves(filtered, steep, peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4)
+    return _held(value, average, motion, limit)
+
+
+@lanes.step(STEP)
+def _edge(a, b, p, n, bu, bd, au, ad, pu, nu, pd, nd):
+    average, _, motion = temporal_lanes(a, b, p, n, bu, bd, au, ad)
+    return _held(average_down(a, b), average, motion, grown_lanes(average, motion, a, b, pu, nu, pd, nd))
+
+
+@lanes.step(STEP)
+def _alone(peak, a, b, a3, b3):
+    def filtered(peak, a, b, a3, b3):
+        return low(high((a + b + own_detail(a + b, a3 + b3)) >> 1, 0), peak)
+
+    return by_halves(filtered, peak, a, b, a3, b3)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _bwdif_lanes(frames, out, start, first, step, peak):
+    total, height, width = frames.shape
+    src, dst = frames.reshape(-1), out.reshape(-1)
+    size = height * width
+    count = STEP // frames.itemsize
+    blocks = (height + ROWS - 1) // ROWS
+    for job in prange(out.shape[0] // step * blocks):
+        t = start + job // blocks
+        most = np.full(count, peak, frames.dtype)
+        top = job % blocks * ROWS
+        for y in range(top, min(top + ROWS, height)):
+            for field in range(step):
+                to = ((t - start) * step + field) * size + y * width
+                if (y & 1) == (first ^ field):
+                    copy_line(dst, to, src, t * size + y * width, width)
+                    continue
+                before, after, earlier, later = neighbours(t, field == 0, total)
+                up, down = reflected(y - 1, height) * width, reflected(y + 1, height) * width
+                a, b = t * size + up, t * size + down
+                ends = t == 0 and field == 0 or t == total - 1 and field == 1
+                if ends and 3 <= y < height - 3:
+                    for x in range(0, width, count):
+                        i = min(x, width - count)
+                        _alone(dst, to + i, most, 0, src, a + i, b + i, a - 2 * width + i, b + 2 * width + i)
+                    continue
+                p, n = earlier * size + y * width, later * size + y * width
+                bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
+                if 2 <= y < height - 2:
+                    pu, nu, pd, nd = p - 2 * width, n - 2 * width, p + 2 * width, n + 2 * width
+                else:  # a column that goes straight on from the lines above and below: the limit does not grow
+                    pu, nu, pd, nd = a, a, b, b
+                inside = 4 <= y < height - 4
+                for x in range(0, width, count):
+                    i = min(x, width - count)
+                    if inside:
+                        _inside(dst, to + i, most, 0, src, a + i, b + i, a - 2 * width + i, b + 2 * width + i,
+                                p + i, n + i, bu + i, bd + i, au + i, ad + i, pu + i, nu + i, pd + i, nd + i,
+                                pu - 2 * width + i, nu - 2 * width + i, pd + 2 * width + i, nd + 2 * width + i)  # fmt: skip
+                    else:
+                        _edge(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
+                              pu + i, nu + i, pd + i, nd + i)  # fmt: skip
+
+
+# The CPU body for float, and for integer planes too narrow for lanes.
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _bwdif_plain(frames, out, start, first, step, lowest, peak):
+    total, height, width = frames.shape
+    for index in prange(out.shape[0]):
+        t, field = start + index // step, index % step
+        before, after, earlier, later = neighbours(t, field == 0, total)
+        now, soon, late = frames[t], frames[earlier], frames[later]
+        ends = t == 0 and field == 0 or t == total - 1 and field == 1
+        for y in range(height):
+            if (y & 1) == (first ^ field):
+                out[index, y] = frames[t, y]
+                continue
+            up, down = reflected(y - 1, height), reflected(y + 1, height)
+            grows, inside = 2 <= y < height - 2, 4 <= y < height - 4
+            for x in range(width):
+                a, b = wide(now[up, x]), wide(now[down, x])
+                if ends and 3 <= y < height - 3:
+                    value = own_sample(a + b, wide(now[y - 3, x]) + wide(now[y + 3, x]))
+                    out[index, y, x] = min(max(value, lowest), peak)
+                    continue
+                average, change, motion = temporal_sample(
+                    a, b, wide(soon[y, x]), wide(late[y, x]), wide(frames[before, up, x]),
+                    wide(frames[before, down, x]), wide(frames[after, up, x]), wide(frames[after, down, x]),
+                )  # fmt: skip
+                value, limit = half(a + b), motion
+                if grows:
+                    pu, nu, pd, nd = wide(soon[y - 2, x]), wide(late[y - 2, x]), wide(soon[y + 2, x]), wide(late[y + 2, x])
+                    limit = grown_sample(average, motion, a, b, pu, nu, pd, nd)
+                    if inside:
+                        far = wide(now[y - 3, x]) + wide(now[y + 3, x])
+                        if abs(a - b) > change:
+                            four = wide(soon[y - 4, x]) + wide(late[y - 4, x]) + wide(soon[y + 4, x]) + wide(late[y + 4, x])
+                            here = wide(soon[y, x]) + wide(late[y, x])
+                            value = complex_sample(a + b, far, here, pu + nu + pd + nd, four)
+                        else:
+                            value = own_sample(a + b, far)
+                        value = min(max(value, lowest), peak)
+                held = min(max(value, average - limit), average + limit)
+                out[index, y, x] = average if motion == 0 else held
+
+
+@bwdif.cpu
+def _(frames, out, start, order, rate, bits):
+    first, step = (0 if order == "tff" else 1), frames_per_frame(rate=rate)
+    if frames.dtype.kind == "f":
+        _bwdif_plain(frames, out, start, first, step, np.float32(-np.inf), np.float32(np.inf))
+    elif frames.shape[2] < STEP // frames.itemsize:
+        _bwdif_plain(frames, out, start, first, step, np.int32(0), np.int32((1 << bits) - 1))
+    else:
+        _bwdif_lanes(frames, out, start, first, step, (1 << bits) - 1)
+
+
+def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, bits: int) -> list[Launch]:
+    count, height, width = out.shape
+    i = np.int32
+    step = frames_per_frame(rate=rate)
+    shape = (i(start), i(len(arrays[0])), i(height), i(width))
+    args = (arrays[0], out, *shape, i(order == "bff"), i(step), i((1 << bits) - 1))
+    return [Launch("bwdif", (-(-width // 128), height, count), (128, 1, 1), args)]
+
+
+bwdif.cuda("bwdif.cu", _plan)
