@@ -20,7 +20,7 @@ SPAN = 5  # samples of a line that are averaged, so that noise does not pass for
 
 
 @kernel(outputs=one_value_per_frame, smallest=(5, SPAN))
-def combing(frames, threshold: Annotated[float, Knob(0, 255, unit="levels", soft=(2, 40))] = 6.0, bits: Bits = 0):
+def combing(frames, threshold: Annotated[float, Knob(0, 255, unit="levels", soft=(2, 40))] = 8.0, bits: Bits = 0):
     """Says how much of each frame is combed: the share of samples where five successive lines alternate.
 
     Each line is first averaged over five samples.  A sample is combed when of the five lines around it the three of

@@ -4,16 +4,16 @@
 
 #define SPAN 32
 #define ROWS 11
-#define CENTRE 128.0f
 #define C1 (0.01f * 255 * 0.01f * 255)
 #define C2 (0.03f * 255 * 0.03f * 255)
 
+// Of the sum s and the difference d of two samples (see ssim.py).
 struct Moments {
-    float x, y, square, product;
+    float s, d, ss, dd;
 };
 
 __device__ inline void add(Moments& to, float w, const Moments& m) {
-    to.x += w * m.x, to.y += w * m.y, to.square += w * m.square, to.product += w * m.product;
+    to.s += w * m.s, to.d += w * m.d, to.ss += w * m.ss, to.dd += w * m.dd;
 }
 
 // A thread walks down one column of windows; it keeps the last rows' sums along the line in shared memory.
@@ -31,17 +31,21 @@ extern "C" __global__ void similar(const SAMPLE* __restrict__ a, const SAMPLE* _
     double mine = 0.0;
     if (x < columns) {
         const size_t frame = (size_t)(start + blockIdx.z) * height * width;
+        const size_t corner = frame + (size_t)top * width + x;
+        const float centre_s = ((float)a[corner] + (float)b[corner]) * scale;
+        const float centre_d = ((float)a[corner] - (float)b[corner]) * scale;
         int slot = 0;
         for (int y = top; y < end; ++y) {
             const SAMPLE *p = a + frame + (size_t)y * width + x, *q = b + frame + (size_t)y * width + x;
             Moments row = {0, 0, 0, 0};
             for (int k = 0; k <= reach; ++k) {
-                const float u = (float)p[k] * scale - CENTRE, v = (float)q[k] * scale - CENTRE;
-                const Moments m = {u, v, __fadd_rn(__fmul_rn(u, u), __fmul_rn(v, v)), __fmul_rn(u, v)};
+                const float x_k = (float)p[k], y_k = (float)q[k];
+                const float s = (x_k + y_k) * scale - centre_s, d = (x_k - y_k) * scale - centre_d;
+                const Moments m = {s, d, s * s, d * d};
                 add(row, w[k < half ? half - k : k - half], m);
             }
-            ring[0][slot][lane] = row.x, ring[1][slot][lane] = row.y;
-            ring[2][slot][lane] = row.square, ring[3][slot][lane] = row.product;
+            ring[0][slot][lane] = row.s, ring[1][slot][lane] = row.d;
+            ring[2][slot][lane] = row.ss, ring[3][slot][lane] = row.dd;
             slot = slot == reach ? 0 : slot + 1;
             if (y < top + reach) continue;
             Moments s = {0, 0, 0, 0};
@@ -51,13 +55,11 @@ extern "C" __global__ void similar(const SAMPLE* __restrict__ a, const SAMPLE* _
                 add(s, w[k < half ? half - k : k - half], m);
                 at = at == reach ? 0 : at + 1;
             }
-            // No fused multiply-add across products: equal frames must give exactly 1.
-            const float xx_yy = __fadd_rn(__fmul_rn(s.x, s.x), __fmul_rn(s.y, s.y)), xy = __fmul_rn(s.x, s.y);
-            const float variances = __fadd_rn(__fmul_rn(unbiased, s.square - xx_yy), C2);
-            const float covariance = __fadd_rn(__fmul_rn(unbiased, 2.0f * (s.product - xy)), C2);
-            const float mx = s.x + CENTRE, my = s.y + CENTRE;
-            const float luma = __fadd_rn(__fadd_rn(__fmul_rn(mx, mx), __fmul_rn(my, my)), C1);
-            mine += (__fadd_rn(2.0f * __fmul_rn(mx, my), C1) * covariance) / (luma * variances);
+            const float mean_s = s.s + centre_s, mean_d = s.d + centre_d, dd = mean_d * mean_d;
+            const float var_d = unbiased * (s.dd - s.d * s.d);
+            const float variances = 0.5f * (unbiased * (s.ss - s.s * s.s) + var_d) + C2;
+            const float means = 0.5f * (mean_s * mean_s + dd) + C1;
+            mine += ((means - dd) * (variances - var_d)) / (means * variances);
         }
     }
     mine = block_sum(mine, shared);

@@ -55,25 +55,27 @@ def ssim(a, b, weights: Literal["gaussian", "uniform"] = "gaussian", bits: Bits 
     return result
 
 
-# Both bodies take the four moments x, y, x^2 + y^2 and xy of samples brought to 8-bit scale less CENTRE, which keeps
-# the differences of float32 moments small beside C2; variances do not depend on it.
-CENTRE = 128.0
+# Both bodies filter four moments: s, d, s^2 and d^2 of the sum s = x + y and the difference d = x - y, since
+#     2 mean_x mean_y + c1 = mean_x^2 + mean_y^2 + c1 - mean_d^2,    2 cov + c2 = var_x + var_y + c2 - var_d
+# and the halves of s and d give mean_x^2 + mean_y^2 and var_x + var_y.  What makes frames unlike thus never drowns in
+# the rounding of large float32 moments, and equal frames give exactly 1.  Samples are in 8-bit scale; s and d are taken
+# less a centre near their mean: variances do not depend on it, and are rounded less.
 C1, C2 = (K1 * 255) ** 2, (K2 * 255) ** 2
 STRIP = 192  # columns done at a time: four moments x 11 rows of them stay in the L1 cache
 FAST = {"contract"}
 
 
-@njit(nogil=True)  # no fused multiply-add: equal lines must give square == 2 * product
-def _moments(p, q, scale, to):
+@njit(nogil=True, fastmath=FAST)
+def _moments(p, q, scale, centre_s, centre_d, to):
     """Four rows of moments of a stretch of two lines."""
-    x_row, y_row, square, product = to[0], to[1], to[2], to[3]
+    sums, differences, sums_2, differences_2 = to[0], to[1], to[2], to[3]
     for i in range(p.shape[0]):
-        x = np.float32(p[i]) * scale - np.float32(CENTRE)
-        y = np.float32(q[i]) * scale - np.float32(CENTRE)
-        x_row[i] = x
-        y_row[i] = y
-        square[i] = x * x + y * y
-        product[i] = x * y
+        x, y = np.float32(p[i]), np.float32(q[i])
+        s, d = (x + y) * scale - centre_s, (x - y) * scale - centre_d
+        sums[i] = s
+        differences[i] = d
+        sums_2[i] = s * s
+        differences_2[i] = d * d
 
 
 @njit(nogil=True, fastmath=FAST)
@@ -88,18 +90,19 @@ def _sum11(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, w, out):
         out[i] = s
 
 
-@njit(nogil=True, error_model="numpy")  # no fused multiply-add: equal frames must give exactly 1
-def _similar(mx, my, square, product, unbiased, out):
+@njit(nogil=True, fastmath=FAST, error_model="numpy")
+def _similar(sums, differences, sums_2, differences_2, unbiased, centre_s, centre_d, out):
     """SSIM along a row of moments."""
-    two, c1, c2 = np.float32(2), np.float32(C1), np.float32(C2)
-    centre = np.float32(CENTRE)
+    half, c1, c2 = np.float32(0.5), np.float32(C1), np.float32(C2)
     for i in range(out.shape[0]):
-        x, y = mx[i], my[i]
-        variances = unbiased * (square[i] - (x * x + y * y)) + c2
-        covariance = unbiased * (product[i] - x * y)
-        x += centre
-        y += centre
-        out[i] = ((two * (x * y) + c1) * (two * covariance + c2)) / ((x * x + y * y + c1) * variances)
+        s, d = sums[i], differences[i]
+        var_d = unbiased * (differences_2[i] - d * d)
+        variances = half * (unbiased * (sums_2[i] - s * s) + var_d) + c2
+        s += centre_s
+        d += centre_d
+        dd = d * d
+        means = half * (s * s + dd) + c1
+        out[i] = ((means - dd) * (variances - var_d)) / (means * variances)
 
 
 @njit(nogil=True, fastmath={"reassoc"})
@@ -125,25 +128,33 @@ def _ssim(a, b, start, weights, scale, unbiased, parts):
         total = 0.0
         for left in range(0, columns, STRIP):
             size = min(STRIP, columns - left)
+            centre_s, centre_d = np.float32(0), np.float32(0)
+            for x in range(left, left + size + 10):
+                u, v = np.float32(p[(low + high + 10) // 2, x]), np.float32(q[(low + high + 10) // 2, x])
+                centre_s += u + v
+                centre_d += u - v
+            centre_s *= scale / np.float32(size + 10)
+            centre_d *= scale / np.float32(size + 10)
             for y in range(low, high + 10):
-                _moments(p[y, left : left + size + 10], q[y, left : left + size + 10], scale, line)
-                for m in range(4):
-                    t = line[m]
+                _moments(p[y, left : left + size + 10], q[y, left : left + size + 10], scale, centre_s, centre_d, line)
+                for k in range(4):
+                    t = line[k]
                     _sum11(
                         t[0:], t[1:], t[2:], t[3:], t[4:], t[5:], t[6:], t[7:], t[8:], t[9:], t[10:],
-                        weights, ring[m, y % count, :size],
+                        weights, ring[k, y % count, :size],
                     )  # fmt: skip
                 if y < low + 10:
                     continue
-                for m in range(4):
-                    r = ring[m]
+                for k in range(4):
+                    r = ring[k]
                     _sum11(
                         r[(y + 1) % 11], r[(y + 2) % 11], r[(y + 3) % 11], r[(y + 4) % 11], r[(y + 5) % 11],
                         r[(y + 6) % 11], r[(y + 7) % 11], r[(y + 8) % 11], r[(y + 9) % 11], r[(y + 10) % 11],
-                        r[y % 11], weights, made[m, :size],
+                        r[y % 11], weights, made[k, :size],
                     )  # fmt: skip
                 values = made[4, :size]
-                _similar(made[0, :size], made[1, :size], made[2, :size], made[3, :size], unbiased, values)
+                m = made[:4, :size]
+                _similar(m[0], m[1], m[2], m[3], unbiased, centre_s, centre_d, values)
                 total += _sum(values)
         parts[n, piece] = total
 
