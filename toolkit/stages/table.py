@@ -18,8 +18,10 @@ def made() -> Iterator[Stage]:
 
 def _deinterlacers() -> Iterator[Stage]:
     from kernels.deinterlace.bob import bob
+    from kernels.deinterlace.bwdif import bwdif
+    from kernels.deinterlace.yadif import yadif
 
-    for kernel in (bob,):
+    for kernel in (bwdif, yadif, bob):
         yield Deinterlacer(kernel)
 
 

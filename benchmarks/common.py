@@ -1,0 +1,113 @@
+"""What every benchmark shares: the machine's description, runs of whole programs, results on disk."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        name = f"{fields['model name']} (model {fields['model']})"
+    except (OSError, KeyError):
+        pass
+    packages = ("vhs-toolkit", "numpy", "numba", "av", "torch", "imageio-ffmpeg")
+    return {
+        "cpu": name,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": {p: importlib.metadata.version(p) for p in packages},
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def ffmpeg_program() -> str:
+    """The FFmpeg binary of the wheel imageio-ffmpeg: the rival."""
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def ffmpeg_version() -> str:
+    done = subprocess.run([ffmpeg_program(), "-version"], capture_output=True, text=True, timeout=30)
+    return done.stdout.split()[2]
+
+
+def run(command: list[str], timeout: float = 1800) -> dict[str, float]:
+    """One run of a program: wall seconds, processor seconds, peak resident bytes, all as the system counted them.
+
+    The program is started by a small helper process, because the system counts a child's peak from its fork: forked
+    from here it would begin at this process's own size.
+    """
+    program = (
+        "import json, resource, subprocess, sys, time\n"
+        "t = time.perf_counter()\n"
+        "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)\n"
+        "u = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "wall = time.perf_counter() - t\n"
+        "print(json.dumps({'code': code.returncode, 'wall': wall, 'cpu': u.ru_utime + u.ru_stime,\n"
+        "    'peak': u.ru_maxrss * 1024, 'said': code.stderr.decode(errors='replace')[-2000:]}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program, *command], capture_output=True, text=True, timeout=timeout
+    )
+    found = json.loads(done.stdout)
+    if found.pop("code"):
+        raise RuntimeError(f"{command[0]} failed: {found['said']}")
+    found.pop("said")
+    return found
+
+
+def in_turn(commands: dict[str, list[str]], repeats: int) -> dict[str, list[dict[str, float]]]:
+    """Runs the commands in turn, A B A B ..., so that drift of the machine hits all alike; one warm-up each."""
+    for command in commands.values():
+        run(command)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for _ in range(repeats):
+        for name, command in commands.items():
+            found[name].append(run(command))
+    return found
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def save(name: str, data: dict[str, Any]) -> Path:
+    """Writes results/NAME.json whole or not at all."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    with tempfile.NamedTemporaryFile("w", dir=RESULTS, suffix=".part", delete=False) as f:
+        json.dump({"machine": machine(), "measured": data}, f, indent=1)
+        f.write("\n")
+    os.replace(f.name, path)
+    return path
+
+
+def timed(work: Any, repeats: int = 5) -> float:
+    """Median seconds of `work()` over some repeats, after one warm-up."""
+    work()
+    spent = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent)
