@@ -33,8 +33,8 @@ from numba.extending import intrinsic
 class Lanes:
     """A vector of unsigned or signed integers while code is being made.
 
-    `+`, `-`, `*`, `<<` wrap around; `>>` keeps the sign of signed lanes; `<`, `>`, `==` give lanes of all ones or zeros,
-    in the lanes' width, for `&`, `|`, `~` and `pick`; such masks are signed.  A Python int stands for a vector of it.
+    `+`, `-`, `*`, `<<` wrap around; `>>` keeps the sign of signed lanes.  `<`, `>` and `equals` give masks, signed lanes
+    of all ones or zeros, for `&`, `|`, `~` and `pick`.  A Python int stands for a vector of it.
     """
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value, signed: bool) -> None:
@@ -110,9 +110,9 @@ class Lanes:
         """The LLVM intrinsic `name` (without its type suffix) on these lanes."""
         kind = self.value.type
         arguments = [self.value, *(self._other(o) for o in others)]
-        function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(kind, [kind] * len(arguments)), f"llvm.{name}.v{self.count}i{self.bits}"
-        )
+        made = ir.FunctionType(kind, [kind] * len(arguments))
+        name = f"llvm.{name}.v{self.count}i{self.bits}"
+        function = cgutils.get_or_insert_function(self.builder.module, made, name)
         return self._new(self.builder.call(function, arguments))
 
     def times_high(self, number: int) -> Lanes:
@@ -226,7 +226,7 @@ def step(size: int, outputs: int = 1) -> Callable[[Callable[..., Any]], Any]:
                 elif isinstance(kind, types.Integer) and array is not None:
                     found.append((array, i))
                 else:
-                    raise TypingError(f"{formula.__name__}: argument {i} is {kind}; expected 1-d C arrays and positions")
+                    raise TypingError(f"{formula.__name__}: argument {i} is {kind}; expected flat arrays, positions")
             if len(found) != wanted:
                 raise TypingError(f"{formula.__name__} takes {wanted} rows; got {len(found)}")
             return found

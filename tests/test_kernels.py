@@ -16,7 +16,7 @@ from tests import cuda_host
 
 KERNELS = all_kernels()
 #: Luma is generated smooth plus noise, so that clamps, thresholds and edge searches all see both sides.
-SHAPES = [(3, 16, 20), (1, 9, 7), (2, 6, 1), (4, 5, 33), (1, 1, 1), (2, 2, 2)]
+SHAPES = [(3, 16, 20), (1, 9, 7), (2, 6, 1), (4, 5, 33), (1, 1, 1), (2, 2, 2), (3, 70, 150)]
 
 
 def sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, bits: int = 8) -> np.ndarray:

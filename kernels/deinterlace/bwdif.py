@@ -112,7 +112,7 @@ def _alone(peak, a, b, a3, b3):
 def _bwdif_lanes(frames, out, start, first, step, peak):
     total, height, width = frames.shape
     src, dst = frames.reshape(-1), out.reshape(-1)
-    size = height * width
+    size, two = height * width, 2 * width
     count = STEP // frames.itemsize
     blocks = (height + ROWS - 1) // ROWS
     for job in prange(out.shape[0] // step * blocks):
@@ -132,21 +132,21 @@ def _bwdif_lanes(frames, out, start, first, step, peak):
                 if ends and 3 <= y < height - 3:
                     for x in range(0, width, count):
                         i = min(x, width - count)
-                        _alone(dst, to + i, most, 0, src, a + i, b + i, a - 2 * width + i, b + 2 * width + i)
+                        _alone(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i)
                     continue
                 p, n = earlier * size + y * width, later * size + y * width
                 bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
                 if 2 <= y < height - 2:
-                    pu, nu, pd, nd = p - 2 * width, n - 2 * width, p + 2 * width, n + 2 * width
+                    pu, nu, pd, nd = p - two, n - two, p + two, n + two
                 else:  # a column that goes straight on from the lines above and below: the limit does not grow
                     pu, nu, pd, nd = a, a, b, b
                 inside = 4 <= y < height - 4
                 for x in range(0, width, count):
                     i = min(x, width - count)
                     if inside:
-                        _inside(dst, to + i, most, 0, src, a + i, b + i, a - 2 * width + i, b + 2 * width + i,
+                        _inside(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i,
                                 p + i, n + i, bu + i, bd + i, au + i, ad + i, pu + i, nu + i, pd + i, nd + i,
-                                pu - 2 * width + i, nu - 2 * width + i, pd + 2 * width + i, nd + 2 * width + i)  # fmt: skip
+                                pu - two + i, nu - two + i, pd + two + i, nd + two + i)  # fmt: skip
                     else:
                         _edge(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
                               pu + i, nu + i, pd + i, nd + i)  # fmt: skip
@@ -181,12 +181,14 @@ def _bwdif_plain(frames, out, start, first, step, lowest, peak):
                 )  # fmt: skip
                 value, limit = half(a + b), motion
                 if grows:
-                    pu, nu, pd, nd = wide(soon[y - 2, x]), wide(late[y - 2, x]), wide(soon[y + 2, x]), wide(late[y + 2, x])
+                    pu, nu = wide(soon[y - 2, x]), wide(late[y - 2, x])
+                    pd, nd = wide(soon[y + 2, x]), wide(late[y + 2, x])
                     limit = grown_sample(average, motion, a, b, pu, nu, pd, nd)
                     if inside:
                         far = wide(now[y - 3, x]) + wide(now[y + 3, x])
                         if abs(a - b) > change:
-                            four = wide(soon[y - 4, x]) + wide(late[y - 4, x]) + wide(soon[y + 4, x]) + wide(late[y + 4, x])
+                            four = wide(soon[y - 4, x]) + wide(late[y - 4, x])
+                            four += wide(soon[y + 4, x]) + wide(late[y + 4, x])
                             here = wide(soon[y, x]) + wide(late[y, x])
                             value = complex_sample(a + b, far, here, pu + nu + pd + nd, four)
                         else:

@@ -55,9 +55,9 @@ def temporal_lanes(above, below, earlier, later, before_up, before_down, after_u
 
 def grown_lanes(average, motion, above, below, earlier_up, later_up, earlier_down, later_down) -> Lanes:
     over, under = average_down(earlier_up, later_up), average_down(earlier_down, later_down)
-    upwards = low(low(excess(average, below), excess(average, above)), high(excess(over, above), excess(under, below)))
-    downwards = low(low(excess(below, average), excess(above, average)), high(excess(above, over), excess(below, under)))
-    return high(motion, high(upwards, downwards))
+    up = low(low(excess(average, below), excess(average, above)), high(excess(over, above), excess(under, below)))
+    down = low(low(excess(below, average), excess(above, average)), high(excess(above, over), excess(below, under)))
+    return high(motion, high(up, down))
 
 
 # On single samples, int32 or float32.
