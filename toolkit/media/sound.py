@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import av
@@ -37,25 +40,39 @@ class SoundBlock:
         return f"SoundBlock({channels} x {n} samples at {self.rate} Hz, {self.start:.4f}..{self.end:.4f} s)"
 
 
-def read_sound(clip: Clip, track: int = 0, block: int = 48000) -> Iterator[SoundBlock]:
+def read_sound(
+    clip: Clip, track: int = 0, block: int = 48000, span: tuple[float, float | None] = (-math.inf, None)
+) -> Iterator[SoundBlock]:
     """Yields the samples of sound track `track` in order, at most `block` at a time.
 
     Blocks follow one another without a seam while the track does; where samples are missing (dropped or damaged
     packets) the next block's `start` jumps.  Encoder priming and edit lists are honoured: the first sample's time is
-    the time a player plays it at.
+    the time a player plays it at.  `span` is a range of that time in seconds; it is sought, not read up to.
 
     Raises `SoundError` when there is no such track.
     """
     if not 0 <= track < len(clip.sound):
-        raise SoundError(
-            f"{clip.path.name} has no sound track {track}", expected=f"a number below {len(clip.sound)}"
-        )
+        raise SoundError(f"{clip.path.name} has no sound track {track}", expected=f"a number below {len(clip.sound)}")
     with open_container(clip.path) as container:
         stream = container.streams[clip.sound[track].index]
         if stream.codec_context is None:
             raise SoundError(f"sound track {track} of {clip.path.name} is in a codec FFmpeg does not know")
         only(container, stream)
-        yield from _blocks(_runs(_frames(container, stream), stream), block)
+        if span[0] - 0.5 > clip.sound[track].start:
+            # Half a second early, so that codecs with overlapping blocks have what they need.
+            container.seek(int((span[0] - 0.5) / stream.time_base), stream=stream)
+        yield from _blocks(_within(_runs(_frames(container, stream), stream), span), block)
+
+
+def _within(parts: Iterator[SoundBlock], span: tuple[float, float | None]) -> Iterator[SoundBlock]:
+    first, last = span
+    for part in parts:
+        start = max(0, round((first - part.start) * part.rate)) if first > part.start else 0
+        stop = part.samples.shape[1] if last is None else round((last - part.start) * part.rate)
+        if stop <= 0:
+            return
+        if start < stop and start < part.samples.shape[1]:
+            yield SoundBlock(part.samples[:, start:stop], part.start + start / part.rate, part.rate)
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
@@ -85,10 +102,15 @@ def _runs(frames: Iterator[Any], stream: Any) -> Iterator[SoundBlock]:
     tick = float(stream.time_base)
     small = max(0.0005, 1.5 * tick)
     start, counted, rate, offset, off = None, 0, 0, 0.0, 0
-    for frame in frames:
+    frames = iter(frames)
+    ahead: deque = deque()
+    while frame := ahead.popleft() if ahead else next(frames, None):
         if start is None or frame.sample_rate != rate:
             start = frame.pts * tick + offset if frame.pts is not None else (start or 0.0) + counted / (rate or 1)
             counted, rate = 0, frame.sample_rate
+            if frame.pts is not None and not ahead:
+                ahead.extend(islice(frames, 7))
+                start += _between_ticks([frame, *ahead], tick)
         elif frame.pts is not None:
             now, due = frame.pts * tick + offset, start + counted / rate
             if now < due - 1:
@@ -99,6 +121,21 @@ def _runs(frames: Iterator[Any], stream: Any) -> Iterator[SoundBlock]:
                 start, counted, off = now, 0, 0
         yield SoundBlock(to_float(frame), start + counted / rate, rate)
         counted += frame.samples
+
+
+def _between_ticks(frames: list[Any], tick: float) -> float:
+    """How far from the first frame's rounded time its true one is, from how the next ones' times were rounded.
+
+    Times were rounded by up to half a tick each; the middle of what fits all of them is taken, 0 when nothing does.
+    """
+    errors, counted = [], 0
+    for frame in frames:
+        if frame.pts is None or frame.sample_rate != frames[0].sample_rate:
+            break
+        errors.append((frame.pts - frames[0].pts) * tick - counted / frame.sample_rate)
+        counted += frame.samples
+    low, high = min(errors, default=0.0), max(errors, default=0.0)
+    return (low + high) / 2 if high - low <= tick * 1.01 else 0.0
 
 
 def _blocks(parts: Iterator[SoundBlock], size: int) -> Iterator[SoundBlock]:

@@ -151,36 +151,40 @@ def _quantise(samples: np.ndarray, format: str, bits: int) -> np.ndarray:
 
 
 class KeptTracks:
-    """Copies the packets of a clip's sound tracks, all in one pass over the file."""
+    """Copies the packets of a clip's sound tracks, all in one pass over the file.
 
-    def __init__(
-        self, container: Any, clip: Clip, tracks: list[int], origin: Fraction, until: Fraction | None, negative: bool
-    ) -> None:
+    negative : whether the container can hide what is before zero (MP4 and MOV can, by an edit list).
+    """
+
+    def __init__(self, clip: Clip, origin: Fraction, until: Fraction | None, negative: bool) -> None:
         self._source = open_container(clip.path)
-        self._origin = origin
+        self._origin, self._negative = origin, negative
         self._last = math.inf if until is None else float(until - origin)
-        self._negative = negative
-        wanted = {clip.sound[i].index for i in tracks}
-        for stream in self._source.streams:
-            if stream.index not in wanted:
-                stream.discard = av.stream.Discard.all
-        streams = [s for s in self._source.streams.audio if s.index in wanted]
-        self._to = {}
-        try:
-            for stream in streams:
-                copy = container.add_stream_from_template(stream)
-                if stream.language:
-                    copy.metadata["language"] = stream.language
-                self._to[stream.index] = copy
-        except BaseException:
-            self.close()
-            raise
-        self._packets = self._source.demux(streams)
+        self._to: dict[int, Any] = {}
+        self._packets: Iterator[Any] | None = None
         self._ahead: Any = None
         self._end: dict[int, int] = {}  # where the last packet of each stream ended, in its source's ticks
         self._written: dict[int, int] = {}
 
+    def add(self, container: Any, index: int) -> bool:
+        """Takes on stream `index` of the source; False when the container does not take its codec."""
+        stream = self._source.streams[index]
+        try:
+            copy = container.add_stream_from_template(stream)
+        except ValueError:
+            return False
+        if stream.language:
+            copy.metadata["language"] = stream.language
+        self._to[index] = copy
+        return True
+
     def _next(self) -> Any:
+        if self._packets is None:
+            for stream in self._source.streams:
+                if stream.index not in self._to:
+                    stream.discard = av.stream.Discard.all
+            streams = [self._source.streams[i] for i in self._to]
+            self._packets = self._source.demux(streams) if streams else iter(())  # no streams would mean all of them
         while True:
             try:
                 packet = next(self._packets, None)
@@ -226,45 +230,25 @@ class KeptTracks:
 def keep(
     container: Any, kind: str, clip: Clip, origin: Fraction, until: Fraction | None
 ) -> tuple[list[EncodedTrack | KeptTracks], list[str]]:
-    """Tracks that bring all of a clip's sound into `container`, and what has to be said about them.
+    """Tracks that bring all of a clip's sound into `container` in its order, and what has to be said about them.
 
-    A codec the container takes is copied; what MP4's players do not know becomes AAC, and what no container knows is
-    left out.  Tracks keep their order within each of the two kinds.
+    A codec the container takes is copied, what MP4's players do not know becomes AAC (FLAC in Matroska), and what
+    FFmpeg does not know is left out.
     """
-    copied, notes, encoded = [], [], []
+    copied = KeptTracks(clip, origin, until, negative=kind in ("mp4", "mov"))
+    tracks: list[EncodedTrack | KeptTracks] = [copied]
+    notes = []
     for i, track in enumerate(clip.sound):
         if not track.sample_rate:
             notes.append(f"sound track {i} is in a codec FFmpeg does not know and was left out")
-        elif kind == "mp4" and track.codec not in _KEPT_IN_MP4:
-            encoded.append(i)
-        elif _refuses(kind, clip, i):
-            encoded.append(i)
-        else:
-            copied.append(i)
-    tracks: list[EncodedTrack | KeptTracks] = []
-    if copied:
-        tracks.append(KeptTracks(container, clip, copied, origin, until, negative=kind in ("mp4", "mov")))
-    for i in encoded:
-        track = clip.sound[i]
+            continue
+        if (kind != "mp4" or track.codec in _KEPT_IN_MP4) and copied.add(container, track.index):
+            continue
         codec = "flac" if kind == "matroska" else "aac"
-        notes.append(
-            f"sound track {i} ({track.codec}) does not play from {kind.upper()} files and became {codec.upper()}; "
-            "an .mkv keeps it as it is"
-        )
         spec = SoundSpec(track.sample_rate, track.layout, codec, language=track.language, blocks=read_sound(clip, i))
         tracks.append(EncodedTrack(container, spec, origin, until))
+        notes.append(
+            f"sound track {i} ({track.codec}) would not play from this {kind.upper()} file and became {codec.upper()}"
+            + ("; an .mkv or .mov keeps it as it is" if kind == "mp4" else "")
+        )
     return tracks, notes
-
-
-def _refuses(kind: str, clip: Clip, track: int) -> bool:
-    """Whether a container does not take a track's codec; asked of a throw-away container, nothing is written."""
-    import io
-
-    with open_container(clip.path) as source:
-        try:
-            av.open(io.BytesIO(), "w", format=kind).add_stream_from_template(
-                source.streams[clip.sound[track].index]
-            )
-        except (ValueError, av.error.FFmpegError):
-            return True
-    return False
