@@ -1,7 +1,7 @@
 """w3fdif: the BBC's three-field filter by itself.
 
 The published weights of "Weston 3 Field Deinterlacing Filter", BBC R&D (`threefields.py`).  Results equal FFmpeg's
-filter of the same name everywhere, at every depth.
+filter of the same name everywhere (up to 14 bit; at 16 its 32-bit sums overflow between black and white, ours do not).
 """
 
 from __future__ import annotations
