@@ -355,7 +355,10 @@ def kernel(
 
     def declare(definition: Callable[..., Any]) -> Kernel:
         rate_of = rate if callable(rate) else (lambda **knobs: rate)
-        names = [n for n in parameters(definition)[0] if n != "state"]
+        names, knobs = parameters(definition)
+        names = [n for n in names if n != "state"]
+        if taken := {"window", "state"} & set(knobs):
+            raise TypeError(f"{definition.__name__}: a knob cannot be named {taken.pop()!r}, a keyword of every call")
         made = Kernel(
             definition=definition,
             halo_of=halo if callable(halo) else (lambda **knobs: halo),
@@ -386,17 +389,18 @@ def all_kernels() -> dict[str, Kernel]:
 
 
 def _say_compiling() -> None:
-    """Logs once per function when Numba really compiles (not when it loads from its disk cache)."""
+    """Logs once per module when Numba really compiles (not when it loads from its disk cache)."""
     from numba.core import event
+
+    said: set[str] = set()
 
     class Listener(event.Listener):
         def on_start(self, ev: Any) -> None:
             dispatcher = ev.data["dispatcher"] if ev.data else None
-            function = getattr(dispatcher, "py_func", None)
-            if function is not None and function.__module__.startswith("kernels."):
-                log.info(
-                    "compiling %s.%s (first use on this machine; kept on disk)", function.__module__, function.__name__
-                )
+            module = getattr(getattr(dispatcher, "py_func", None), "__module__", "")
+            if module.startswith("kernels.") and module not in said:
+                said.add(module)
+                log.info("compiling %s (first use on this machine; kept on disk)", module)
 
         def on_end(self, ev: Any) -> None:
             pass

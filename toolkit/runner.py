@@ -128,7 +128,8 @@ class _Runner:
         self.overwrite, self.settings, self.progress, self.notes = overwrite, dict(settings), progress, notes
         self.context = Context(plan.device)
         self.pts, self.time_base = array("q"), Fraction(0)
-        self.end: Fraction = Fraction(0)
+        self.origin, self.until = Fraction(0), None
+        self.written = plan.output
 
     def run(self) -> Run:
         began = time.perf_counter()
@@ -185,7 +186,7 @@ class _Runner:
                     )
                 tick = Fraction(1, (first.time_base / rate).denominator)
                 self.time_base = first.time_base / rate
-                origin = self._origin(first, tick)
+                self.origin, self.until = self._origin(first, tick), self._until(first)
                 sound, label = self._sound()
                 self.progress.stage("restore", total)
                 with (
@@ -194,8 +195,8 @@ class _Runner:
                         self.plan.output,
                         self.time_base,
                         rate=self.clip.rate * rate if self.clip.rate else None,
-                        origin=origin,
-                        until=self._until(first),
+                        origin=self.origin,
+                        until=self.until,
                         source=self.clip,
                         overwrite=self.overwrite,
                         sound=sound,
@@ -205,14 +206,13 @@ class _Runner:
                     Drain(lambda b: self.context.timed("write", lambda: writer.write(b))) as drain,
                 ):
                     stream = counted(_chain(first, decoded, fmt), self.context, "read")
+                    self.written = writer.written_format
                     for batch in self.plan.pipeline.stream(stream, fmt, self.context):
                         self.pts.extend(int(t) for t in batch.pts)
-                        self.end = int(batch.pts[-1] + batch.durations[-1]) * batch.time_base
                         drain.put(batch)
                         self.progress.step(len(batch))
             finally:
                 decoded.close()
-            self.origin = origin
             return reader.frames_read, label
 
     def _origin(self, first: Batch, tick: Fraction) -> Fraction:
@@ -262,9 +262,11 @@ class _Runner:
 
         return verify(
             self.output,
-            expected_pts=[(t * self.time_base - self.origin) for t in self.pts],
-            expected_format=self.plan.output,
-            source=self.clip,
+            expected_pts=[t * self.time_base - self.origin for t in self.pts],
+            expected_format=self.written,
+            source=None if self.audio == "none" else self.clip,
+            origin=self.origin,
+            until=self.until,
         )
 
 

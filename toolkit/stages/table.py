@@ -17,18 +17,19 @@ def made() -> Iterator[Stage]:
 
 
 def _deinterlacers() -> Iterator[Stage]:
-    from kernels.deinterlace.bob import bob
-    from kernels.deinterlace.bwdif import bwdif
-    from kernels.deinterlace.yadif import yadif
+    from kernels.deinterlace import methods
 
-    for kernel in (bwdif, yadif, bob):
+    for kernel in methods().values():
         yield Deinterlacer(kernel)
 
 
 def _denoisers() -> Iterator[Stage]:
     from kernels.denoise.hqdn3d import hqdn3d
 
+    from kernels.denoise.temporal import temporal
+
     yield Denoiser(hqdn3d, ("spatial", "temporal"), chroma=0.75)
+    yield Denoiser(temporal, ("gate",))
 
 
 def _upscalers() -> Iterator[Stage]:

@@ -93,14 +93,11 @@ def chroma_layout(fmt: PictureFormat) -> dict[str, str]:
 def chroma_edges(before: PictureFormat, after: PictureFormat) -> dict[str, float]:
     """The `left` and `top` of `kernels.resize.resize` that keep a chroma plane beside its luma."""
     from kernels.resize import chroma_offset
-
-    def sited(fmt: PictureFormat, axis: int) -> float:
-        at_edge = fmt.siting in (("left", "topleft"), ("topleft",))[axis]
-        return 0.0 if at_edge else ((1 << (fmt.subsampling or (0, 0))[axis]) - 1) / 2
+    from toolkit.convert import chroma_place
 
     def along(axis: int, ratio: float) -> float:
         old, new = (before.subsampling or (0, 0))[axis], (after.subsampling or (0, 0))[axis]
-        return chroma_offset(ratio, old, sited(before, axis), new, sited(after, axis))
+        return chroma_offset(ratio, old, chroma_place(before)[axis], new, chroma_place(after)[axis])
 
     return {"left": along(0, before.width / after.width), "top": along(1, before.height / after.height)}
 

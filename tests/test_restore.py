@@ -1,0 +1,195 @@
+"""Tapes as capture devices write them through the whole of `restore`, judged on the written file from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+import toolkit
+from tests import _media as m
+from toolkit.errors import OutputFailed, OutputRefused, PictureError, RequestError
+from toolkit.pipeline import Pipeline
+from toolkit.stages import deinterlace, denoise, upscale
+
+QUICK = {"preset": "ultrafast"}
+STEPS = Pipeline([deinterlace.bwdif(), denoise.hqdn3d(), upscale.lanczos(scale=2)])
+TAPES = ("dv_ntsc.avi", "huffyuv.avi", "mpeg2_ac3.mpg", "vfr.mp4")
+
+
+def source_times(recipe, path) -> list[Fraction]:
+    """When each output frame must be shown: every frame's time, and for interlaced tapes the middle of each as well."""
+    times = m.told_times(path)
+    zero = min(times[0], Fraction(0)) if path.suffix != ".mpg" else times[0]
+    if recipe.order == "progressive":
+        return [t - zero for t in times]
+    half = 1 / recipe.rate / 2
+    return [t - zero + d for t in times for d in (0, half)]
+
+
+@pytest.mark.parametrize("name", TAPES)
+@pytest.mark.parametrize("audio", ["keep", "moderate"])
+def test_frames_times_sound_aspect_and_colour_are_kept(name, audio, tmp_path):
+    recipe, tape = m.RECIPES[name], m.made(name)
+    before = tape.read_bytes()
+    out = tmp_path / "out.mp4"
+    run = toolkit.restore(tape, out, pipeline=STEPS, audio=audio, write=QUICK)
+    assert tape.read_bytes() == before
+    times, wanted = m.told_times(out), source_times(recipe, tape)
+    assert len(times) == len(wanted) == recipe.frames * (1 if recipe.order == "progressive" else 2)
+    shift = times[0] - wanted[0]
+    # Containers of the source count in ticks of up to 1 ms; the output must not add to that.
+    assert max(abs((a - shift) - b) for a, b in zip(times, wanted, strict=True)) <= Fraction(1, 90000)
+    with av.open(str(tape)) as c:
+        start = float(c.streams.video[0].start_time * c.streams.video[0].time_base)
+    heard, told = m.burst_times(m.told_samples(tape), 48000), m.burst_times(m.told_samples(out), 48000)
+    lag = [(b - float(times[0])) - (a - start) for a, b in zip(heard, told, strict=True)]
+    assert np.abs(lag).max() < 0.001, f"sound is off by {np.round(np.array(lag) * 1000, 3)} ms"
+    assert abs(m.told_dar(out) / (Fraction(recipe.size[0], recipe.size[1]) * recipe.sar) - 1) < Fraction(1, 500)
+    line = m.told_streams(out)[0]
+    hd = 2 * recipe.size[1] > 576
+    assert ("bt709" in line) == hd and "progressive" in line and "tv" in line and "yuv420p" in line
+    assert all(c.ok for c in run.checks) and len(run.checks) >= 5
+    assert f"{2 * recipe.size[0]}x{2 * recipe.size[1]}" in line
+
+
+def test_grey_stays_grey_from_601_to_709(tmp_path):
+    """The change of matrix keeps colours: the mean colour as shown is the same before and after."""
+    tape, out = m.made("dv_ntsc.avi"), tmp_path / "out.mkv"
+    toolkit.restore(tape, out, pipeline=STEPS, audio="none", write={"codec": "ffv1"})
+
+    def mean_rgb(path, matrix):
+        raw = m.ffmpeg("-i", path, "-frames:v", 1, "-vf", f"scale=in_color_matrix={matrix}:out_range=full,scale=64:64:flags=area,format=rgb24", "-f", "rawvideo", "-")  # fmt: skip
+        return np.frombuffer(raw, np.uint8).reshape(-1, 3).mean(0)
+
+    assert np.abs(mean_rgb(tape, "bt601") - mean_rgb(out, "bt709")).max() < 1.5
+
+
+def test_a_range_of_frames_is_the_same_as_that_part_of_the_whole(tmp_path):
+    tape = m.made("huffyuv.avi")
+    steps = Pipeline([deinterlace.yadif()])
+    for name, frames in (("whole.mkv", (0, None)), ("part.mkv", (10, 20))):
+        toolkit.restore(tape, tmp_path / name, pipeline=steps, frames=frames, audio="keep", write={"codec": "ffv1"})
+    whole, part = (decoded(tmp_path / n) for n in ("whole.mkv", "part.mkv"))
+    assert part.shape[0] == 20
+    # yadif looks one frame back and ahead: the frames at the cut have no neighbour beyond it.
+    assert np.array_equal(part[2:-2], whole[22:38])
+    assert abs(len(m.told_samples(tmp_path / "part.mkv")) / 48000 - 10 / 29.97) < 0.002
+
+
+def decoded(path) -> np.ndarray:
+    with av.open(str(path)) as c:
+        return np.stack([f.to_ndarray() for f in c.decode(video=0)])
+
+
+def test_the_result_does_not_depend_on_the_batch(tmp_path):
+    tape = m.made("huffyuv.avi")
+    results = []
+    for name, memory in (("a.mkv", 2 << 30), ("b.mkv", 60 << 20)):
+        run = toolkit.restore(
+            tape, tmp_path / name, pipeline=STEPS, audio="none", max_memory=memory, write={"codec": "ffv1"}
+        )
+        results.append((run.plan.batch, decoded(tmp_path / name)))
+    assert results[0][0] != results[1][0], "both ran with the same batch: the test shows nothing"
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+def test_master_is_lossless_on_the_kept_lines(tmp_path):
+    tape = m.made("huffyuv.avi")
+    toolkit.restore(tape, tmp_path / "m.mkv", preset="master")
+    before, after = decoded(tape), decoded(tmp_path / "m.mkv")
+    assert after.shape[0] == 2 * before.shape[0]
+    assert np.array_equal(after[0::2, :480:2], before[:, :480:2]), "top lines of the first field changed"
+    assert np.array_equal(after[1::2, 1:480:2], before[:, 1:480:2]), "bottom lines of the second field changed"
+
+
+def test_pipeline_survives_its_dictionary():
+    again = Pipeline.from_dict(json.loads(json.dumps(STEPS.to_dict())))
+    assert again == STEPS and hash(again) == hash(STEPS)
+    assert (
+        eval(repr(STEPS), {"Pipeline": Pipeline, "deinterlace": deinterlace, "denoise": denoise, "upscale": upscale})
+        == STEPS
+    )
+
+
+def test_knobs_and_names_are_refused_with_near_ones():
+    with pytest.raises(RequestError, match="spatiol.*did you mean spatial"):
+        denoise.hqdn3d(spatiol=3)
+    with pytest.raises(RequestError, match="expected 0 to 255 levels"):
+        denoise.hqdn3d(spatial=-1)
+    with pytest.raises(RequestError, match="bwdiff.*did you mean .*deinterlace.bwdif"):
+        Pipeline.from_dict({"steps": [{"stage": "deinterlace.bwdiff"}]})
+    with pytest.raises(RequestError, match="not a pipeline"):
+        Pipeline.from_dict({"stages": []})
+
+
+def test_denoising_interlaced_frames_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(PictureError, match="interlaced.*deinterlace step before"):
+        toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mkv", pipeline=Pipeline([denoise.hqdn3d()]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_existing_output_and_output_equal_to_input_are_refused(tmp_path):
+    tape = tmp_path / "tape.avi"
+    tape.write_bytes(m.made("huffyuv.avi").read_bytes())
+    (tmp_path / "o.mp4").write_bytes(b"precious")
+    with pytest.raises(OutputRefused, match="exists already.*--overwrite"):
+        toolkit.restore(tape, tmp_path / "o.mp4")
+    assert (tmp_path / "o.mp4").read_bytes() == b"precious"
+    link = tmp_path / "same.mkv"
+    os.link(tape, link)
+    with pytest.raises(OutputRefused, match="is the input itself"):
+        toolkit.restore(tape, link, overwrite=True)
+
+
+def test_too_little_memory_is_said_with_the_amount_needed(tmp_path):
+    with pytest.raises(RequestError, match="needs about [0-9]+ MiB.*--max-memory"):
+        toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mp4", max_memory=1 << 20)
+
+
+def test_a_stage_that_fails_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
+    from toolkit.media.write import Writer
+
+    real, calls = Writer.write, []
+
+    def fail(self, batch):
+        calls.append(len(batch))
+        if len(calls) == 2:
+            raise OutputFailed("the disk went away")
+        real(self, batch)
+
+    monkeypatch.setattr(Writer, "write", fail)
+    with pytest.raises(OutputFailed, match="went away"):
+        toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mp4", max_memory=60 << 20, write=QUICK)
+    assert calls and not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_leave_nothing_behind(number, tmp_path):
+    env = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "VHS_TOOLKIT_SCRATCH": str(tmp_path / "tmp" / "scratch")}
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "out").mkdir()
+    words = ["restore", str(m.made("huffyuv.avi")), str(tmp_path / "out" / "o.mp4"), "--json", "--upscale", "x4plus"]
+    child = subprocess.Popen([sys.executable, "-m", "toolkit.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)  # fmt: skip
+    try:
+        for line in child.stdout:  # wait until it works on frames
+            if json.loads(line)["stage"] == "restore":
+                break
+        time.sleep(1)
+        assert list((tmp_path / "out").iterdir()), "nothing was being written: the test shows nothing"
+        child.send_signal(number)
+        _, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 130 and "stopped" in err and "Traceback" not in err
+    assert not list((tmp_path / "out").iterdir())
+    assert not [p for p in (tmp_path / "tmp").rglob("*") if "vhs" in p.name or "scratch" in p.name]
