@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.colour import LUMA_WEIGHTS, coefficients
 from kernels.resize import chroma_offset, resize
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
 
-#: Weights of red and blue in luma (BT.601-7, BT.709-6, BT.2020-2).
-LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 Box = tuple[int, int, int, int]
 
 
@@ -75,23 +74,14 @@ def colour_change(source: PictureFormat, to: PictureFormat) -> tuple[tuple[float
 
     Returns the luma row `(y, u, v, offset)` and the 2x2 chroma rows: grey stays grey, so chroma never needs luma.
     """
-    (y_from, c_from), (y_to, c_to) = (
-        (219.0, 224.0) if f.range == "limited" else (255.0, 255.0) for f in (source, to)
-    )
-    low_from, low_to = 16.0 * (source.range == "limited"), 16.0 * (to.range == "limited")
-    change = np.eye(3)
-    if source.matrix in LUMA_WEIGHTS and to.matrix in LUMA_WEIGHTS and source.matrix != to.matrix:
-        change = rgb_to_yuv(to.matrix) @ np.linalg.inv(rgb_to_yuv(source.matrix))
-    gain = y_to / y_from
-    row = (gain, float(change[0, 1] * y_to / c_from), float(change[0, 2] * y_to / c_from), low_to - low_from * gain)
-    return row, tuple(tuple(float(change[i, j] * c_to / c_from) for j in (1, 2)) for i in (1, 2))
-
-
-def rgb_to_yuv(matrix: str) -> np.ndarray:
-    """The 3x3 matrix from R'G'B' in 0..1 to Y' in 0..1 and Cb, Cr in -0.5..0.5."""
-    kr, kb = LUMA_WEIGHTS[matrix]
-    y = np.array([kr, 1 - kr - kb, kb])
-    return np.stack([y, (np.array([0, 0, 1]) - y) / (2 * (1 - kb)), (np.array([1, 0, 0]) - y) / (2 * (1 - kr))])
+    known = [f.matrix for f in (to, source) if f.matrix in LUMA_WEIGHTS] or ["bt601"]
+    mine, theirs = (f.matrix if f.matrix in LUMA_WEIGHTS else known[0] for f in (source, to))
+    before, after = coefficients(mine, source.range), coefficients(theirs, to.range)
+    if (mine, source.range) == (theirs, to.range):
+        return (1.0, 0.0, 0.0, 0.0), ((1.0, 0.0), (0.0, 1.0))
+    change = np.round(after.to_yuv @ before.to_rgb, 12)
+    offset = float(after.offset[0] - change[0, 0] * before.offset[0])
+    return (*change[0].tolist(), offset), tuple(tuple(row[1:].tolist()) for row in change[1:])
 
 
 def chroma_place(fmt: PictureFormat) -> tuple[float, float]:

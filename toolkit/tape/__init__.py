@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toolkit.tape.files import Simulated, simulate
     from toolkit.tape.recorder import Recording, Tape
     from toolkit.tape.scene import Demo, demo
-    from toolkit.tape.files import Simulated, simulate
 
 _WHERE = {
     "Demo": "scene",

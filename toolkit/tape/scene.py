@@ -16,8 +16,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numba import njit, prange
 
+from kernels.colour import coefficients
 from toolkit.clip import Batch, PictureFormat
-from toolkit.convert import rgb_to_yuv
 from toolkit.errors import KnobError
 from toolkit.tape import music
 from toolkit.tape.recorder import Tape
@@ -108,7 +108,8 @@ class Layer:
 
 def _yuv(rgb: np.ndarray) -> np.ndarray:
     """RGB `(h, w, 3)` in 0 to 1 as BT.601 limited-range planes `(3, h, w)`."""
-    yuv = rgb @ rgb_to_yuv("bt601").T * np.array([219, 224, 224]) + np.array([16, 128, 128])
+    colour = coefficients("bt601", "limited")
+    yuv = 255 * rgb @ colour.to_yuv.T + colour.offset
     return np.ascontiguousarray(yuv.transpose(2, 0, 1), np.float32)
 
 

@@ -1,0 +1,35 @@
+"""Judges results: alignment, metrics, contact sheets.
+
+    found = compare("truth.mkv", "restored.mp4")      # paths, Clips, demos or lists of Batches
+    print(found)                                      # what was aligned and how, then a line per plane
+    found.table                                       # one row per frame and plane
+    contact_sheet({"tape": "tape.mkv", "restored": "restored.mp4"}, times=[0.5, 1.5], path="sheet.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.compare.align import Alignment, Finding
+    from toolkit.compare.grid import contact_sheet, frames_at, stills, to_rgb
+    from toolkit.compare.metrics import Comparison, compare
+
+_WHERE = {
+    "Alignment": "align",
+    "Comparison": "metrics",
+    "Finding": "align",
+    "compare": "metrics",
+    "contact_sheet": "grid",
+    "frames_at": "grid",
+    "stills": "grid",
+    "to_rgb": "grid",
+}
+__all__ = ["Alignment", "Comparison", "Finding", "compare", "contact_sheet", "frames_at", "stills", "to_rgb"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value

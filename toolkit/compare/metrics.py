@@ -1,0 +1,281 @@
+"""compare(): how far a result is from its truth, frame by frame and plane by plane, after alignment."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from kernels.measure.combing import combing
+from kernels.measure.flicker import flicker
+from kernels.measure.psnr import psnr
+from kernels.measure.ssim import ssim
+from toolkit.compare.align import Alignment, Finding, Pair, Pairer, clock_difference, look
+from toolkit.compare.meeting import Meeting
+from toolkit.compare.source import Source
+from toolkit.errors import RequestError, UnknownName, WorkError
+from toolkit.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLANES = ("Y", "U", "V")
+METRICS = ("psnr", "ssim", "combing", "flicker")
+#: Frames measured at a time.
+CHUNK = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Numbers of a result against its truth.
+
+    table     : a row per frame and plane: frame (of the result), time, truth_time, plane, psnr (dB), ssim, combing and
+                combing_truth (share of samples), flicker (levels; NaN where there is no frame before).
+    summary   : a row per plane.  `psnr` is that of the mean squared error of all frames, `psnr_min` the worst frame's;
+                the others are means over frames.
+    alignment : how the two were brought together, and what was noticed.
+    notes     : what was converted first.
+    """
+
+    truth: str
+    result: str
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    alignment: Alignment
+    notes: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> list[Finding]:
+        return self.alignment.findings
+
+    @property
+    def frames(self) -> int:
+        """How many frames were paired."""
+        return int(self.table["frame"].nunique())
+
+    def __getitem__(self, key: tuple[str, str]) -> float:
+        """`found["Y", "psnr"]`: one number of the summary."""
+        plane, metric = key
+        return float(self.summary.loc[plane, metric])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: infinite numbers as "inf", missing ones as None."""
+        a = self.alignment
+        return {
+            "truth": self.truth,
+            "result": self.result,
+            "frames": self.frames,
+            "summary": {
+                plane: {k: _plain(v) for k, v in row.items()} for plane, row in self.summary.to_dict("index").items()
+            },
+            "offset_s": a.offset,
+            "offset_frames": a.offset_frames,
+            "shift": list(a.shift),
+            "shift_spread": list(a.spread),
+            "crop": list(a.crop),
+            "unpaired_truth": a.unpaired_truth,
+            "unpaired_result": a.unpaired_result,
+            "findings": [f.to_dict() for f in a.findings],
+            "notes": list(self.notes),
+            "settings": self.settings,
+        }
+
+    def _lines(self) -> list[str]:
+        a = self.alignment
+        lines = [f"{self.result} against {self.truth}: {self.frames} frames paired by time"]
+        for name, times in (("truth", a.unpaired_truth), ("result", a.unpaired_result)):
+            if times:
+                lines.append(f"{len(times)} frames of the {name} have no partner and are not counted: {_spans(times)}")
+        if any(a.crop):
+            lines.append("left out at the edges (left, top, right, bottom): {} {} {} {} samples".format(*a.crop))
+        return lines + [f"note: {n}" for n in self.notes] + [f"found: {f}" for f in a.findings]
+
+    def _shown(self) -> pd.DataFrame:
+        digits = {"psnr": 2, "psnr_min": 2, "ssim": 4, "combing": 5, "combing_truth": 5, "flicker": 3}
+        return self.summary.round({k: v for k, v in digits.items() if k in self.summary})
+
+    def __str__(self) -> str:
+        return "\n".join([*self._lines(), self._shown().to_string()])
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines()[1:])
+        return f"<p>{html.escape(self._lines()[0])}</p><ul>{lines}</ul>{self._shown().to_html()}"
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def _spans(times: list[float], most: int = 4) -> str:
+    shown = ", ".join(f"{t:.3f}" for t in times[:most])
+    return f"{shown}, ... {times[-1]:.3f} s" if len(times) > most else f"{shown} s"
+
+
+def compare(
+    truth: Any,
+    result: Any,
+    *,
+    align: Literal["full", "times"] = "full",
+    size: Literal["truth", "result"] = "truth",
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0),
+    metrics: tuple[str, ...] = METRICS,
+    frames: tuple[int, int | None] = (0, None),
+    progress: Progress | None = None,
+) -> Comparison:
+    """Measures a result against its truth, after aligning both in time and place.
+
+    truth, result : paths, Clips, demos, or lists of Batches.
+    align   : "full" pairs equal times, corrects a constant time offset, follows dropped and repeated frames, and takes
+              a constant shift (fractions of a sample included) out of the truth; everything corrected is a finding.
+              "times" pairs equal times and corrects nothing; what was seen is a finding all the same.
+    size    : which side's size the numbers are taken at; the other side is resampled.
+    crop    : luma samples (left, top, right, bottom) of that size to leave out, such as a head-switching band.
+    metrics : which to compute.
+    frames  : only these frames of the result, `frames[0] <= i < frames[1]`.
+
+    Frames without a partner are listed and not averaged in.  Reads both clips once (and their beginning before that),
+    a few frames at a time.  Raises `UnknownName` for a metric, `WorkError` when no frame has a partner.
+    """
+    for name in metrics:
+        if name not in METRICS:
+            raise UnknownName("metric", name, METRICS)
+    if align not in ("full", "times") or size not in ("truth", "result"):
+        raise RequestError(f"{align = }, {size = }", expected="align full or times; size truth or result")
+    ours, theirs = Source(truth, "truth"), Source(result, "result")
+    meeting = Meeting(ours.format, theirs.format, size)
+    clock = clock_difference(ours, theirs)
+    alignment = look(ours, theirs, meeting, clock)
+    if clock:
+        text = f"the clocks start {abs(clock):.3f} s apart; both were counted from their first frames"
+        alignment.findings.insert(0, Finding("clock", text, value=clock))
+    if align == "times":
+        alignment.shift = (0.0, 0.0)
+    alignment.crop = _crop(meeting, alignment.shift, crop)
+    rows: list[tuple] = []
+    pairer = Pairer(ours, theirs, meeting, alignment, clock=clock, follow=align == "full", frames=frames)
+    measure = _Measure(meeting, alignment.crop, metrics, rows)
+    progress = progress or Progress()
+    progress.stage("compare")
+    held: list[Pair] = []
+    for pair in pairer:
+        held.append(pair)
+        if len(held) == CHUNK:
+            measure(held)
+            progress.step(len(held))
+            held = []
+    measure(held)
+    progress.finish()
+    if not rows:
+        raise WorkError(
+            f"no frame of {theirs.name} has a partner in {ours.name} at the same time",
+            expected="clips of the same scene on the same clock",
+        )
+    table = _table(rows, metrics)
+    settings = {"align": align, "size": size, "metrics": list(metrics), "bits": meeting.bits}
+    return Comparison(
+        ours.name, theirs.name, table, _summary(table, metrics, meeting.bits), alignment, tuple(meeting.notes), settings
+    )
+
+
+def _crop(meeting: Meeting, shift: tuple[float, float], asked: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """What to leave out at each edge: as asked, and where a shifted picture repeats its edge; whole chroma samples."""
+    sx, sy = meeting.grid.subsampling or (0, 0)
+    margin = [math.ceil(abs(s)) + 4 if s else 0 for s in shift]
+    steps = (1 << sx, 1 << sy)
+    crop = tuple(-(-max(asked[i], margin[i % 2]) // steps[i % 2]) * steps[i % 2] for i in range(4))
+    if min(asked) < 0 or crop[0] + crop[2] > meeting.grid.width - 16 or crop[1] + crop[3] > meeting.grid.height - 16:
+        raise RequestError(f"crop {crop} leaves nothing of {meeting.grid.width}x{meeting.grid.height} samples")
+    return crop
+
+
+class _Measure:
+    """Turns pairs into rows, CHUNK at a time; keeps the last pair for the flicker of the next."""
+
+    def __init__(self, meeting: Meeting, crop: tuple[int, int, int, int], metrics: tuple[str, ...], rows: list) -> None:
+        self.meeting, self.crop, self.metrics, self.rows = meeting, crop, metrics, rows
+        self._before: Pair | None = None
+
+    def __call__(self, pairs: list[Pair]) -> None:
+        if not pairs:
+            return
+        first = pairs if self._before is None else [self._before, *pairs]
+        extra = len(first) - len(pairs)
+        columns = []
+        for i in range(1 if self.meeting.luma_only else len(pairs[0].truth.batch.planes)):
+            truth, result = (self._stack([getattr(p, side).batch.planes[i] for p in first], i) for side in PAIR)
+            if truth.dtype != result.dtype:
+                truth, result = truth.astype(np.float32), result.astype(np.float32)
+            columns.append(self._measured(truth, result, extra, [p.joins for p in first]))
+        for n, pair in enumerate(pairs):
+            for i, found in enumerate(columns):
+                values = [float(found[m][n]) for m in found]
+                self.rows.append((pair.result.index, pair.result.time, pair.truth.time, PLANES[i], *values))
+        self._before = pairs[-1]
+
+    def _stack(self, planes: list[np.ndarray], index: int) -> np.ndarray:
+        sx, sy = (self.meeting.grid.subsampling or (0, 0)) if index else (0, 0)
+        left, top, right, bottom = self.crop
+        height, width = planes[0].shape[1:]
+        part = (slice(top >> sy, height - (bottom >> sy)), slice(left >> sx, width - (right >> sx)))
+        return np.concatenate([p[:, part[0], part[1]] for p in planes])
+
+    def _measured(self, truth: np.ndarray, result: np.ndarray, extra: int, joins: list[bool]) -> dict[str, np.ndarray]:
+        bits, found = self.meeting.bits, {}
+        now_truth, now_result = truth[extra:], result[extra:]
+        nothing = np.full(len(now_truth), np.nan)
+        small = min(truth.shape[1:]) < 11
+        if "psnr" in self.metrics:
+            found["psnr"] = psnr(now_truth, now_result, bits=bits)
+        if "ssim" in self.metrics:
+            found["ssim"] = nothing if small else ssim(now_truth, now_result, bits=bits)
+        if "combing" in self.metrics:
+            found["combing"] = nothing if small else combing(now_result, bits=bits)
+            found["combing_truth"] = nothing if small else combing(now_truth, bits=bits)
+        if "flicker" in self.metrics:
+            values = flicker(result, truth, bits=bits)
+            values[~np.array(joins)] = np.nan
+            found["flicker"] = values[extra:]
+        return found
+
+
+PAIR = ("truth", "result")
+
+
+def _columns(metrics: tuple[str, ...]) -> list[str]:
+    names = []
+    for name in METRICS:
+        if name in metrics:
+            names += ["combing", "combing_truth"] if name == "combing" else [name]
+    return names
+
+
+def _table(rows: list[tuple], metrics: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=["frame", "time", "truth_time", "plane", *_columns(metrics)])
+
+
+def _summary(table: pd.DataFrame, metrics: tuple[str, ...], bits: int) -> pd.DataFrame:
+    import pandas as pd
+
+    peak = (1 << bits) - 1
+    rows = {}
+    for plane, part in table.groupby("plane", sort=False):
+        row: dict[str, float] = {"frames": len(part)}
+        for name in _columns(metrics):
+            values = part[name].to_numpy()
+            if name == "psnr":
+                error = float(np.mean(peak**2 / 10 ** (values / 10)))
+                row["psnr"] = 10 * math.log10(peak**2 / error) if error else math.inf
+                row["psnr_min"] = float(values.min())
+            else:
+                row[name] = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+        rows[plane] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
