@@ -14,7 +14,7 @@ The vectors are LLVM's, not one processor's: on others (AVX2, NEON) LLVM splits 
 
 Flat arrays and positions instead of rows: Numba counts references for every slice, 36 atomic operations per line here,
 which took as long as the line.  The caller sees to it that all positions are inside; nothing is checked here.
-Numba's disk cache follows the file of the body: after a change of a formula in another file, clear it.
+Formulas may live in other modules than the bodies: `stamps.py` sees to it that the bodies on disk follow them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
+from kernels import stamps  # noqa: F401  (bodies on disk follow the formulas they were made from)
+
 
 class Lanes:
     """A vector of unsigned or signed integers while code is being made.
 
-    `+`, `-`, `*`, `<<` wrap around; `>>` keeps the sign of signed lanes.  `<`, `>` and `equals` give masks, signed lanes
-    of all ones or zeros, for `&`, `|`, `~` and `pick`.  A Python int stands for a vector of it.
+    `+`, `-`, `*`, `<<` wrap around; `>>` keeps the sign of signed lanes.  `<`, `>` and `equals` give masks: signed
+    lanes of all ones or zeros, for `&`, `|`, `~` and `pick`.  A Python int stands for a vector of it.
     """
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value, signed: bool) -> None:

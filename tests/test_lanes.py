@@ -1,0 +1,95 @@
+"""Vector arithmetic of `kernels.lanes` against NumPy, and the disk cache of compiled bodies against edited modules."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numba import njit
+
+from kernels import lanes, stamps
+
+
+@lanes.step(16, outputs=9)
+def _narrow(a, b):
+    return (
+        lanes.low(a, b),
+        lanes.high(a, b),
+        lanes.apart(a, b),
+        lanes.excess(a, b),
+        lanes.sum_held(a, b),
+        lanes.average_up(a, b),
+        lanes.average_down(a, b),
+        lanes.pick(a > b, a, ~b),
+        lanes.by_halves(lambda x, y: lanes.high((x * 3 - y) >> 2, 0), a, b),
+    )
+
+
+@njit
+def _run(a, b, out):
+    o = out.reshape(-1)
+    n, step = a.size, 16 // a.itemsize
+    for x in range(0, n, step):
+        _narrow(o, x, n + x, 2 * n + x, 3 * n + x, 4 * n + x, 5 * n + x, 6 * n + x, 7 * n + x, 8 * n + x, a, x, b, x)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lanes_equal_numpy(dtype):
+    """All pairs of 8-bit values; for 16 bit the same pairs spread over its range, ends included."""
+    peak = int(np.iinfo(dtype).max)
+    values = np.arange(256) * (peak // 255)
+    a, b = (m.ravel() for m in np.meshgrid(values, values))
+    out = np.zeros((9, a.size), dtype)
+    _run(a.astype(dtype), b.astype(dtype), out)
+    expected = (
+        np.minimum(a, b),
+        np.maximum(a, b),
+        abs(a - b),
+        np.maximum(a - b, 0),
+        np.minimum(a + b, peak),
+        (a + b + 1) // 2,
+        (a + b) // 2,
+        np.where(a > b, a, peak - b),
+        np.maximum((a * 3 - b) >> 2, 0) & peak,
+    )
+    for i, want in enumerate(expected):
+        wrong = out[i] != want
+        assert not wrong.any(), f"operation {i}: {out[i][wrong][:5]}, expected {want[wrong][:5]}"
+
+
+def test_wrong_arguments_do_not_compile():
+    @njit
+    def too_few(a, out):
+        _narrow(out, 0, a, 0)
+
+    with pytest.raises(Exception, match="takes 11 rows; got 2"):
+        too_few(np.zeros(16, np.uint8), np.zeros(16, np.uint8))
+
+
+def test_a_compiled_body_follows_the_modules_it_was_made_from(tmp_path):
+    """Without `stamps` the second run answers 1 from the disk cache."""
+    package = tmp_path / "kernels"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    shutil.copy(stamps.__file__, package / "stamps.py")
+    (package / "body.py").write_text(
+        "from numba import njit\nfrom kernels import stamps\nfrom kernels.part import part\n"
+        "@njit(cache=True)\ndef body():\n    return part()\n"
+    )
+    for answer in (1, 2):
+        (package / "part.py").write_text(f"from numba import njit\n@njit\ndef part():\n    return {answer}\n")
+        command = [sys.executable, "-c", "import kernels.body as b; print(b.body(), len(b.body.stats.cache_misses))"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.stdout.split() == [str(answer), "1"], done.stderr
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert again.stdout.split() == ["2", "0"], "an unchanged package is compiled again"
+
+
+def test_stamps_cover_what_a_module_imports():
+    found = stamps.sources(stamps.PACKAGE / "deinterlace" / "bwdif.py")
+    names = {path.relative_to(stamps.PACKAGE).as_posix() for path in found}
+    assert {"deinterlace/bwdif.py", "deinterlace/threefields.py", "deinterlace/limit.py", "lanes.py"} <= names
+    assert "deinterlace/yadif.py" not in names
