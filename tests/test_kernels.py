@@ -22,14 +22,12 @@ SHAPES = [(3, 16, 20), (1, 9, 7), (2, 6, 1), (4, 5, 33), (1, 1, 1), (2, 2, 2), (
 def sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, bits: int = 8) -> np.ndarray:
     """Frames with a moving gradient, an edge, noise and extreme values."""
     grid = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
-    wave = 0.5 + 0.4 * np.sin(sum((k + 1) * 0.37 * g for k, g in enumerate(grid)))
-    wave = wave + rng.choice([0, 0.01, 0.2], size=shape) * rng.standard_normal(shape)
-    if len(shape) > 2:  # the left third stands still, so that kernels that compare frames see agreement too
-        still = shape[-1] // 3
-        wave[..., :still] = wave[:1, ..., :still] + rng.choice([0, 0.01], size=(*shape[:-1], still)) * rng.standard_normal(
-            (*shape[:-1], still)
-        )
+    smooth = 0.5 + 0.4 * np.sin(sum((k + 1) * 0.37 * g for k, g in enumerate(grid)))
+    wave = smooth + rng.choice([0, 0.01, 0.2], size=shape) * rng.standard_normal(shape)
     wave[rng.random(shape) < 0.02] = rng.choice([0.0, 1.0])
+    if len(shape) > 2:  # the left third is quiet and stands still, so that kernels that compare see agreement too
+        still = shape[-1] // 3
+        wave[..., :still] = smooth[:1, ..., :still] + 0.01 * rng.standard_normal((*shape[:-1], still))
     peak = (1 << bits) - 1
     frames = np.clip(wave, 0, 1) * peak
     return frames.astype(dtype) if dtype == "float32" else np.rint(frames).astype(dtype)

@@ -1,0 +1,246 @@
+"""Non-local means: a sample becomes the mean of samples whose surroundings look alike.
+
+Buades, Coll, Morel: "A non-local algorithm for image denoising", CVPR 2005, with the weight of their "Non-Local Means
+Denoising", IPOL 1, 2011: `exp(-max(d2 - 2 sigma**2, 0) / h**2)`, d2 the mean squared difference of two patches.  The
+patch kernel is the box of the 2011 paper, so that patch distances are sliding sums.  Over time the window is searched
+in the frames before and after as well (Buades, Coll, Morel: "Denoising image sequences does not require motion
+estimation", AVSS 2005).
+
+Cost: a patch distance serves both of its ends, so a 15x15 window needs 112 of them per sample; each takes about 25
+vector operations (difference of a new and an old row, box sum, exponential, two weighted sums), 16 samples at a time.
+Rows are the inner loop and all column offsets of a row follow each other, so that everything but one row of column
+sums per offset stays in the first-level cache.
+
+Weights are float32 and summed in another order by each body, so integers may differ by one level (tolerance 1).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+from numba import njit, prange
+
+from kernels.arrays import depth
+from kernels.declare import Bits, Halo, Knob, Launch, kernel
+
+ROWS = 60  # rows of a strip: 720 samples wide its sums and its frame stay in the second-level cache
+
+
+@kernel(halo=lambda patch, search, radius, **_: Halo(radius, patch + search), tolerance=1)
+def nlmeans(
+    frames,
+    strength: Annotated[float, Knob(0.1, 64, unit="levels", soft=(0.5, 20))] = 5.0,
+    noise: Annotated[float, Knob(0, 64, unit="levels", soft=(0, 20))] = 0.0,
+    patch: Annotated[int, Knob(1, 4, step=1, unit="samples each way")] = 3,
+    search: Annotated[int, Knob(1, 15, step=1, unit="samples each way", soft=(2, 7))] = 7,
+    radius: Annotated[int, Knob(0, 3, step=1, unit="frames", soft=(0, 1))] = 0,
+    bits: Bits = 0,
+):
+    """Removes noise by averaging samples with similar surroundings; keeps edges and repeated texture.
+
+    strength : h of the weight `exp(-max(d2 - 2 noise**2, 0) / h**2)`; about the standard deviation of the noise.
+    noise    : standard deviation of the noise; patches that differ by no more count fully.  0 is the form of 2005.
+    patch    : 3 compares patches of 7x7.  Beyond the edges of the picture samples are mirrored.
+    search   : 7 searches 15x15 positions (those inside the picture).
+    radius   : searches that many frames before and after, too.
+
+    frames : `(T, H, W)` uint8, uint16 or float32, one progressive plane.
+    Returns the same shape and dtype.
+    Source: see the module.
+    """
+    real = frames.dtype.kind == "f"
+    bits = depth(frames, bits)
+    scale = 1.0 if real else 2.0 ** (8 - bits)
+    count, height, width = frames.shape
+    planes = [np.pad(f.astype(np.float64) * scale, patch, mode="symmetric") for f in frames]
+    out = np.empty_like(frames)
+    for t in range(count):
+        total, weight = np.zeros((height, width)), np.zeros((height, width))
+        for k in range(max(t - radius, 0), min(t + radius + 1, count)):
+            for dy in range(max(-search, 1 - height), min(search, height - 1) + 1):
+                for dx in range(max(-search, 1 - width), min(search, width - 1) + 1):
+                    rows = slice(max(-dy, 0), height - max(dy, 0))
+                    columns = slice(max(-dx, 0), width - max(dx, 0))
+                    here = planes[t][rows.start : rows.stop + 2 * patch, columns.start : columns.stop + 2 * patch]
+                    there = planes[k][rows.start + dy : rows.stop + dy + 2 * patch,
+                                      columns.start + dx : columns.stop + dx + 2 * patch]  # fmt: skip
+                    size = (2 * patch + 1, 2 * patch + 1)
+                    d2 = np.lib.stride_tricks.sliding_window_view((here - there) ** 2, size).mean(axis=(2, 3))
+                    w = np.exp(-np.maximum(d2 - 2 * noise**2, 0) / strength**2)
+                    total[rows, columns] += w * there[patch:-patch, patch:-patch]
+                    weight[rows, columns] += w
+        mean = total / weight / scale
+        out[t] = mean if real else np.clip(np.rint(mean), 0, (1 << bits) - 1)
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _add_row(sums, a, b):
+    for x in range(sums.shape[0]):
+        d = a[x] - b[x]
+        sums[x] += d * d
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _move_row(sums, a, b, c, d):
+    """Adds the squared differences of the row that enters the patch, takes away those of the row that leaves it."""
+    for x in range(sums.shape[0]):
+        new, old = a[x] - b[x], c[x] - d[x]
+        sums[x] += new * new - old * old
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _exp2(t):
+    """2 ** t for -64 <= t <= 0, to 3e-6 of its value: a polynomial of the fraction, the whole part as exponent."""
+    whole = t + np.float32(12582912)  # 1.5 * 2**23: the sum's last bit is one
+    f = t - (whole - np.float32(12582912))
+    p = np.float32(0.009670763) * f + np.float32(0.055504113)
+    p = p * f + np.float32(0.24022119)
+    p = p * f + np.float32(0.6931472)
+    p = p * f + np.float32(1.0)
+    bits = np.float32(p).view(np.int32) + (np.float32(whole).view(np.int32) << np.int32(23))
+    return np.int32(bits).view(np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _weights(sums, pairs, out, patch, free, slope):
+    """Box sums along the row, then 2 ** -((sum - free) * slope), never above 1."""
+    n = out.shape[0]
+    s1, s2, s3, s4 = sums[1:], sums[2:], sums[4:], sums[6:]
+    for x in range(n + 2 * patch - 1):
+        pairs[x] = sums[x] + s1[x]
+    p2, p4, p6 = pairs[2:], pairs[4:], pairs[6:]
+    low, high = np.float32(-64), np.float32(0)  # far from denormal numbers, which are slow
+    if patch == 1:
+        for x in range(n):
+            out[x] = _exp2(min(max((free - (pairs[x] + s2[x])) * slope, low), high))
+    elif patch == 2:
+        for x in range(n):
+            out[x] = _exp2(min(max((free - (pairs[x] + p2[x] + s3[x])) * slope, low), high))
+    elif patch == 3:
+        for x in range(n):
+            out[x] = _exp2(min(max((free - (pairs[x] + p2[x] + p4[x] + s4[x])) * slope, low), high))
+    else:
+        s8 = sums[8:]
+        for x in range(n):
+            out[x] = _exp2(min(max((free - (pairs[x] + p2[x] + p4[x] + p6[x] + s8[x])) * slope, low), high))
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _accumulate(total, weight, w, values):
+    for x in range(w.shape[0]):
+        total[x] += w[x] * values[x]
+        weight[x] += w[x]
+
+
+@njit(cache=True, nogil=True)
+def _load(frame, top, mirror_y, mirror_x, scale, to):
+    """Rows of the mirrored plane from padded row `top` on, as float in levels of 8-bit video."""
+    reach = mirror_x.shape[0] - frame.shape[1]
+    for j in range(min(to.shape[0], mirror_y.shape[0] - top)):
+        row, src = to[j], frame[mirror_y[top + j]]
+        for x in range(src.shape[0]):
+            row[reach // 2 + x] = np.float32(src[x]) * scale
+        for x in range(reach // 2):
+            row[x] = np.float32(src[mirror_x[x]]) * scale
+            row[row.shape[0] - 1 - x] = np.float32(src[mirror_x[row.shape[0] - 1 - x]]) * scale
+
+
+@njit(cache=True, nogil=True)
+def _search(here, there, total, weight, sums, pairs, w, low, first, height, width, patch, search, free, slope, same):
+    """Adds the window's samples of `there` to rows first .. of `here`, whose padded row 0 is picture row low - patch.
+
+    In the frame itself (`same`) half of the offsets do: each distance serves both ends.
+    """
+    last = first + total.shape[0]
+    for dy in range(0 if same else -search, search + 1):
+        begin, end = max(first - dy if same else first, 0, -dy), min(last, height - dy)
+        for y in range(begin, end):
+            j = y - low
+            for dx in range(1 if same and dy == 0 else -search, search + 1):
+                left, right = max(-dx, 0), min(width, width - dx)
+                if right <= left:
+                    continue
+                wide = slice(left, right + 2 * patch)
+                far = slice(left + dx, right + dx + 2 * patch)
+                column = sums[dx + search, : right - left + 2 * patch]
+                if y == begin:
+                    column[:] = 0
+                    for k in range(2 * patch + 1):
+                        _add_row(column, here[j + k, wide], there[j + k + dy, far])
+                else:
+                    new, old = j + 2 * patch, j - 1
+                    _move_row(column, here[new, wide], there[new + dy, far], here[old, wide], there[old + dy, far])
+                n = right - left
+                _weights(column, pairs, w[:n], patch, free, slope)
+                if y >= first:
+                    values = there[j + patch + dy, left + dx + patch : right + dx + patch]
+                    _accumulate(total[y - first, left:right], weight[y - first, left:right], w[:n], values)
+                if same and y + dy < last:
+                    values = here[j + patch, left + patch : right + patch]
+                    q = y + dy - first
+                    _accumulate(total[q, left + dx : right + dx], weight[q, left + dx : right + dx], w[:n], values)
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _nlmeans(frames, out, start, mirror_y, mirror_x, patch, search, radius, free, slope, scale, peak, half):
+    count, height, width = frames.shape
+    strips = (height + ROWS - 1) // ROWS
+    for i in prange(out.shape[0] * strips):
+        t, first = start + i // strips, i % strips * ROWS
+        last = min(first + ROWS, height)
+        low = max(first - search, 0)
+        rows = min(last + search, height) - low + 2 * patch
+        here = np.empty((rows, width + 2 * patch), np.float32)
+        there = np.empty((rows if radius else 0, width + 2 * patch), np.float32)
+        total = np.empty((last - first, width), np.float32)
+        weight = np.empty((last - first, width), np.float32)
+        sums = np.empty((2 * search + 1, width + 2 * patch), np.float32)
+        pairs = np.empty(width + 2 * patch, np.float32)
+        w = np.empty(width + 2 * patch, np.float32)
+        _load(frames[t], low, mirror_y, mirror_x, scale, here)
+        total[:] = here[first - low + patch : last - low + patch, patch : patch + width]
+        weight[:] = np.float32(1)
+        for k in range(max(t - radius, 0), min(t + radius + 1, count)):
+            if k != t:
+                _load(frames[k], low, mirror_y, mirror_x, scale, there)
+            _search(here, here if k == t else there, total, weight, sums, pairs, w, low, first, height, width,
+                    patch, search, free, slope, k == t)  # fmt: skip
+        for y in range(last - first):
+            to = out[i // strips, first + y]
+            for x in range(width):
+                v = total[y, x] / (weight[y, x] * scale) + half
+                to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
+
+
+def _facts(frames: Any, strength: float, noise: float, patch: int, bits: int) -> tuple[np.float32, ...]:
+    """Patch sum that counts fully, exponent per patch sum, factor to 8-bit levels, peak and rounding (0 for float)."""
+    real, area = frames.dtype.kind == "f", (2 * patch + 1) ** 2
+    scale = 1.0 if real else 2.0 ** (8 - bits)
+    facts = 2 * noise**2 * area, math.log2(math.e) / (strength**2 * area), scale
+    return tuple(np.float32(v) for v in (*facts, 0 if real else (1 << bits) - 1, 0 if real else 0.5))
+
+
+def _mirrored(size: int, reach: int) -> np.ndarray:
+    """Where each sample of a padded line comes from."""
+    return np.pad(np.arange(size, dtype=np.int32), reach, mode="symmetric")
+
+
+@nlmeans.cpu
+def _(frames, out, start, strength, noise, patch, search, radius, bits):
+    mirrors = (_mirrored(n, patch) for n in frames.shape[1:])
+    _nlmeans(frames, out, start, *mirrors, patch, search, radius, *_facts(frames, strength, noise, patch, bits))
+
+
+def _plan(arrays: list[Any], out: Any, start: int, strength: float, noise: float, patch: int, search: int, radius: int,
+          bits: int) -> list[Launch]:  # fmt: skip
+    frames, i = arrays[0], np.int32
+    count, height, width = frames.shape
+    args = (frames, out, i(start), i(count), i(height), i(width), i(patch), i(search), i(radius))
+    grid = (-(-width // (128 - 2 * patch)), -(-height // 8), len(out))
+    return [Launch("nlmeans", grid, (128, 1, 1), (*args, *_facts(frames, strength, noise, patch, bits)))]
+
+
+nlmeans.cuda("nlmeans.cu", _plan)
