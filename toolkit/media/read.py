@@ -5,9 +5,11 @@ What could be mended or had to be left out becomes a `ToolkitWarning` and is cou
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from itertools import chain, islice
 from typing import Any
 
@@ -45,16 +47,24 @@ class Reader:
     mended       : frames whose time was missing or ran backwards and was reconstructed from the frame rate.
 
     The last four are known when all was read.  Each Batch has arrays of its own, which nothing else writes to.
-    `threads` is the decoder's thread count, 0 for one per core.  Raises `InputUnreadable` when nothing can be decoded.
+    `threads` is the decoder's thread count, 0 for one per core.  With `since`, seconds on the clip's clock, frames
+    are counted from the first one shown at or after that time, which is sought without looking at the rest of the
+    file.  Raises `InputUnreadable` when nothing can be decoded.
     """
 
     def __init__(
-        self, clip: Clip, size: int = 16, frames: tuple[int, int | None] = (0, None), threads: int = 0
+        self,
+        clip: Clip,
+        size: int = 16,
+        frames: tuple[int, int | None] = (0, None),
+        threads: int = 0,
+        since: float | None = None,
     ) -> None:
         first, stop = frames
         if size < 1 or first < 0 or (stop is not None and stop < first):
             raise ValueError(f"{size = }, {frames = }; expected size >= 1 and 0 <= first <= stop")
-        self.clip, self.size, self.first, self.stop, self.threads = clip, size, first, stop, threads
+        self.clip, self.size, self.first, self.stop = clip, size, first, stop
+        self.threads, self.since = threads, since if since is not None and since > clip.start else None
         self.frames_read = self.broken = self.mended = 0
         self.truncated_at: float | None = None
         self.expected: int | None = None
@@ -82,12 +92,13 @@ class Reader:
         if self.stop == self.first:
             return
         with ExitStack() as stack:
-            frames = self._sought(stack)
+            frames = self._sought(stack) if self.since is None else self._since(stack)
             if frames is None:
                 container, stream = self._open(stack)
                 frames = islice(self._decoded(container, stream), self.first, None)
             yield from self._batched(self._timed(frames))
-        self._judge()
+        if self.since is None:
+            self._judge()
 
     def _open(self, stack: ExitStack) -> tuple[Any, Any]:
         container = stack.enter_context(open_container(self.clip.path))
@@ -127,6 +138,18 @@ class Reader:
             frames.close()
             container.close()
         return None
+
+    def _since(self, stack: ExitStack) -> Iterator[Any]:
+        """The decoded frames from number `first` after the time `since` on."""
+        container, stream = self._open(stack)
+        target = math.ceil(self.since / stream.time_base - Fraction(1, 100))
+        try:
+            # Half a second early: pictures right after a key frame may lean on those before it.
+            container.seek(target - round(Fraction(1, 2) / stream.time_base), stream=stream)
+        except av.error.FFmpegError:
+            container, stream = self._open(stack)
+        late = (f for f in self._decoded(container, stream) if f.pts is None or f.pts >= target)
+        return islice(late, self.first, None)
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
         packets = container.demux(stream)

@@ -50,6 +50,29 @@ def frame_times(clip: Clip) -> np.ndarray | None:
     return times
 
 
+def spacing(clip: Clip) -> tuple[bool | None, int | None]:
+    """`(unevenly spaced, frames)` as far as the index or, of files below 64 MB, the packets tell; else None."""
+    if clip.path.stat().st_size < 64e6:
+        times = frame_times(clip)
+    else:
+        with open_container(clip.path) as container:
+            stream = picture_stream(container, clip.path)
+            entries, whole = stream.index_entries, container.format.name == "avi" or "mp4" in container.format.name
+            times = None
+            if whole and stream.frames and len(entries) >= stream.frames:
+                # Decoding order, which for spacing is as good.
+                times = np.array([e.timestamp for e in entries if e.size and not e.is_discard], np.int64)
+    return (None, clip.frames) if times is None else (uneven(times), len(times))
+
+
+def uneven(times: np.ndarray) -> bool | None:
+    """Whether steps differ by more than the rounding of the container's clock; None for fewer than three frames."""
+    if len(times) < 3:
+        return None
+    steps = np.diff(times)
+    return bool(steps.max() - steps.min() > 1 + 0.02 * float(np.median(steps)))
+
+
 def _from_index(container: Any, stream: Any) -> np.ndarray | None:
     """AVI's index of an intra-only codec names every frame; empty entries stand for dropped frames."""
     entries = stream.index_entries
