@@ -1,11 +1,13 @@
-"""Runs planes through a filter of PyAV's FFmpeg: the reference the kernels are compared with."""
+"""Runs planes through FFmpeg's filters, inside PyAV or as a program: the references the kernels are compared with."""
 
 from __future__ import annotations
 
+import subprocess
 from fractions import Fraction
 
 import av
 import av.filter
+import imageio_ffmpeg
 import numpy as np
 
 
@@ -56,3 +58,16 @@ def through(filters: str, planes: list[np.ndarray], layout: str) -> list[np.ndar
     graph.vpush(None)
     pull()
     return [np.stack(p) for p in zip(*results, strict=True)]
+
+
+def through_program(filters: str, planes: list[np.ndarray], layout: str) -> list[np.ndarray]:
+    """The same as `through` by the program of the wheel imageio-ffmpeg, which is newer than PyAV's libraries."""
+    raw = b"".join(p[t].tobytes() for t in range(len(planes[0])) for p in planes)
+    height, width = planes[0].shape[1:]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-video_size", f"{width}x{height}"]
+    command += ["-pixel_format", layout, "-i", "-", "-vf", filters, "-f", "rawvideo", "-pix_fmt", layout, "-"]
+    done = subprocess.run(command, input=raw, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    frames = np.frombuffer(done.stdout, planes[0].dtype).reshape(-1, sum(p[0].size for p in planes))
+    ends = np.cumsum([p[0].size for p in planes])[:-1]
+    return [part.reshape(-1, *p.shape[1:]) for part, p in zip(np.split(frames, ends, axis=1), planes, strict=True)]

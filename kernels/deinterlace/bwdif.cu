@@ -15,14 +15,14 @@ extern "C" __global__ void bwdif(const SAMPLE* __restrict__ frames, SAMPLE* __re
     const bool first_field = a.parity == first;
     const bool ends = (t == 0 && first_field) || (t == total - 1 && !first_field);
     const wide up = a.at(a.now, -1), down = a.at(a.now, 1), near = up + down;
-    if (ends && y >= 3 && y < height - 3) {
-        *to = to_sample(own_alone(near, a.at(a.now, -3) + a.at(a.now, 3)), peak);
+    const wide far = (y >= 3 ? a.at(a.now, -3) : down) + (y < height - 3 ? a.at(a.now, 3) : up);
+    if (ends) {
+        *to = to_sample(own_alone(near, far), peak);
         return;
     }
     const Limit limit(a);
     wide value = half_of(near);
     if (y >= 4 && y < height - 4) {
-        const wide far = a.at(a.now, -3) + a.at(a.now, 3);
         if (apart(up, down) > limit.change) {
             const wide here = a.at(a.earlier, 0) + a.at(a.later, 0);
             const wide two = a.at(a.earlier, -2) + a.at(a.later, -2) + a.at(a.earlier, 2) + a.at(a.later, 2);

@@ -1,10 +1,10 @@
 """bwdif: the BBC's three-field filter, held to what the neighbouring fields allow.
 
 From the published weights of the BBC's "Weston 3 Field Deinterlacing Filter" (`threefields.py`) and yadif's temporal
-limit (`limit.py`), joined as the description of Thomas Mundt's filter "bwdif" says.  In 8 bit the results equal
-FFmpeg's, except in a clip of one frame (FFmpeg weaves its two fields; here both fields are taken as ends).  In deeper
-video FFmpeg 8.1 treats lines 1, 3, 4, 5 and as many at the bottom differently from its own 8-bit arithmetic (rows are
-counted in bytes); here all depths follow the 8-bit arithmetic, and equal FFmpeg from the seventh line on.
+limit (`limit.py`), joined as the description of Thomas Mundt's filter "bwdif" says.  Results equal those of FFmpeg 9
+everywhere, except in a clip of one frame (FFmpeg weaves its two fields; here both fields are taken as ends).  FFmpeg 8.1
+differs from its successor in the three lines at the top and bottom of the first and the last field, and in deeper than
+8 bit in the six lines at the top and bottom of every field.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def bwdif(frames, order: Order = "tff", rate: Rate = "field", bits: Bits = 0):
     is used, else the own field alone; the result is held to `average +- limit` of `limit.py`.  Where the limit is 0
     before it grows, the result is the average of the fields before and after.  In the four lines at the top and the
     bottom the lines above and below are averaged; the limit grows only from the third line on.  The first field of a
-    clip and its last have no neighbour on one side: the own field alone fills them, from the fourth line on.
+    clip and its last have no neighbour on one side: their own field alone fills them, and where a line three away is
+    outside the picture, the near line on the other side stands in.
 
     frames : `(T, H, W)` uint8, uint16 or float32, one interlaced plane.
     Returns `(2T, H, W)` at field rate, `(T, H, W)` at frame rate, same dtype.
@@ -50,7 +51,9 @@ def bwdif(frames, order: Order = "tff", rate: Rate = "field", bits: Bits = 0):
     lowest = -peak if frames.dtype.kind == "f" else 0
 
     def missing(a: Around) -> np.ndarray:
-        near, far = a.at(a.now, -1) + a.at(a.now, 1), a.at(a.now, -3) + a.at(a.now, 3)
+        near = a.at(a.now, -1) + a.at(a.now, 1)
+        far = np.where(a.y >= 3, a.at(a.now, -3), a.at(a.now, 1))
+        far = far + np.where(a.y + 3 < a.height, a.at(a.now, 3), a.at(a.now, -1))
         alone = over(OWN_ALONE[0] * near + OWN_ALONE[1] * far, 13)
         total = OWN_PART[0] * near + OWN_PART[1] * far
         for other in (a.earlier, a.later):
@@ -63,10 +66,9 @@ def bwdif(frames, order: Order = "tff", rate: Rate = "field", bits: Bits = 0):
         edge = (a.y < 4) | (a.y + 4 >= a.height)
         filtered = np.where(edge, half(near), filtered)
         limit = np.where((a.y < 2) | (a.y + 2 >= a.height), motion, grown(a, average, motion))
-        held = np.where(motion == 0, average, np.clip(filtered, average - limit, average + limit))
         if a.at_start or a.at_end:
-            return np.where((a.y >= 3) & (a.y + 3 < a.height), np.clip(alone, lowest, peak), held)
-        return held
+            return np.clip(alone, lowest, peak)
+        return np.where(motion == 0, average, np.clip(filtered, average - limit, average + limit))
 
     return whole_frames(frames, order, rate, missing)
 
@@ -128,11 +130,11 @@ def _bwdif_lanes(frames, out, start, first, step, peak):
                 before, after, earlier, later = neighbours(t, field == 0, total)
                 up, down = reflected(y - 1, height) * width, reflected(y + 1, height) * width
                 a, b = t * size + up, t * size + down
-                ends = t == 0 and field == 0 or t == total - 1 and field == 1
-                if ends and 3 <= y < height - 3:
+                if t == 0 and field == 0 or t == total - 1 and field == 1:
+                    a3, b3 = a - two if y >= 3 else b, b + two if y < height - 3 else a
                     for x in range(0, width, count):
                         i = min(x, width - count)
-                        _alone(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i)
+                        _alone(dst, to + i, most, 0, src, a + i, b + i, a3 + i, b3 + i)
                     continue
                 p, n = earlier * size + y * width, later * size + y * width
                 bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
@@ -168,11 +170,12 @@ def _bwdif_plain(frames, out, start, first, step, lowest, peak):
                 out[index, y] = frames[t, y]
                 continue
             up, down = reflected(y - 1, height), reflected(y + 1, height)
+            up3, down3 = y - 3 if y >= 3 else down, y + 3 if y < height - 3 else up
             grows, inside = 2 <= y < height - 2, 4 <= y < height - 4
             for x in range(width):
                 a, b = wide(now[up, x]), wide(now[down, x])
-                if ends and 3 <= y < height - 3:
-                    value = own_sample(a + b, wide(now[y - 3, x]) + wide(now[y + 3, x]))
+                if ends:
+                    value = own_sample(a + b, wide(now[up3, x]) + wide(now[down3, x]))
                     out[index, y, x] = min(max(value, lowest), peak)
                     continue
                 average, change, motion = temporal_sample(
@@ -185,7 +188,7 @@ def _bwdif_plain(frames, out, start, first, step, lowest, peak):
                     pd, nd = wide(soon[y + 2, x]), wide(late[y + 2, x])
                     limit = grown_sample(average, motion, a, b, pu, nu, pd, nd)
                     if inside:
-                        far = wide(now[y - 3, x]) + wide(now[y + 3, x])
+                        far = wide(now[up3, x]) + wide(now[down3, x])
                         if abs(a - b) > change:
                             four = wide(soon[y - 4, x]) + wide(late[y - 4, x])
                             four += wide(soon[y + 4, x]) + wide(late[y + 4, x])
