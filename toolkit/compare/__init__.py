@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolkit.compare.align import Alignment, Finding
-    from toolkit.compare.grid import contact_sheet, frames_at, stills, to_rgb
+    from toolkit.compare.grid import before_after, contact_sheet, frames_at, to_rgb
     from toolkit.compare.metrics import Comparison, compare
 
 _WHERE = {
     "Alignment": "align",
     "Comparison": "metrics",
     "Finding": "align",
+    "before_after": "grid",
     "compare": "metrics",
     "contact_sheet": "grid",
     "frames_at": "grid",
-    "stills": "grid",
     "to_rgb": "grid",
 }
-__all__ = ["Alignment", "Comparison", "Finding", "compare", "contact_sheet", "frames_at", "stills", "to_rgb"]
+__all__ = ["Alignment", "Comparison", "Finding", "before_after", "compare", "contact_sheet", "frames_at", "to_rgb"]
 
 
 def __getattr__(name: str) -> Any:

@@ -124,6 +124,7 @@ def compare(
     *,
     align: Literal["full", "times"] = "full",
     size: Literal["truth", "result"] = "truth",
+    interlaced: Literal["bob", "woven"] = "bob",
     crop: tuple[int, int, int, int] = (0, 0, 0, 0),
     metrics: tuple[str, ...] = METRICS,
     frames: tuple[int, int | None] = (0, None),
@@ -136,6 +137,8 @@ def compare(
               a constant shift (fractions of a sample included) out of the truth; everything corrected is a finding.
               "times" pairs equal times and corrects nothing; what was seen is a finding all the same.
     size    : which side's size the numbers are taken at; the other side is resampled.
+    interlaced : what is done with an interlaced result when the truth is progressive: "bob" takes each field as a frame
+              at its own time, its lines doubled, as a display would show it; "woven" takes frames as they are.
     crop    : luma samples (left, top, right, bottom) of that size to leave out, such as a head-switching band.
     metrics : which to compute.
     frames  : only these frames of the result, `frames[0] <= i < frames[1]`.
@@ -146,10 +149,19 @@ def compare(
     for name in metrics:
         if name not in METRICS:
             raise UnknownName("metric", name, METRICS)
-    if align not in ("full", "times") or size not in ("truth", "result"):
-        raise RequestError(f"{align = }, {size = }", expected="align full or times; size truth or result")
+    for name, value, known in (
+        ("align", align, ("full", "times")),
+        ("size", size, ("truth", "result")),
+        ("interlaced", interlaced, ("bob", "woven")),
+    ):
+        if value not in known:
+            raise RequestError(f"{name} is {value!r}", expected=" or ".join(known))
     ours, theirs = Source(truth, "truth"), Source(result, "result")
+    bob = interlaced == "bob" and theirs.format.interlaced and not ours.format.interlaced
+    theirs.bob = bob
     meeting = Meeting(ours.format, theirs.format, size)
+    if bob:
+        meeting.notes.insert(0, "the result is interlaced: each field was taken as a frame, its lines doubled (bob)")
     clock = clock_difference(ours, theirs)
     alignment = look(ours, theirs, meeting, clock)
     if clock:
@@ -178,7 +190,7 @@ def compare(
             expected="clips of the same scene on the same clock",
         )
     table = _table(rows, metrics)
-    settings = {"align": align, "size": size, "metrics": list(metrics), "bits": meeting.bits}
+    settings = {"align": align, "size": size, "interlaced": interlaced, "metrics": list(metrics), "bits": meeting.bits}
     return Comparison(
         ours.name, theirs.name, table, _summary(table, metrics, meeting.bits), alignment, tuple(meeting.notes), settings
     )

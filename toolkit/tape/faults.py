@@ -16,7 +16,7 @@ from toolkit.tape import chance
 
 #: Sub-sample positions of a line filter; 1/64 luma sample is 1.2 ns.
 PHASES = 64
-#: Samples beyond the picture that repeat its edge; further out is blanking.
+#: Luma samples beyond the picture that repeat its edge; what is moved in from further out is blanking.
 EDGE = 4
 
 
@@ -92,13 +92,16 @@ def head_switch(fields: np.ndarray, lines: int, band: int, skew_us: float, seed:
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def play(src, out, first_parity, first_field, mix, taps, shift, sigma, correlation, stream, key, blank, peak, whole):
+def play(
+    src, out, first_parity, first_field, mix, taps, shift, sigma, correlation, stream, key, edge, blank, peak, whole
+):
     """Weaves progressive `src` `(F, H, W)` into interlaced `out` `(F / 2, H, W)`, each field through the tape.
 
     mix   : weights of a line and the field lines above it.
     taps  : `(PHASES, n)` from `line_filter`.
     shift : `(F, lines)` displacement to the right, in samples of this plane.
     sigma : `(F, lines)` noise in levels.
+    edge  : samples beyond the picture that repeat its edge; further out is `blank`.
     """
     fields, height, width = src.shape
     lines = (height + 1) // 2
@@ -119,8 +122,8 @@ def play(src, out, first_parity, first_field, mix, taps, shift, sigma, correlati
             above = src[n, max(y - 2 * k, parity)]
             for x in range(width):
                 row[x] += mix[k] * np.float32(above[x])
-        buffer = np.full(width + 2 * reach, np.float32(blank))
-        for i in range(max(0, reach + offset - EDGE), min(buffer.shape[0], width + reach + offset + EDGE)):
+        buffer = np.empty(width + 2 * reach, np.float32)
+        for i in range(buffer.shape[0]):
             buffer[i] = row[min(max(i - reach - offset, 0), width - 1)]
         row[:] = np.float32(0)
         for k in range(2 * reach + 1):
@@ -129,6 +132,8 @@ def play(src, out, first_parity, first_field, mix, taps, shift, sigma, correlati
                 part = buffer[2 * reach - k : 2 * reach - k + width]
                 for x in range(width):
                     row[x] += tap * part[x]
+        row[: max(0, min(width, offset - edge))] = blank
+        row[max(0, min(width, width + offset + edge)) :] = blank
         if sigma[n, line] > 0:
             noise = np.empty(width, np.float32)
             chance.normals(noise, line, first_field + n, stream, key)

@@ -206,13 +206,14 @@ class Tape:
             if motion == "retime":
                 picks = np.arange(len(batch))
             else:
-                # A frame is shown in every field whose middle falls within its time on display.
+                # A field is looked up a little after its time, so that times rounded to milliseconds do no harm.
                 pts = [int(p) * batch.time_base for p in batch.pts]
                 start = pts[0] if start is None else start
                 ends = [p - start + int(d) * batch.time_base for p, d in zip(pts, batch.durations, strict=True)]
                 picks = []
                 for i, end in enumerate(ends):
-                    while (number + len(picks) + Fraction(1, 2)) * tick < end:
+                    late = min(tick, int(batch.durations[i]) * batch.time_base) / 4
+                    while (number + len(picks)) * tick + late < end:
                         picks.append(i)
                 picks = np.array(picks, int)
             if len(picks) == 0:
@@ -293,7 +294,7 @@ class Tape:
         faults.play(
             np.ascontiguousarray(plane), out, parity, int(fields[0]), mix, faults.line_filter(bandwidth, mhz), shift,
             sigma, np.exp(-1000 / mhz / length) if length else 0.0, index, self.seed,
-            np.float32(blank * scale), fmt.peak, whole,
+            faults.EDGE >> fmt.subsampling[0] if chroma else faults.EDGE, np.float32(blank * scale), fmt.peak, whole,
         )  # fmt: skip
         return out
 

@@ -57,13 +57,16 @@ def _paint(out, x0, dx, y0, dy, planes, alpha, depth, parallax, to_photo):
             u = to_photo[0, 0] * dx_ + to_photo[0, 1] * dy_ + to_photo[0, 2]
             v = to_photo[1, 0] * dx_ + to_photo[1, 1] * dy_ + to_photo[1, 2]
             if parallax != 0:
-                row = min(max(int(v + 0.5), 0), h - 1)
+                across = min(max(v, 0.0), h - 1.001)
+                j = int(across)
+                g = across - j
                 start = u
-                for _ in range(6):
+                for _ in range(8):
                     at = min(max(u, 0.0), w - 1.001)
                     i = int(at)
                     f = at - i
-                    u = start + parallax * ((1 - f) * depth[row, i] + f * depth[row, i + 1])
+                    upper = (1 - f) * depth[j, i] + f * depth[j, i + 1]
+                    u = start + parallax * ((1 - g) * upper + g * ((1 - f) * depth[j + 1, i] + f * depth[j + 1, i + 1]))
             iu, iv = int(np.floor(u)), int(np.floor(v))
             if iu < -2 or iv < -2 or iu > w or iv > h:
                 if alpha.shape[0] > 1:
@@ -133,9 +136,10 @@ def _motorcycle() -> Layer:
     from skimage import data
 
     image, _, near = data.stereo_motorcycle()
-    # The set leaves specks where one of its two cameras saw nothing; they are closed, and steps are made passable.
+    # The set leaves specks where one of its two cameras saw nothing: they are closed.  Steps become ramps gentle
+    # enough for the fixed-point steps in `_paint` to settle (parallax times slope below 1).
     near = ndimage.grey_closing(np.where(np.isfinite(near), near, np.nanmedian(near)), 9)
-    near = ndimage.gaussian_filter(ndimage.median_filter(near, 7), 2)
+    near = ndimage.gaussian_filter(ndimage.median_filter(near, 7), 3)
     return Layer(_yuv(image / np.float32(255)), depth=np.ascontiguousarray(near - np.median(near), np.float32))
 
 
@@ -301,7 +305,7 @@ class Demo:
     def _dolly(self, t: float, part: float) -> list[tuple[Layer, np.ndarray, float]]:
         bike, s = _layer("motorcycle"), self._sways
         centre = 370 + 38 * s[0](t), 252 + 14 * s[1](t)
-        return [(bike, _look(centre, 430 + 16 * s[2](t), 0.012 * s[3](t)), 0.55 * s[0](t + 1.2))]
+        return [(bike, _look(centre, 430 + 16 * s[2](t), 0.012 * s[3](t)), 0.25 * s[0](t + 1.2))]
 
     def _prints(self, t: float, part: float) -> list[tuple[Layer, np.ndarray, float]]:
         table, s = _layer("table"), self._sways
@@ -312,7 +316,8 @@ class Demo:
             ("astronaut", 150, (60, -40), (190, 150), 0.35),
         ):
             paper, shadow = _print_of(name, width)
-            done = part * part * (3 - 2 * part)
+            way = min(1.0, (part * self.shot / float(self.rate) + 0.6) / 2.2)  # so fast however long the shot is
+            done = way * way * (3 - 2 * way)
             place = tuple(a + (b - a) * done + 6 * s[8](t) for a, b in zip(start, end, strict=True))
             for layer, offset in ((shadow, 7), (paper, 0)):
                 where = _onto((place[0] + offset, place[1] + offset), 1.0, turn * (1 - done) + 0.12, layer.size)
