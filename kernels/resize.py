@@ -16,6 +16,7 @@ from numba import njit, prange
 
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
+from kernels.simd import LANES, TILE, load, scaled, splat, store, store_levels, store_pairs, transpose, weigh
 
 Filter = Literal["lanczos2", "lanczos3", "lanczos4", "bicubic", "mitchell", "spline36", "bilinear"]
 Size = Annotated[int, Knob(0, 32768, step=1, unit="samples")]
@@ -102,8 +103,8 @@ def resize(
     """Shows each plane at another size, without moving it.
 
     Every target sample is the weighted mean of the source samples around its own centre: first along the lines, then
-    down the columns.  Sums are kept in float and rounded once, half up, to `0 .. 2**bits - 1`; float32 is not
-    limited.  Edge samples repeat.
+    down the columns.  The result is rounded once, half up, to `0 .. 2**bits - 1`; float32 is not limited.  Edge
+    samples repeat.  The bodies may differ by one level where a value lies near the middle of two.
 
     frames    : `(T, H, W)` uint8, uint16 or float32, one progressive plane.
     width     : target width; 0 is twice the source's.
@@ -150,119 +151,179 @@ def chroma_offset(ratio: float, subsampling: int, sited: float, target_subsampli
     return at - (0.5 * ratio * target_step / step - 0.5)
 
 
-# The Numba body.  Each task makes a block of target rows of one frame: source rows are widened once into a ring of
-# float rows that stays in the L1/L2 cache, and each target row is the weighted sum of GROUP rows of it at a time.
+# The Numba body.  A task makes a block of target rows of one frame: source rows are resampled along the line into a
+# ring of rows that stays in the cache, and each target row is the weighted sum of some of them.  8-bit frames are
+# computed in int16 (`(sample - 128) << 7`, the products' upper halves), all others in float32.
 
-GROUP = 6  # rows summed in one pass: the six of Lanczos-3
-FAST = {"contract"}  # fused multiply-add only
-
-
-@njit(nogil=True, fastmath=FAST)
-def _widen(line, first, weights, phases, out):
-    """One padded source row, `out.size` target samples; `first` counts from the start of the padding."""
-    count = weights.shape[1]
-    if phases == 1:
-        for x in range(out.shape[0]):
-            total = np.float32(0)
-            at = line[first[x] : first[x] + count]
-            w = weights[x]
-            for k in range(count):
-                total += w[k] * at[k]
-            out[x] = total
-        return
-    for p in range(phases):
-        out[p::phases] = np.float32(0)
-        for k in range(count):
-            w = weights[p, k]
-            to = out[p::phases]
-            at = line[first[p] + k : first[p] + k + to.shape[0]]
-            for i in range(to.shape[0]):
-                to[i] += w * at[i]
-
-
-@njit(nogil=True, fastmath=FAST)
-def _sum_rows(a, b, c, d, e, f, w, k, total):
-    w0, w1, w2, w3, w4, w5 = w[k], w[k + 1], w[k + 2], w[k + 3], w[k + 4], w[k + 5]
-    if k == 0:
-        for x in range(total.shape[0]):
-            total[x] = w0 * a[x] + w1 * b[x] + w2 * c[x] + w3 * d[x] + w4 * e[x] + w5 * f[x]
-    else:
-        for x in range(total.shape[0]):
-            total[x] += w0 * a[x] + w1 * b[x] + w2 * c[x] + w3 * d[x] + w4 * e[x] + w5 * f[x]
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def _resize(frames, out, start, x_first, x_weights, phases, y_first, y_weights, half, low, high, blocks):
-    height, width = frames.shape[1:]
-    rows, columns = out.shape[1:]
-    count = y_weights.shape[1]
-    # Columns before and behind the source that the filters reach into.
-    before = max(0, -x_first.min())
-    last = x_first.max() + (width - 1 if phases > 1 else 0)
-    behind = max(0, last + x_weights.shape[1] - width)
-    first = x_first + before
-    for task in prange(out.shape[0] * blocks):
-        n, block = task // blocks, task % blocks
-        src = frames[start + n]
-        ring = np.empty((count, columns), np.float32)
-        line = np.empty(before + width + behind, np.float32)
-        total = np.empty(columns, np.float32)
-        done = -(1 << 40)  # the last row in the ring, counted without clamping
-        for y in range(block * rows // blocks, (block + 1) * rows // blocks):
-            for row in range(max(y_first[y], done + 1), y_first[y] + count):
-                s = src[min(max(row, 0), height - 1)]
-                line[:before] = s[0]
-                line[before : before + width] = s
-                line[before + width :] = s[width - 1]
-                _widen(line, first, x_weights, phases, ring[row % count])
-            done = y_first[y] + count - 1
-            w = y_weights[y]
-            at = y_first[y]
-            for k in range(0, count, GROUP):
-                _sum_rows(
-                    ring[(at + k) % count],
-                    ring[(at + k + 1) % count],
-                    ring[(at + k + 2) % count],
-                    ring[(at + k + 3) % count],
-                    ring[(at + k + 4) % count],
-                    ring[(at + k + 5) % count],
-                    w,
-                    k,
-                    total,
-                )
-            to = out[n, y]
-            for x in range(columns):
-                to[x] = min(max(total[x] + half, low), high)
+FIXED_TAPS = 64  # with more of them the rounding of int16 products would add up
+SAME, DOUBLE, ANY = 0, 1, 2  # along the line
 
 
 @lru_cache(maxsize=64)
-def _tables(length: int, target: int, filter: str, offset: float, group: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """`taps` in int64 and float32, padded with zeros to a multiple of `group`, and the number of phases.
-
-    A whole-number enlargement has only that many different rows: then only those are returned.
-    """
+def _tables(length: int, target: int, filter: str, offset: float, fixed: bool) -> tuple[np.ndarray, ...]:
+    """`taps` as the body takes them: first index, weights and what to add for rounding, per target sample, and the
+    power of two that one level is worth in int16 sums of products."""
     first, weights = taps(length, target, filter, offset)
-    phases = target // length if target % length == 0 else 1
-    if 1 < phases <= 8:
-        first, weights = first[:phases], weights[:phases]
+    if not fixed:
+        return first.copy(), weights.astype(np.float32), np.zeros(target, np.float32), np.int16(0)
+    power = 6 if weights.max() < 0.99 else 5
+    one = 1 << (power + 9)
+    whole = np.rint(weights * one)
+    whole[np.arange(target), weights.argmax(1)] += one - whole.sum(1)
+    # The upper half of a product is rounded down: half a unit is lost with each weight.
+    bias = np.count_nonzero(whole, axis=1) // 2
+    return first.copy(), whole.astype(np.int16), bias.astype(np.int16), np.int16(power)
+
+
+@njit(nogil=True)
+def _take_line(src, before, fixed, line):
+    """A source row in the ring's scale, edge samples repeated on both sides."""
+    width = src.shape[0]
+    to = line[before : before + width]
+    if fixed:
+        for x in range(width):
+            to[x] = np.int16(np.int16(src[x]) - np.int16(128)) << np.int16(7)
     else:
-        phases = 1
-    pad = -weights.shape[1] % group
-    return first.copy(), np.pad(weights, ((0, 0), (0, pad))).astype(np.float32), phases
+        for x in range(width):
+            to[x] = src[x]
+    line[:before] = to[0]
+    line[before + width :] = to[width - 1]
+
+
+@njit(nogil=True)
+def _double(line, first, weights, bias, up, ring, at):
+    """Two target samples for each source sample: the two phases side by side."""
+    a, b = first[0], first[1]
+    width, count = (weights.shape[0] + 1) // 2, weights.shape[1]
+    if count == 6:
+        p0, p1, p2 = splat(weights[0, 0]), splat(weights[0, 1]), splat(weights[0, 2])
+        p3, p4, p5 = splat(weights[0, 3]), splat(weights[0, 4]), splat(weights[0, 5])
+        q0, q1, q2 = splat(weights[1, 0]), splat(weights[1, 1]), splat(weights[1, 2])
+        q3, q4, q5 = splat(weights[1, 3]), splat(weights[1, 4]), splat(weights[1, 5])
+        for x in range(0, width, LANES):
+            e, o, ax, bx = splat(bias[0]), splat(bias[1]), a + x, b + x
+            e = weigh(weigh(weigh(e, load(line, ax), p0), load(line, ax + 1), p1), load(line, ax + 2), p2)
+            o = weigh(weigh(weigh(o, load(line, bx), q0), load(line, bx + 1), q1), load(line, bx + 2), q2)
+            e = weigh(weigh(weigh(e, load(line, ax + 3), p3), load(line, ax + 4), p4), load(line, ax + 5), p5)
+            o = weigh(weigh(weigh(o, load(line, bx + 3), q3), load(line, bx + 4), q4), load(line, bx + 5), q5)
+            store_pairs(ring, at + 2 * x, scaled(e, up), scaled(o, up))
+        return
+    for x in range(0, width, LANES):
+        even, odd = splat(bias[0]), splat(bias[1])
+        for k in range(count):
+            even = weigh(even, load(line, a + x + k), splat(weights[0, k]))
+            odd = weigh(odd, load(line, b + x + k), splat(weights[1, k]))
+        store_pairs(ring, at + 2 * x, scaled(even, up), scaled(odd, up))
+
+
+@njit(nogil=True)
+def _any_ratio(lines, first, weights, bias, up, upright, made, ring, at, pitch):
+    """LANES rows at once: they are turned so that a vector holds one column, summed column by column, turned back."""
+    length, columns = lines.shape[1], weights.shape[0]
+    for x in range(0, length, TILE):
+        for y in range(0, LANES, TILE):
+            transpose(lines, y * length + x, length, upright, x * LANES + y, LANES)
+    for x in range(0, columns, TILE):
+        for i in range(TILE):
+            column = min(x + i, columns - 1)
+            total = splat(bias[column])
+            for k in range(weights.shape[1]):
+                total = weigh(total, load(upright, (first[column] + k) * LANES), splat(weights[column, k]))
+            store(made, i * LANES, scaled(total, up))
+        for y in range(0, LANES, TILE):
+            transpose(made, y, LANES, ring, at + y * pitch + x, pitch)
+
+
+@njit(nogil=True)
+def _down(ring, rows, weights, bias, power, peak, spare, out):
+    """One target row: the weighted sum of the ring's rows that begin at the flat indices `rows`."""
+    whole = out.shape[0] // LANES * LANES
+    none, count = splat(bias), rows.shape[0]
+    if count == 6:
+        r0, r1, r2, r3, r4, r5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+        w0, w1, w2 = splat(weights[0]), splat(weights[1]), splat(weights[2])
+        w3, w4, w5 = splat(weights[3]), splat(weights[4]), splat(weights[5])
+        for x in range(0, whole, LANES):
+            total = weigh(weigh(weigh(none, load(ring, r0 + x), w0), load(ring, r1 + x), w1), load(ring, r2 + x), w2)
+            total = weigh(weigh(weigh(total, load(ring, r3 + x), w3), load(ring, r4 + x), w4), load(ring, r5 + x), w5)
+            store_levels(out, x, total, power, peak)
+    else:
+        for x in range(0, whole, LANES):
+            total = none
+            for k in range(count):
+                total = weigh(total, load(ring, rows[k] + x), splat(weights[k]))
+            store_levels(out, x, total, power, peak)
+    if whole < out.shape[0]:
+        total = none
+        for k in range(count):
+            total = weigh(total, load(ring, rows[k] + whole), splat(weights[k]))
+        store_levels(spare, 0, total, power, peak)
+        out[whole:] = spare[: out.shape[0] - whole]
+
+
+@njit(nogil=True)
+def _block(src, out, low, high, how, fixed, across, down, peak):
+    """Target rows `low` to `high` of one frame."""
+    (height, width), columns = src.shape, out.shape[1]
+    first, x_weights, x_bias, x_power, before, behind = across
+    y_first, y_weights, y_bias, y_power = down
+    kind, count = x_weights.dtype, y_weights.shape[1]
+    length = (before + width + behind + TILE - 1) // TILE * TILE
+    pitch = (columns + 2 * LANES - 1) // (2 * LANES) * 2 * LANES
+    step = LANES if how == ANY else 1  # rows made at a time
+    slots = (count + 2 * step - 2) // step * step
+    ring, lines = np.empty((slots, pitch), kind), np.empty((step, length), kind)
+    upright, made = np.empty((length if how == ANY else 1, LANES), kind), np.empty((TILE, LANES), kind)
+    spare, rows = np.empty(LANES, out.dtype), np.empty(count, np.intp)
+    base, done = y_first[low], 0  # rows made, counted from `base`
+    for y in range(low, high):
+        at = y_first[y] - base
+        done = max(done, at // step * step)
+        while done < at + count:
+            for i in range(step):
+                _take_line(src[min(max(base + done + i, 0), height - 1)], before, fixed, lines[i])
+            slot = done % slots
+            if how == ANY:
+                _any_ratio(lines, first, x_weights, x_bias, 7 - x_power, upright, made, ring, slot * pitch, pitch)
+            elif how == DOUBLE:
+                _double(lines[0], first, x_weights, x_bias, 7 - x_power, ring, slot * pitch)
+            else:
+                ring[slot, :columns] = lines[0, before : before + columns]
+            done += step
+        for k in range(count):
+            rows[k] = (at + k) % slots * pitch
+        _down(ring, rows, y_weights[y], y_bias[y], y_power, peak, spare, out[y])
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _resize(frames, out, start, how, fixed, across, down, peak, blocks):
+    height = out.shape[1]
+    for task in prange(out.shape[0] * blocks):
+        n, block = task // blocks, task % blocks
+        low, high = block * height // blocks, (block + 1) * height // blocks
+        _block(frames[start + n], out[n], low, high, how, fixed, across, down, peak)
 
 
 @resize.cpu
 def _(frames, out, start, width, height, filter, left, top, bits):
-    x_first, x_weights, phases = _tables(frames.shape[2], out.shape[2], filter, left, 1)
-    y_first, y_weights = taps(frames.shape[1], out.shape[1], filter, top)
-    y_weights = np.pad(y_weights, ((0, 0), (0, -y_weights.shape[1] % GROUP))).astype(np.float32)
-    real = frames.dtype.kind == "f"
-    half, low, high = (0, -np.inf, np.inf) if real else (0.5, 0, (1 << bits) - 1)
-    blocks = max(1, min(4 * numba.get_num_threads() // len(out), out.shape[1] // 32))
-    _resize(
-        frames, out, start, x_first, x_weights, phases, y_first, y_weights,
-        np.float32(half), np.float32(low), np.float32(high), blocks,
-    )  # fmt: skip
+    (rows, columns), (high, wide) = frames.shape[1:], out.shape[1:]
+    along, down = (columns, wide, filter, left), (rows, high, filter, top)
+    fixed = frames.dtype == np.uint8 and max(taps(*along)[1].shape[1], taps(*down)[1].shape[1]) <= FIXED_TAPS
+    first, weights, bias, power = _tables(*along, fixed)
+    how = DOUBLE if wide == 2 * columns else ANY
+    if wide == columns and weights.shape[1] == 1 and first[0] == 0:
+        how = SAME
+    # What the filter reaches into before and behind the line, and what whole vectors and tiles read beyond.
+    before = max(0, -int(first.min()))
+    behind = max(0, int(first.max()) + weights.shape[1] - columns) + LANES
+    across = first + before, weights, bias, power, before, behind
+    first, weights, bias, power = _tables(*down, fixed)
+    half = 0 if frames.dtype.kind == "f" else 0.5
+    bias = bias + (((1 << power) // 2 + (128 << power)) if fixed else half)
+    vertical = first, weights, bias.astype(weights.dtype), power
+    peak = np.float32((1 << bits) - 1)
+    blocks = max(1, min(4 * numba.get_num_threads() // len(out), high // 32))
+    _resize(frames, out, start, how, fixed, across, vertical, peak, blocks)
 
 
 STRIP = 32  # target rows one CUDA thread makes

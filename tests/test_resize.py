@@ -51,11 +51,11 @@ def test_agrees_with_swscale(real, filter, size):
 
 @pytest.mark.parametrize("size", [(0, 0), (540, 360), (100, 70), (360, 240), (1440, 240)])
 def test_is_the_definition_on_real_frames(real, size):
-    """Not only within a level: almost every sample is equal."""
+    """Not only within a level: nearly every sample is equal, though 8-bit frames are summed in 16 bits."""
     got = resize(real, width=size[0], height=size[1])
     want = resize.definition(real, width=size[0], height=size[1])
     d = np.abs(got.astype(int) - want)
-    assert d.max() <= 1 and (d > 0).mean() < 3e-3
+    assert d.max() <= 1 and (d > 0).mean() < 0.03
 
 
 @given(
