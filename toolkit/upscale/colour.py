@@ -1,8 +1,9 @@
 """YUV <-> RGB and resampling in Torch, on whatever device the picture is.
 
 The numbers are those of ITU-R BT.601-7, BT.709-6 and BT.2020-2: the luma weights Kr and Kb, limited range 16..235
-for luma and 16..240 for chroma (times 2**(bits - 8)).  R'G'B' is `(T, 3, H, W)`, float32, 0..1 for what the range
-calls black to white; values beyond (super-white, colours outside the RGB cube) are kept, because a tape has them.
+for luma and 16..240 for chroma (times 2**(bits - 8)).  R'G'B' and Y'CbCr are `(T, 3, H, W)`, float32, 0..1 (chroma
+-0.5..0.5) for what the range calls black to white; values beyond (super-white, colours outside the RGB cube) are kept,
+because a tape has them.
 
 Every change of size, chroma siting included, is one matrix per axis: output sample j lies at input sample `a * j + b`.
 """
@@ -122,51 +123,65 @@ def chroma_to_luma_grid(c: Tensor, format: PictureFormat) -> Tensor:
     return resample(c, -1, format.width, 1 / (1 << sx), -_phase(1 << sx, on_x) / (1 << sx))
 
 
-def to_rgb(planes: tuple[Tensor, ...], format: PictureFormat) -> Tensor:
-    """Planes `(T, H, W)` of sample values to float32 R'G'B' `(T, 3, H, W)`.  Grey gives three equal planes."""
-    black, span, zero, chroma_span = code_values(format)
-    y = (planes[0].float() - black) / span
-    if len(planes) == 1:
-        return y[:, None].expand(-1, 3, -1, -1).contiguous()
-    chroma = torch.stack([chroma_to_luma_grid((p.float() - zero) / chroma_span, format) for p in planes[1:]], 1)
-    m = rgb_from_ycc(format.matrix)
-    out = y.new_empty((len(y), 3, *y.shape[1:]))
-    for channel, (_, from_cb, from_cr) in enumerate(m):
-        torch.add(y, chroma[:, 0], alpha=from_cb, out=out[:, channel])
-        out[:, channel].add_(chroma[:, 1], alpha=from_cr)
+def mix(x: Tensor, matrix: np.ndarray) -> Tensor:
+    """The three planes of `x` `(T, 3, H, W)` mixed by a 3x3 matrix."""
+    if np.array_equal(matrix, np.eye(3)):
+        return x
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    for row, weights in enumerate(matrix):
+        plane = torch.mul(x[:, 0], weights[0], out=out[:, row])
+        plane.add_(x[:, 1], alpha=weights[1]).add_(x[:, 2], alpha=weights[2])
     return out
 
 
-def from_rgb(rgb: Tensor, format: PictureFormat) -> tuple[Tensor, ...]:
-    """R'G'B' `(T, 3, h, w)` of any size to planes of sample values in `format`, resampled once on the way.
+def to_ycc(planes: tuple[Tensor, ...], format: PictureFormat) -> Tensor:
+    """Planes `(T, H, W)` of sample values to float32 `(T, 3, H, W)`: Y' 0..1, Cb and Cr -0.5..0.5, all at luma size."""
+    black, span, zero, chroma_span = code_values(format)
+    out = planes[0].new_zeros((len(planes[0]), 3, format.height, format.width), dtype=torch.float32)
+    torch.sub(planes[0].float(), black, out=out[:, 0]).div_(span)
+    for index, plane in enumerate(planes[1:], start=1):
+        out[:, index] = chroma_to_luma_grid((plane.float() - zero) / chroma_span, format)
+    return out
+
+
+def from_ycc(ycc: Tensor, format: PictureFormat) -> tuple[Tensor, ...]:
+    """Y'CbCr `(T, 3, h, w)` of any size to planes of sample values in `format`, resampled once on the way.
 
     Luma and chroma each go straight to their own grid (Lanczos, 3 lobes), so chroma is never resampled twice.
     """
     black, span, zero, chroma_span = code_values(format)
-    m = ycc_from_rgb(format.matrix)
-    step_y, step_x = rgb.shape[-2] / format.height, rgb.shape[-1] / format.width
+    step_y, step_x = ycc.shape[-2] / format.height, ycc.shape[-1] / format.width
     planes = []
     for index, (height, width) in enumerate(format.plane_shapes):
-        plane = _weighted(rgb, m[index])
         fx, fy, px, py = 1, 1, 0.0, 0.0
         if index:
             (sx, sy), (on_x, on_y) = format.subsampling, _sitings(format)
             fx, fy = 1 << sx, 1 << sy
             px, py = _phase(fx, on_x), _phase(fy, on_y)
+        # Rows first: they lie together in memory, and there are fewer of them afterwards.
+        plane = resample(ycc[:, index], -2, height, fy * step_y, (py + 0.5) * step_y - 0.5, lanczos3)
         plane = resample(plane, -1, width, fx * step_x, (px + 0.5) * step_x - 0.5, lanczos3)
-        plane = resample(plane, -2, height, fy * step_y, (py + 0.5) * step_y - 0.5, lanczos3)
         gain, zero_level = (chroma_span, zero) if index else (span, black)
         planes.append(_quantise(plane, gain, zero_level, format))
     return tuple(planes)
 
 
-def _weighted(rgb: Tensor, weights: np.ndarray) -> Tensor:
-    """One plane of the three, mixed."""
-    r, g, b = weights
-    return (rgb[:, 0] * r).add_(rgb[:, 1], alpha=g).add_(rgb[:, 2], alpha=b)
+def to_rgb(planes: tuple[Tensor, ...], format: PictureFormat) -> Tensor:
+    """Planes `(T, H, W)` of sample values to float32 R'G'B' `(T, 3, H, W)`.  Grey gives three equal planes."""
+    return mix(to_ycc(planes, format), rgb_from_ycc(format.matrix))
+
+
+def from_rgb(rgb: Tensor, format: PictureFormat) -> tuple[Tensor, ...]:
+    """R'G'B' `(T, 3, h, w)` of any size to planes of sample values in `format`, resampled once on the way."""
+    return from_ycc(mix(rgb, ycc_from_rgb(format.matrix)), format)
 
 
 def _quantise(plane: Tensor, gain: float, zero: float, format: PictureFormat) -> Tensor:
     """Rounds to the nearest sample value; what the format cannot hold is cut off."""
-    values = plane.mul_(gain).add_(zero + 0.5).clamp_(0.0, format.peak + 0.5)
-    return values.to(torch.uint8 if format.bits == 8 else torch.int32)
+    out = torch.empty(plane.shape, dtype=torch.uint8 if format.bits == 8 else torch.int32, device=plane.device)
+    # On the CPU a few rows at a time, so that they stay in its cache from one step to the next.
+    step = _BLOCK if plane.device.type == "cpu" else plane.shape[-2]
+    for top in range(0, plane.shape[-2], step):
+        rows = plane[:, top : top + step] * gain
+        out[:, top : top + step] = rows.add_(zero + 0.5).clamp_(0.0, format.peak + 0.5)
+    return out

@@ -7,11 +7,16 @@ the x2 and x1 nets, and the compact VGG-style net of its version 0.3).
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from toolkit.upscale import strips
+from toolkit.upscale.colour import mix
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class SRVGGNetCompact(nn.Module):
             body += [_conv(features, features), nn.PReLU(features)]
         body.append(_conv(features, channels * scale * scale))
         self.body = nn.ModuleList(body)
+        self.base = np.eye(channels)
 
     @property
     def facts(self) -> Facts:
@@ -81,8 +87,28 @@ class SRVGGNetCompact(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # The sum is made in the precision of `x`, so a float32 picture keeps its precision around a bf16 net.
+        base = mix(x, self.base)
+        if x.device.type == "cpu" and not torch.is_grad_enabled():
+            return strips.forward(self, x, base)
         detail = F.pixel_shuffle(self.detail(x.to(self.body[0].weight.dtype)), self.scale)
-        return detail.to(x.dtype) + F.interpolate(x, scale_factor=self.scale, mode="nearest")
+        return detail.to(x.dtype) + F.interpolate(base, scale_factor=self.scale, mode="nearest")
+
+    def in_colour(self, into: np.ndarray, out: np.ndarray) -> SRVGGNetCompact:
+        """The same net for pictures in another colour space: `into` leads from there to R'G'B', `out` from R'G'B' on.
+
+        All the net does to colour it does in its first and last convolution and in the sum, and all three are
+        linear, so the two matrices are multiplied into them and no picture has to be converted.
+        """
+        net = copy.deepcopy(self).requires_grad_(False)
+        first, last = net.body[0], net.body[-1]
+        into_, out_ = (torch.from_numpy(m).to(first.weight.device, torch.float64) for m in (into, out))
+        squares = self.scale**2
+        first.weight.copy_(torch.einsum("fcyx,cd->fdyx", first.weight.double(), into_))
+        weight = last.weight.double().unflatten(0, (self.channels, squares))
+        last.weight.copy_(torch.einsum("dc,csfyx->dsfyx", out_, weight).flatten(0, 1))
+        last.bias.copy_((out_ @ last.bias.double().view(self.channels, squares)).flatten())
+        net.base = out @ self.base @ into
+        return net
 
 
 class DenseBlock(nn.Module):
