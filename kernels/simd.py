@@ -110,6 +110,37 @@ def weigh(typing, total, vector, weight):
     return total(total, vector, weight), emit
 
 
+def _arithmetic(name, doc):
+    @intrinsic
+    def operation(typing, a, b):
+        def emit(context, builder, signature, args):
+            return getattr(builder, ("f" if a.element == types.float32 else "") + name)(*args)
+
+        return a(a, b), emit
+
+    operation.__doc__ = doc
+    return operation
+
+
+add = _arithmetic("add", "`a + b`")
+sub = _arithmetic("sub", "`a - b`")
+mul = _arithmetic("mul", "`a * b`")
+div = _arithmetic("div", "`a / b`, of float32 only")
+
+
+@intrinsic
+def lane_sum(typing, vector):
+    """The sum of a float32 vector's lanes, in any order."""
+
+    def emit(context, builder, signature, args):
+        scalar = ir.FloatType()
+        function = ir.FunctionType(scalar, [scalar, args[0].type])
+        reduce = cgutils.get_or_insert_function(builder.module, function, f"llvm.vector.reduce.fadd.v{LANES}f32")
+        return builder.call(reduce, [ir.Constant(scalar, 0.0), args[0]], fastmath=("reassoc",))
+
+    return types.float32(vector), emit
+
+
 @intrinsic
 def scaled(typing, vector, power):
     """int16 times `2**power`; float32 as it is."""

@@ -15,6 +15,7 @@ from numba import njit, prange
 from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Launch, kernel
 from kernels.measure.psnr import one_value_per_frame
+from kernels.simd import LANES, add, div, lane_sum, load, mul, splat, store, sub, weigh
 
 K1, K2 = 0.01, 0.03
 #: The weights of one axis of each window, and the factor that turns its variances into those it is defined with.
@@ -61,11 +62,10 @@ def ssim(a, b, weights: Literal["gaussian", "uniform"] = "gaussian", bits: Bits 
 # the rounding of large float32 moments, and equal frames give exactly 1.  Samples are in 8-bit scale; s and d are taken
 # less a centre near their mean: variances do not depend on it, and are rounded less.
 C1, C2 = (K1 * 255) ** 2, (K2 * 255) ** 2
-STRIP = 192  # columns done at a time: four moments x 11 rows of them stay in the L1 cache
-FAST = {"contract"}
+STRIP = 6 * LANES  # columns done at a time: four moments x 11 rows of them stay in the L1 cache
 
 
-@njit(nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath={"contract"})
 def _moments(p, q, scale, centre_s, centre_d, to):
     """Four rows of moments of a stretch of two lines."""
     sums, differences, sums_2, differences_2 = to[0], to[1], to[2], to[3]
@@ -78,85 +78,86 @@ def _moments(p, q, scale, centre_s, centre_d, to):
         differences_2[i] = d * d
 
 
-@njit(nogil=True, fastmath=FAST)
-def _sum11(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, w, out):
-    for i in range(out.shape[0]):
-        s = w[5] * r5[i]
-        s += w[4] * (r4[i] + r6[i])
-        s += w[3] * (r3[i] + r7[i])
-        s += w[2] * (r2[i] + r8[i])
-        s += w[1] * (r1[i] + r9[i])
-        s += w[0] * (r0[i] + r10[i])
-        out[i] = s
+@njit(nogil=True)
+def _weigh_four(source, at, step, rows, weights):
+    """Four weighted sums of vectors: those at `at + rows[k]` and at the same places `step`, 2 and 3 `step` on."""
+    zero = splat(np.float32(0))
+    s, d, ss, dd = zero, zero, zero, zero
+    for k in range(weights.shape[0]):
+        w, i = splat(weights[k]), at + rows[k]
+        s = weigh(s, load(source, i), w)
+        d = weigh(d, load(source, i + step), w)
+        ss = weigh(ss, load(source, i + 2 * step), w)
+        dd = weigh(dd, load(source, i + 3 * step), w)
+    return s, d, ss, dd
 
 
-@njit(nogil=True, fastmath=FAST, error_model="numpy")
-def _similar(sums, differences, sums_2, differences_2, unbiased, centre_s, centre_d, out):
-    """SSIM along a row of moments."""
-    half, c1, c2 = np.float32(0.5), np.float32(C1), np.float32(C2)
-    for i in range(out.shape[0]):
-        s, d = sums[i], differences[i]
-        var_d = unbiased * (differences_2[i] - d * d)
-        variances = half * (unbiased * (sums_2[i] - s * s) + var_d) + c2
-        s += centre_s
-        d += centre_d
-        dd = d * d
-        means = half * (s * s + dd) + c1
-        out[i] = ((means - dd) * (variances - var_d)) / (means * variances)
+@njit(nogil=True)
+def _similar(s, d, ss, dd, unbiased, centre_s, centre_d):
+    """SSIM of vectors of weighted moments."""
+    half = splat(np.float32(0.5))
+    var_d = mul(splat(unbiased), sub(dd, mul(d, d)))
+    var_s = mul(splat(unbiased), sub(ss, mul(s, s)))
+    variances = weigh(splat(np.float32(C2)), half, add(var_s, var_d))
+    s, d = add(s, splat(centre_s)), add(d, splat(centre_d))
+    d = mul(d, d)
+    means = weigh(splat(np.float32(C1)), half, weigh(d, s, s))
+    return div(mul(sub(means, d), sub(variances, var_d)), mul(means, variances))
 
 
-@njit(nogil=True, fastmath={"reassoc"})
-def _sum(row):
-    total = np.float32(0)
-    for i in range(row.shape[0]):
-        total += row[i]
+@njit(nogil=True)
+def _frame(p, q, low, high, weights, scale, unbiased):
+    """The sum of SSIM over the windows that begin in lines `low` to `high` of two planes."""
+    count, columns = weights.shape[0], p.shape[1] - weights.shape[0] + 1
+    reach = count - 1
+    line, ring = np.zeros((4, STRIP + 2 * LANES), np.float32), np.zeros((count, 4, STRIP), np.float32)
+    values = np.empty(STRIP, np.float32)
+    steps, rows = np.arange(count), np.empty(count, np.intp)
+    total = 0.0
+    for left in range(0, columns, STRIP):
+        size = min(STRIP, columns - left)
+        right, middle = left + size + reach, (low + high + reach) // 2
+        centre_s, centre_d = np.float32(0), np.float32(0)
+        for x in range(left, right):
+            centre_s += np.float32(p[middle, x]) + np.float32(q[middle, x])
+            centre_d += np.float32(p[middle, x]) - np.float32(q[middle, x])
+        centre_s *= scale / np.float32(right - left)
+        centre_d *= scale / np.float32(right - left)
+        whole = size // LANES * LANES
+        for y in range(low, high + reach):
+            _moments(p[y, left:right], q[y, left:right], scale, centre_s, centre_d, line)
+            at = (y - low) % count * 4 * STRIP
+            for x in range(0, size, LANES):
+                s, d, ss, dd = _weigh_four(line, x, line.shape[1], steps, weights)
+                store(ring, at + x, s)
+                store(ring, at + x + STRIP, d)
+                store(ring, at + x + 2 * STRIP, ss)
+                store(ring, at + x + 3 * STRIP, dd)
+            if y < low + reach:
+                continue
+            for k in range(count):
+                rows[k] = (y - low - reach + k) % count * 4 * STRIP
+            sums = splat(np.float32(0))
+            for x in range(0, size, LANES):
+                s, d, ss, dd = _weigh_four(ring, x, STRIP, rows, weights)
+                similar = _similar(s, d, ss, dd, unbiased, centre_s, centre_d)
+                if x < whole:
+                    sums = add(sums, similar)
+                else:
+                    store(values, 0, similar)
+                    for i in range(size - whole):
+                        total += values[i]
+            total += lane_sum(sums)
     return total
 
 
 @njit(parallel=True, cache=True, nogil=True)
 def _ssim(a, b, start, weights, scale, unbiased, parts):
-    height, width = a.shape[1:]
-    pieces, count = parts.shape[1], 11
-    rows, columns = height - 10, width - 10
+    pieces, rows = parts.shape[1], a.shape[1] - weights.shape[0] + 1
     for task in prange(parts.size):
         n, piece = task // pieces, task % pieces
-        p, q = a[start + n], b[start + n]
         low, high = piece * rows // pieces, (piece + 1) * rows // pieces
-        line = np.empty((4, STRIP + 10), np.float32)
-        ring = np.empty((4, count, STRIP), np.float32)
-        made = np.empty((5, STRIP), np.float32)
-        total = 0.0
-        for left in range(0, columns, STRIP):
-            size = min(STRIP, columns - left)
-            centre_s, centre_d = np.float32(0), np.float32(0)
-            for x in range(left, left + size + 10):
-                u, v = np.float32(p[(low + high + 10) // 2, x]), np.float32(q[(low + high + 10) // 2, x])
-                centre_s += u + v
-                centre_d += u - v
-            centre_s *= scale / np.float32(size + 10)
-            centre_d *= scale / np.float32(size + 10)
-            for y in range(low, high + 10):
-                _moments(p[y, left : left + size + 10], q[y, left : left + size + 10], scale, centre_s, centre_d, line)
-                for k in range(4):
-                    t = line[k]
-                    _sum11(
-                        t[0:], t[1:], t[2:], t[3:], t[4:], t[5:], t[6:], t[7:], t[8:], t[9:], t[10:],
-                        weights, ring[k, y % count, :size],
-                    )  # fmt: skip
-                if y < low + 10:
-                    continue
-                for k in range(4):
-                    r = ring[k]
-                    _sum11(
-                        r[(y + 1) % 11], r[(y + 2) % 11], r[(y + 3) % 11], r[(y + 4) % 11], r[(y + 5) % 11],
-                        r[(y + 6) % 11], r[(y + 7) % 11], r[(y + 8) % 11], r[(y + 9) % 11], r[(y + 10) % 11],
-                        r[y % 11], weights, made[k, :size],
-                    )  # fmt: skip
-                values = made[4, :size]
-                m = made[:4, :size]
-                _similar(m[0], m[1], m[2], m[3], unbiased, centre_s, centre_d, values)
-                total += _sum(values)
-        parts[n, piece] = total
+        parts[n, piece] = _frame(a[start + n], b[start + n], low, high, weights, scale, unbiased)
 
 
 def _exact(line: np.ndarray) -> np.ndarray:
@@ -169,16 +170,11 @@ def _exact(line: np.ndarray) -> np.ndarray:
 @ssim.cpu
 def _(a, b, out, start, weights, bits):
     line = _exact(WINDOWS[weights][0])
-    free = (11 - len(line)) // 2
-    line = np.pad(line, free)
-    if free:  # room for the eleven around each window inside the frame
-        a, b = (np.pad(p[start : start + len(out)], ((0, 0), (free, free), (free, free)), mode="edge") for p in (a, b))
-        start = 0
     height, width = a.shape[1:]
     parts = np.empty((len(out), 1 if len(out) >= 4 * numba.get_num_threads() else max(1, min(8, height // 48))))
     scale, unbiased = np.float32(255 / ((1 << bits) - 1)), np.float32(WINDOWS[weights][1])
     _ssim(a, b, start, line, scale, unbiased, parts)
-    out[:] = parts.sum(1) / ((height - 10) * (width - 10))
+    out[:] = parts.sum(1) / ((height - len(line) + 1) * (width - len(line) + 1))
 
 
 SPAN = 32  # rows a CUDA block walks down
