@@ -31,18 +31,19 @@ ROWS = 60  # rows of a strip: 720 samples wide its sums and its frame stay in th
 @kernel(halo=lambda patch, search, radius, **_: Halo(radius, patch + search), tolerance=1)
 def nlmeans(
     frames,
-    strength: Annotated[float, Knob(0.1, 64, unit="levels", soft=(0.5, 20))] = 5.0,
-    noise: Annotated[float, Knob(0, 64, unit="levels", soft=(0, 20))] = 0.0,
-    patch: Annotated[int, Knob(1, 4, step=1, unit="samples each way")] = 3,
+    strength: Annotated[float, Knob(0.1, 64, unit="levels", soft=(0.5, 20))] = 4.0,
+    noise: Annotated[float, Knob(0, 64, unit="levels", soft=(0, 20))] = 5.0,
+    patch: Annotated[int, Knob(1, 4, step=1, unit="samples each way")] = 2,
     search: Annotated[int, Knob(1, 15, step=1, unit="samples each way", soft=(2, 7))] = 7,
     radius: Annotated[int, Knob(0, 3, step=1, unit="frames", soft=(0, 1))] = 0,
     bits: Bits = 0,
 ):
     """Removes noise by averaging samples with similar surroundings; keeps edges and repeated texture.
 
-    strength : h of the weight `exp(-max(d2 - 2 noise**2, 0) / h**2)`; about the standard deviation of the noise.
-    noise    : standard deviation of the noise; patches that differ by no more count fully.  0 is the form of 2005.
-    patch    : 3 compares patches of 7x7.  Beyond the edges of the picture samples are mirrored.
+    strength : h of the weight `exp(-max(d2 - 2 noise**2, 0) / h**2)`; 0.8 of the noise is a good start.
+    noise    : standard deviation of the noise; patches that differ by no more count fully.  0 is the form
+               of 2005, which wants a strength of about the noise.
+    patch    : 2 compares patches of 5x5.  Beyond the edges of the picture samples are mirrored.
     search   : 7 searches 15x15 positions (those inside the picture).
     radius   : searches that many frames before and after, too.
 
