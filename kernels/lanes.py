@@ -258,3 +258,20 @@ def step(size: int, outputs: int = 1) -> Callable[[Callable[..., Any]], Any]:
         return intrinsic(typed)
 
     return make
+
+
+@intrinsic
+def prefetch(typingctx, array, position):
+    """Asks for the cache line of flat `array` at `position`; needs not be inside.  Does not wait."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = context.cast(builder, args[1], signature.args[1], types.intp)
+        word = ir.IntType(32)
+        pointer = builder.bitcast(builder.gep(data, [place]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, position), generate

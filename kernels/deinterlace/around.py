@@ -18,6 +18,8 @@ from kernels.deinterlace import frames_per_frame, kept_parity
 
 #: Bytes that one vector step takes from each row: an AVX-512 register.
 STEP = 64
+#: How many lines ahead of the one in work a line is asked for.
+AHEAD = 4
 #: Rows of a frame that one thread takes at a time, so that few frames still feed all threads.
 ROWS = 64
 
@@ -110,3 +112,14 @@ def copy_line(out, to, frames, at, width):
     for x in range(0, width, count):
         i = min(x, width - count)
         copy(out, to + i, frames, at + i)
+
+
+@njit(cache=True, nogil=True)
+def ask_ahead(frames, at, width):
+    """Has the line of flat array `frames` from `at` brought into the cache while others are worked on.
+
+    Of the frame after, the lines of one field are read and those of the other skipped, so the processor's own
+    prefetcher does not follow: a frame from memory cost yadif 0.08 ms of 0.27 ms before this.
+    """
+    for x in range(0, width, STEP // frames.itemsize):
+        lanes.prefetch(frames, at + x)

@@ -2,7 +2,7 @@
 
 From the published weights of the BBC's "Weston 3 Field Deinterlacing Filter" (`threefields.py`) and yadif's temporal
 limit (`limit.py`), joined as the description of Thomas Mundt's filter "bwdif" says.  Results equal those of FFmpeg 9
-everywhere, except in a clip of one frame (FFmpeg weaves its two fields; here both fields are taken as ends).  FFmpeg 8.1
+everywhere, except in a clip of one frame (FFmpeg weaves its two fields; here both are taken as ends).  FFmpeg 8.1
 differs from its successor in the three lines at the top and bottom of the first and the last field, and in deeper than
 8 bit in the six lines at the top and bottom of every field.
 """
@@ -18,7 +18,19 @@ from kernels import lanes
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame
-from kernels.deinterlace.around import ROWS, STEP, Around, copy_line, half, neighbours, reflected, whole_frames, wide
+from kernels.deinterlace.around import (
+    AHEAD,
+    ROWS,
+    STEP,
+    Around,
+    ask_ahead,
+    copy_line,
+    half,
+    neighbours,
+    reflected,
+    whole_frames,
+    wide,
+)
 from kernels.deinterlace.limit import grown, grown_lanes, grown_sample, temporal, temporal_lanes, temporal_sample
 from kernels.deinterlace.threefields import (
     OTHER_PART,
@@ -121,7 +133,9 @@ def _bwdif_lanes(frames, out, start, first, step, peak):
         t = start + job // blocks
         most = np.full(count, peak, frames.dtype)
         top = job % blocks * ROWS
+        ahead = min(t + 1, total - 1) * size + AHEAD * width
         for y in range(top, min(top + ROWS, height)):
+            ask_ahead(src, ahead + y * width, width)
             for field in range(step):
                 to = ((t - start) * step + field) * size + y * width
                 if (y & 1) == (first ^ field):

@@ -16,7 +16,17 @@ from kernels import lanes
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame
-from kernels.deinterlace.around import ROWS, STEP, Around, copy_line, neighbours, whole_frames, wide
+from kernels.deinterlace.around import (
+    AHEAD,
+    ROWS,
+    STEP,
+    Around,
+    ask_ahead,
+    copy_line,
+    neighbours,
+    whole_frames,
+    wide,
+)
 from kernels.deinterlace.threefields import (
     OTHER_PART,
     OTHER_PART_SIMPLE,
@@ -106,7 +116,9 @@ def _w3fdif_lanes(frames, out, start, first, step, whole, peak):
         t = start + job // blocks
         most = np.full(count, peak, frames.dtype)
         top = job % blocks * ROWS
+        ahead = min(t + 1, total - 1) * size + AHEAD * width
         for y in range(top, min(top + ROWS, height)):
+            ask_ahead(src, ahead + y * width, width)
             for field in range(step):
                 to = ((t - start) * step + field) * size + y * width
                 if (y & 1) == (first ^ field):

@@ -14,7 +14,19 @@ from numba import njit, prange
 from kernels import lanes
 from kernels.declare import Bits, Halo, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame
-from kernels.deinterlace.around import ROWS, STEP, Around, copy_line, half, neighbours, reflected, whole_frames, wide
+from kernels.deinterlace.around import (
+    AHEAD,
+    ROWS,
+    STEP,
+    Around,
+    ask_ahead,
+    copy_line,
+    half,
+    neighbours,
+    reflected,
+    whole_frames,
+    wide,
+)
 from kernels.deinterlace.limit import grown, grown_lanes, grown_sample, temporal, temporal_lanes, temporal_sample
 from kernels.lanes import apart, average_down, even, excess, high, low, odd, pick, sum_held, woven
 
@@ -117,7 +129,9 @@ def _yadif_lanes(frames, out, start, first, step, check):
         d = np.empty(5 * width, frames.dtype)  # differences between the lines above and below, one row per direction
         d0, d1, d2, d3, d4 = 0, width, 2 * width, 3 * width, 4 * width
         top = job % blocks * ROWS
+        ahead = min(t + 1, total - 1) * size + AHEAD * width
         for y in range(top, min(top + ROWS, height)):
+            ask_ahead(src, ahead + y * width, width)
             for field in range(step):
                 to = ((t - start) * step + field) * size + y * width
                 if (y & 1) == (first ^ field):
