@@ -183,7 +183,11 @@ def _read_head(truth: Source, result: Source, meeting: Meeting, clock: float, co
 
 
 def _offset(head: _Head, chosen: list[int]) -> tuple[int, tuple[float, float]]:
-    """The offset in truth frames at which the thumbnails fit best under one common shift, and that shift."""
+    """The offset in truth frames at which the thumbnails fit best under one common shift, and that shift.
+
+    Times are right unless the content says otherwise beyond doubt: an offset is believed when at least three frames
+    speak for it and next to none against it.  (Swapped fields, and frames missing in the middle, divide them.)
+    """
     spectra: dict[tuple[str, int], np.ndarray] = {}
 
     def spectrum(kind: str, i: int) -> np.ndarray:
@@ -191,36 +195,57 @@ def _offset(head: _Head, chosen: list[int]) -> tuple[int, tuple[float, float]]:
             spectra[kind, i] = place.spectrum((head.thumbs if kind == "result" else head.truth_thumbs)[i])
         return spectra[kind, i]
 
-    costs: dict[int, np.ndarray] = {}  # mean residual of even and of odd result frames
-    places: dict[int, np.ndarray] = {}
+    costs: dict[int, dict[int, float]] = {}  # offset -> result frame -> residual
+    places: dict[int, tuple[float, float]] = {}
     for k in range(-SEARCH, SEARCH + 1):
         pairs = [(i, j) for i in chosen if (j := head.partner(i, k)) is not None]
         if len(pairs) < max(1, len(chosen) // 2):
             continue
         shifts = np.array([place.coarse_shift(spectrum("truth", j), spectrum("result", i)) for i, j in pairs])
-        common = np.median(shifts, axis=0)
-        scatter = np.median(np.abs(shifts - common), axis=0)
-        # A shift that differs from frame to frame is motion, not place.
-        places[k] = np.where((scatter > 0.5) | (np.abs(common) < 0.3), 0.0, common)
-        found = [(i % 2, _cost(head, i, j, places[k])) for i, j in pairs]
-        means = [np.mean(group) if (group := [c for odd, c in found if odd == p]) else np.nan for p in (0, 1)]
-        costs[k] = np.array(means)
+        places[k] = _common_shift(head, pairs, shifts)
+        costs[k] = {i: _cost(head, i, j, places[k]) for i, j in pairs}
     if not costs:
         return 0, (0.0, 0.0)
-    best = min(costs, key=lambda k: (np.nanmean(costs[k]), abs(k)))
-    # Only an offset that both parities ask for is one; swapped fields pull them apart.
-    if 0 in costs and (costs[0] <= np.maximum(costs[best] / DECISIVE, costs[best] + 0.02)).any():
-        best = 0
+    best = min(costs, key=lambda k: (np.mean(list(costs[k].values())), abs(k)))
+    if 0 in costs and best != 0:
+        # Each offset under its own shift, lest a shift pass for an offset; and both under one shift, lest a shift
+        # that follows slow motion make up for a wrong offset.
+        one = places[best] if max(abs(p) for p in places[best]) > 1.5 else (0.0, 0.0)
+        same = {k: {i: _cost(head, i, head.partner(i, k), one) for i in costs[k]} for k in (0, best)}
+        if not (_believed(costs[best], costs[0]) and _believed(same[best], same[0])):
+            best = 0
     size = head.looked_at[chosen[0]].shape[1] / head.thumbs[0].shape[1]
-    return best, tuple(float(s * size) for s in places.get(best, (0.0, 0.0)))
+    right, down = places.get(best, (0.0, 0.0))
+    return best, (right * size, down * size)
 
 
-def _cost(head: _Head, i: int, j: int, shift: np.ndarray) -> float:
-    margin = int(np.ceil(np.abs(shift).max())) + 2
+def _believed(there: dict[int, float], here: dict[int, float]) -> bool:
+    """Whether frames speak for the costs `there` and next to none for those `here`."""
+    both = [(there[i], here[i]) for i in there if i in here]
+    speak_for = sum(t < DECISIVE * h - 0.02 for t, h in both)
+    speak_against = sum(h < DECISIVE * t - 0.02 for t, h in both)
+    return speak_for >= min(3, len(both)) and speak_against <= 0.1 * speak_for
+
+
+def _common_shift(head: _Head, pairs: list[tuple[int, int]], shifts: np.ndarray) -> tuple[float, float]:
+    """The shift all pairs of thumbnails share, from the coarse ones; none when they differ: that is motion."""
+    common = np.median(shifts, axis=0)
+    if (np.median(np.abs(shifts - common), axis=0) > 0.5).any():
+        return 0.0, 0.0
+    few = pairs[:: max(1, len(pairs) // 4)]
+    fine = [place.fine_shift(head.truth_thumbs[j], head.thumbs[i], tuple(common)) for i, j in few]
+    found = np.array([f[:2] for f in fine if f is not None])
+    if len(found) == 0 or (np.abs(np.median(found, axis=0) - common) > 1).any():
+        return tuple(np.where(np.abs(common) < 0.3, 0.0, common).tolist())
+    return tuple(np.median(found, axis=0).tolist())
+
+
+def _cost(head: _Head, i: int, j: int, shift: tuple[float, float]) -> float:
+    margin = int(np.ceil(max(abs(s) for s in shift))) + 2
     inner = slice(margin, -margin), slice(margin, -margin)
     if min(head.thumbs[i].shape) <= 2 * margin + 4:
         return residual(head.truth_thumbs[j], head.thumbs[i])
-    moved = place.shifted(head.truth_thumbs[j], float(shift[0]), float(shift[1]))
+    moved = place.shifted(head.truth_thumbs[j], *shift)
     return residual(moved[inner], head.thumbs[i][inner])
 
 
@@ -277,8 +302,10 @@ def _find_levels(alignment: Alignment, head: _Head, pairs: list[tuple[int, int]]
     shift = [s / size for s in alignment.shift]
     margin = int(np.ceil(max(abs(s) for s in shift))) + 2
     inner = slice(margin, -margin), slice(margin, -margin)
-    t = np.concatenate([place.shifted(head.truth_thumbs[j], *shift)[inner].ravel() for _, j in pairs])
-    r = np.concatenate([head.thumbs[i][inner].ravel() for i, _ in pairs])
+    looks = [(place.shifted(head.truth_thumbs[j], *shift)[inner], head.thumbs[i][inner]) for i, j in pairs]
+    looks.sort(key=lambda look: residual(*look) / (look[0].var() + 1))
+    # The better half: frames that show another moment have other levels for other reasons.
+    t, r = (np.concatenate([look[n].ravel() for look in looks[: (len(looks) + 1) // 2]]) for n in (0, 1))
     if len(t) == 0 or t.std() < 8:
         return
     # Levels of equal rank are compared, so that what moved or was blurred does not pass for lost contrast.
@@ -335,7 +362,8 @@ class Pairer:
         self.meeting, self.alignment, self.follow = meeting, alignment, follow
         self._truth, self._result = truth.frames(), result.frames()
         self._range = frames
-        self._offset = clock + (alignment.offset if follow else 0.0)
+        self._clock, self._content = clock, clock + alignment.offset  # the latter: where the content is
+        self._offset = self._content if follow else clock  # what is paired
         self._window: deque[Frame] = deque()
         self._pending: deque[Frame] = deque()
         self._block = block_size(meeting)
@@ -343,7 +371,6 @@ class Pairer:
         self._lengths: deque[float] = deque(maxlen=9)
         self._result_lengths: deque[float] = deque(maxlen=9)
         self._votes: tuple[Counter, Counter] = (Counter(), Counter())
-        self._believed = 0 if follow else alignment.offset_frames  # where the content is, from the offset in use
         self._last_time: float | None = None
 
     def __iter__(self) -> Iterator[Pair]:
@@ -391,12 +418,12 @@ class Pairer:
         if not self._pending:
             return False
         self._read_ahead()
-        self._drop_before(self._pending[0].time + self._offset - (WATCH + 0.5) * self._step)
+        self._drop_before(self._pending[0].time + min(self._offset, self._content) - (WATCH + 0.5) * self._step)
         return True
 
     def _read_ahead(self) -> None:
         """Truth frames up to WATCH beyond the last pending result frame."""
-        last = self._pending[-1].time + self._offset
+        last = self._pending[-1].time + max(self._offset, self._content)
         while self._truth_left and (not self._window or self._window[-1].time < last + (WATCH + 1) * self._step):
             self._read_truth()
 
@@ -426,14 +453,14 @@ class Pairer:
     # Watching
 
     def _vote(self, frame: Frame) -> int | None:
-        """The offset, in truth frames from the one in use, that this frame's content speaks for; None: cannot say."""
-        if frame.costs is None or frame.costs[0] != self._offset:
+        """How many truth frames from where content was found so far this frame's content lies; None: cannot say."""
+        if frame.costs is None or frame.costs[0] != self._content:
             costs = np.full(2 * WATCH + 1, np.inf)
             for k in range(-WATCH, WATCH + 1):
-                match = self._nearest(frame.time + self._offset + k * self._step, 0.25 * self._step)
+                match = self._nearest(frame.time + self._content + k * self._step, 0.25 * self._step)
                 if match is not None:
                     costs[k + WATCH] = residual(match.thumb, frame.thumb)
-            frame.costs = self._offset, costs
+            frame.costs = self._content, costs
         costs = frame.costs[1]
         here, best = costs[WATCH], int(np.argmin(costs))
         if not np.isfinite(here):
@@ -449,22 +476,21 @@ class Pairer:
             self._votes[frame.index % 2][votes[0]] += 1
         k = votes[0]
         agree = sum(v == k for v in votes)
-        if k is None or k == self._believed or agree < max(3, len(votes) - 1):
+        if not k or agree < max(3, len(votes) - 1):
             return
-        jump = k - self._believed
-        late = abs(k) * self._step * 1000
+        self._content += k * self._step
+        late = self._content - self._clock
         text = (
-            f"frames are {'missing' if jump > 0 else 'repeated'} in the result at {frame.time:.3f} s: "
-            f"{abs(jump) * self._step / self._result_step:.3g} of its frames; from there on its content "
-            + (f"runs {late:.1f} ms {'ahead of' if k > 0 else 'behind'} its times" if k else "agrees with its times")
-        )
-        kind = "dropped frame" if jump > 0 else "repeated frame"
-        self.alignment.findings.append(Finding(kind, text, time=frame.time, value=jump))
-        self._believed = k
+            f"frames are {'missing' if k > 0 else 'repeated'} in the result at {frame.time:.3f} s: "
+            f"{abs(k) * self._step / self._result_step:.3g} of its frames; from there on its content "
+            + ("agrees with its times" if abs(late) < 0.1 * self._step else
+               f"runs {abs(late) * 1000:.1f} ms {'ahead of' if late > 0 else 'behind'} its times")
+        )  # fmt: skip
+        kind = "dropped frame" if k > 0 else "repeated frame"
+        self.alignment.findings.append(Finding(kind, text, time=frame.time, value=k))
         if self.follow:
-            self._offset += k * self._step
-            self._believed = 0
-            self._read_ahead()
+            self._offset = self._content
+        self._read_ahead()
 
     def _note_gap(self, frame: Frame) -> None:
         before, self._last_time = self._last_time, frame.time
