@@ -155,7 +155,8 @@ class Cleaner:
             return
         last = self._pending[0][1] if self._pending else len(self.prepared.stages)
         self._runs = self._start(last)
-        self._series = SeriesRun(self._runs, self.prepared.stages[last - 1].output.channels if last else self.sound.channels)
+        output = self.prepared.stages[last - 1].output if last else self.sound
+        self._series = SeriesRun(self._runs, output.channels)
         if self._pending:
             self._meter = self.prepared.stages[last].meter()
 

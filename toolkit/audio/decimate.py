@@ -11,13 +11,12 @@ from toolkit.audio.signal import Fifo
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _strided(x, taps, factor, out):
-    for c in range(x.shape[0]):
-        for m in range(out.shape[1]):
-            held = x[c, m * factor : m * factor + len(taps)]  # as a slice it compiles to vector instructions
-            total = np.float32(0)
-            for t in range(len(taps)):
-                total += taps[t] * held[t]
-            out[c, m] = total
+    for m in range(len(out)):
+        held = x[m * factor : m * factor + len(taps)]  # a slice of one row compiles to vector instructions
+        total = np.float32(0)
+        for t in range(len(taps)):
+            total += taps[t] * held[t]
+        out[m] = total
 
 
 class Decimator:
@@ -50,7 +49,8 @@ class Decimator:
     def _advance(self, count: int) -> np.ndarray:
         held = self.fifo.peek()
         out = np.empty((held.shape[0], count), np.float32)
-        _strided(held, self.taps, self.factor, out)
+        for channel, low in zip(held, out, strict=True):
+            _strided(channel, self.taps, self.factor, low)
         self.fifo.drop(count * self.factor)
         self.given += count
         return out

@@ -1,19 +1,32 @@
-"""Spectral denoising by a noise profile: the track's own hiss, measured where nothing else is heard."""
+"""Spectral denoising by a noise profile: the track's own hiss, measured where little else is heard.
+
+Profile.  In the quiet stretches power is averaged over 5 frames and 5 bins, and of these the lower fifth is taken, so
+that a fading note does not count; white noise tells how far below the mean that lies.  Hiss is smooth over frequency,
+so the median over about a quarter of an octave follows.
+
+Gain, twice (empirical Wiener filtering).  First the power of the sound is what the average over 5 frames and 5 bins
+has above twice the noise; then that estimate, averaged over 3 frames, is the signal-to-noise ratio of a Wiener gain.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
-from scipy import fft, special
+from scipy import fft
+from scipy.ndimage import uniform_filter1d
 
 from toolkit.audio.run import PassRun, Prepared, Run
 from toolkit.audio.signal import Fifo, SoundFormat
 
 WINDOW = 0.043  # s
-_BATCH = 32  # frames
+_BATCH = 48  # frames
+_AHEAD = 3  # frames that the gain looks each way
+_MARGIN = np.float32(2.0)  # of the noise, that the first estimate leaves out
+_QUANTILE = 0.2
 
 
 def frame_size(rate: int) -> int:
@@ -21,54 +34,53 @@ def frame_size(rate: int) -> int:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _gains(spectra, noise, floor, table, prior, adapt, before, presence):
-    """Weighs each bin of `(frames, bins)` of one channel in place.
+def _weigh(parts, frames, bins, noise, margin, floor):
+    """Weighs, in place, all frames but the first and last three of one channel.
 
-    noise  : power per bin (follows when adapt > 0).  before : power of the last clean estimate.  presence : state.
-    table  : exp(E1(v) / 2) at v = 10 ** (i / 64 - 4).
+    parts : `frames * bins` complex values as float32 pairs, frame after frame.  noise : power per bin.
     """
-    for t in range(spectra.shape[0]):
-        for k in range(spectra.shape[1]):
-            z = spectra[t, k]
-            power = z.real * z.real + z.imag * z.imag
-            n = noise[k]
-            if n <= 0:
-                continue
-            gamma = min(power / n, 1e4)
-            xi = max(prior * before[k] / n + (1 - prior) * max(gamma - 1, 0), 3e-3)
-            wiener = xi / (1 + xi)
-            v = max(gamma * wiener, 1e-4)
-            place = (np.log10(v) + 4) * 64
-            i = int(place)
-            if i >= len(table) - 1:
-                lift = 1.0
-            else:
-                lift = table[i] + (table[i + 1] - table[i]) * (place - i)
-            g = wiener * lift
-            if g > 1:
-                g = 1.0
-            before[k] = g * g * power
-            if adapt > 0:
-                p = 1 / (1 + (1 + 31.6) * np.exp(-min(gamma, 50.0) * 31.6 / 32.6))
-                presence[k] = 0.9 * presence[k] + 0.1 * p
-                if presence[k] > 0.99:
-                    p = min(p, 0.99)
-                noise[k] += adapt * 0.2 * (1 - p) * (power - n)
-            g = max(g, floor)
-            spectra[t, k] = z * g
+    power = np.empty((frames, bins), np.float32)
+    first = np.zeros((frames, bins), np.float32)
+    column, gain = np.zeros(bins + 4, np.float32), np.empty(bins, np.float32)
+    for t in range(frames):
+        row, z = power[t], parts[2 * bins * t : 2 * bins * (t + 1)]
+        for k in range(bins):
+            row[k] = z[2 * k] * z[2 * k] + z[2 * k + 1] * z[2 * k + 1]
+    for t in range(2, frames - 2):
+        a, b, c, d, e = power[t - 2], power[t - 1], power[t], power[t + 1], power[t + 2]
+        inner = column[2 : 2 + bins]
+        for k in range(bins):
+            inner[k] = a[k] + b[k] + c[k] + d[k] + e[k]
+        column[0] = column[1] = column[2]
+        column[bins + 2] = column[bins + 3] = column[bins + 1]
+        c0, c1, c2, c3, c4 = column[:bins], column[1:], column[2:], column[3:], column[4:]
+        row = first[t]
+        for k in range(bins):
+            mean = (c0[k] + c1[k] + c2[k] + c3[k] + c4[k]) * np.float32(0.04)
+            over = max(mean - margin * noise[k], np.float32(0))
+            part = over / (over + noise[k])
+            row[k] = part * part * c[k]
+    for t in range(3, frames - 3):
+        a, b, c = first[t - 1], first[t], first[t + 1]
+        for k in range(bins):
+            clean = (a[k] + b[k] + c[k]) * np.float32(1 / 3)
+            gain[k] = max(clean / (clean + noise[k]), floor)
+        z = parts[2 * bins * t : 2 * bins * (t + 1)]
+        for k in range(bins):
+            z[2 * k] *= gain[k]
+            z[2 * k + 1] *= gain[k]
 
 
 class Denoise(Prepared):
     surveys = frozenset({"noise"})
 
-    def __init__(self, sound: SoundFormat, reduction: float, strength: float, adapt: float):
+    def __init__(self, sound: SoundFormat, reduction: float, strength: float):
         super().__init__(sound)
         self.size = frame_size(sound.rate)
         self.hop = self.size // 4
         self.window = np.hanning(self.size + 1)[:-1].astype(np.float32)
-        self.floor, self.strength, self.adapt = 10 ** (-reduction / 20), strength, adapt
-        v = 10 ** (np.arange(0, 64 * 6) / 64 - 4)
-        self.table = np.exp(special.exp1(v) / 2)
+        self.back = self.window / np.float32(1.5)  # four squared windows overlap to 1.5
+        self.floor, self.strength = np.float32(10 ** (-reduction / 20)), strength
 
     def spectra(self, held: np.ndarray, frames: int) -> np.ndarray:
         """`(channels, frames, bins)` of the first `frames` windows."""
@@ -76,24 +88,56 @@ class Denoise(Prepared):
         return fft.rfft(windows * self.window)
 
     def learn(self, survey: Any, before: Callable[[np.ndarray, int], np.ndarray]) -> Any:
-        """Noise power per channel (middle and side for stereo) and bin, or None."""
-        powers = []
+        """Noise power per channel (middle and side for stereo) and bin, float32, or None."""
+        calm = []
         for samples, position in survey.stretches:
             quiet = rotate(before(samples, position), self.sound)
-            edge = self.size // 2
+            edge = self.size // 2  # the stages before it had to begin somewhere
             quiet = quiet[:, edge : quiet.shape[1] - edge]
             frames = (quiet.shape[1] - self.size) // self.hop + 1
             if frames >= 8:
                 z = self.spectra(quiet, frames)
-                powers.append((z.real**2 + z.imag**2).mean(axis=1))
-        if not powers:
+                calm.append(_averaged(z.real**2 + z.imag**2))
+        if not calm:
             return None
-        power = np.mean(powers, axis=0)
-        kernel = np.array([1, 2, 3, 2, 1]) / 9
-        return np.array([np.convolve(np.pad(p, 2, mode="edge"), kernel, "valid") for p in power])
+        low = np.quantile(np.concatenate(calm, axis=1), _QUANTILE, axis=1) / _lower_fifth()
+        return (smooth_over_frequency(low) + 1e-20).astype(np.float32)
 
     def start(self, learned: Any = None, position: int = 0) -> Run:
         return PassRun() if learned is None else _DenoiseRun(self, learned)
+
+    def report(self, learned: Any, run: Run | None) -> dict[str, Any]:
+        return {"noise_dbfs": None if learned is None else profile_level(learned, self.size)}
+
+
+def profile_level(profile: np.ndarray, size: int) -> float:
+    """RMS in dBFS of the noise that a profile describes, all channels together."""
+    energy = size * 3 / 8  # of a Hann window
+    return float(10 * np.log10(2 * profile.sum(axis=1).mean() / size / energy))
+
+
+def _averaged(power: np.ndarray) -> np.ndarray:
+    """Mean over 5 frames and 5 bins of `(channels, frames, bins)`, whole frames only."""
+    return uniform_filter1d(uniform_filter1d(power, 5, axis=2), 5, axis=1)[:, 2:-2]
+
+
+@functools.lru_cache
+def _lower_fifth() -> float:
+    """Lower fifth of averaged power over its mean, for noise; no matter of size, so it is found on short windows."""
+    noise = np.random.default_rng(1).standard_normal(256 * 400)
+    windows = np.lib.stride_tricks.sliding_window_view(noise, 256)[::64] * np.hanning(257)[:-1]
+    power = _averaged(np.abs(fft.rfft(windows))[None, :, 8:-8] ** 2)
+    return float(np.quantile(power, _QUANTILE) / power.mean())
+
+
+def smooth_over_frequency(power: np.ndarray) -> np.ndarray:
+    """Median over 2 bins plus an eighth of the frequency each way: narrow tones are no noise."""
+    out = np.empty_like(power)
+    bins = power.shape[1]
+    for k in range(bins):
+        reach = 2 + k // 8
+        out[:, k] = np.median(power[:, max(0, k - reach) : min(bins, k + reach + 1)], axis=1)
+    return out
 
 
 def rotate(block: np.ndarray, sound: SoundFormat) -> np.ndarray:
@@ -107,13 +151,12 @@ def rotate(block: np.ndarray, sound: SoundFormat) -> np.ndarray:
 class _DenoiseRun(Run):
     def __init__(self, prepared: Denoise, noise: np.ndarray):
         self.p = prepared
-        channels = prepared.sound.channels
-        self.noise = noise * prepared.strength
-        self.before = np.zeros_like(self.noise)
-        self.presence = np.zeros_like(self.noise)
+        channels, bins = noise.shape
+        self.noise = noise * np.float32(prepared.strength)
         self.lead = prepared.size - prepared.hop
         self.fifo = Fifo(channels)
         self.fifo.pad(self.lead)
+        self.spectra = np.zeros((channels, _AHEAD, bins), np.complex64)  # frames that are not weighed yet, and context
         self.sum = np.zeros((channels, self.lead), np.float32)
         self.skip = self.lead
         self.taken = self.given = 0
@@ -126,7 +169,7 @@ class _DenoiseRun(Run):
 
     def flush(self) -> np.ndarray:
         left = self.taken - self.given
-        frames = -(-(left + self.skip) // self.p.hop)
+        frames = -(-(left + self.skip) // self.p.hop) + _AHEAD
         self.fifo.pad(max(0, self.lead + frames * self.p.hop - len(self.fifo)))
         return self._advance(frames)[:, :left]
 
@@ -134,18 +177,18 @@ class _DenoiseRun(Run):
         p, parts = self.p, []
         while frames > 0:
             count = min(frames, _BATCH)
-            spectra = p.spectra(self.fifo.peek(), count)
-            for c in range(len(spectra)):
-                _gains(spectra[c], self.noise[c], p.floor, p.table, 0.98, p.adapt, self.before[c], self.presence[c])
-            pieces = fft.irfft(spectra, p.size) * (p.window / np.float32(1.5))
-            out = np.zeros((len(spectra), self.lead + count * p.hop), np.float32)
-            out[:, : self.lead] = self.sum
-            for t in range(count):
-                out[:, t * p.hop : t * p.hop + p.size] += pieces[:, t]
-            parts.append(out[:, : count * p.hop])
-            self.sum = out[:, count * p.hop :].copy()
-            self.fifo.drop(count * p.hop)
             frames -= count
+            fresh = p.spectra(self.fifo.peek(), count)
+            self.fifo.drop(count * p.hop)
+            spectra = np.concatenate([self.spectra, fresh], axis=1)
+            total = spectra.shape[1]
+            ready = total - 2 * _AHEAD
+            self.spectra = spectra[:, max(0, ready) :].copy()
+            if ready <= 0:
+                continue
+            for z, noise in zip(spectra, self.noise, strict=True):
+                _weigh(z.reshape(-1).view(np.float32), total, z.shape[1], noise, _MARGIN, p.floor)
+            parts.append(self._overlap_add(spectra[:, _AHEAD : _AHEAD + ready]))
         if not parts:
             return np.zeros((p.sound.channels, 0), np.float32)
         out = np.concatenate(parts, axis=1)
@@ -154,3 +197,14 @@ class _DenoiseRun(Run):
         out = out[:, cut:]
         self.given += out.shape[1]
         return rotate(out, p.sound)
+
+    def _overlap_add(self, spectra: np.ndarray) -> np.ndarray:
+        p, count = self.p, spectra.shape[1]
+        pieces = fft.irfft(spectra, p.size)
+        pieces *= p.back
+        out = np.zeros((len(spectra), count + 3, p.hop), np.float32)
+        out[:, :3] = self.sum.reshape(-1, 3, p.hop)
+        for quarter in range(4):
+            out[:, quarter : quarter + count] += pieces[:, :, quarter * p.hop : (quarter + 1) * p.hop]
+        self.sum = out[:, count:].reshape(len(out), -1).copy()
+        return out[:, :count].reshape(len(out), -1)

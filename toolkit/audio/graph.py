@@ -29,7 +29,9 @@ class Graph(Prepared):
     delay : samples by which the output is late; None measures it.
     """
 
-    def __init__(self, sound: SoundFormat, filters: Filters, output: SoundFormat | None = None, delay: int | None = None):
+    def __init__(
+        self, sound: SoundFormat, filters: Filters, output: SoundFormat | None = None, delay: int | None = None
+    ):
         super().__init__(sound, output)
         self.filters = filters
         self.delay = self._measure_delay() if delay is None else delay

@@ -2,9 +2,9 @@
 
 Finding.  The track at about 2 kHz is cut into windows of 4 s; their spectra, divided by their local median, are
 summed over harmonics (`librosa.salience`) for each fundamental near 50 and 60 Hz, and the best path through time is
-taken.  What stands out of the median in most windows is hum.
+taken.  What stands out in three windows of four is hum; a note is not there all the time.
 
-Subtracting.  A clock runs with the found frequency.  Against it each harmonic of each 1/8 s has one complex amplitude
+Subtracting.  A clock runs with the found frequency.  Against it each harmonic in each 3/8 s has one complex amplitude
 that hardly changes, except for what is left of the drift, which all harmonics share.  The amplitude is averaged over
 a few seconds, each frame weighing as much as it is quiet half-way to the neighbouring harmonics, so speech counts
 little and pauses much.  A harmonic that does not stand out of its own uncertainty is left alone.
@@ -26,18 +26,19 @@ from toolkit.audio.signal import Fifo, SoundFormat
 
 log = logging.getLogger(__name__)
 WINDOW, STEP = 4.0, 1.0  # s
-SPAN = 0.025  # of the mains frequency each way: tapes do not run true
+SPAN = 0.015  # of the mains frequency each way: tapes do not run true, but the next notes are 2 % away
 HARMONICS = np.arange(1, 9)
-#: Mean excess over the local median, in nepers and over harmonics, from which hum is believed.
-BELIEVED = 0.8
+#: Excess over the local median, in nepers, from which hum is believed.
+BELIEVED = 0.6
 
 
 @dataclass(frozen=True, eq=False)
 class HumTrack:
     """The fundamental over time.
 
-    mains : 50 or 60.  frequencies : Hz at times `first + i * STEP` seconds.  confidence : mean excess of its
-    harmonics over their surroundings, in nepers; above `BELIEVED` it counts as found.
+    mains : 50 or 60.  frequencies : Hz at times `first + i * STEP` seconds.  confidence : excess of its harmonics,
+    weighted by 1 / number, over their surroundings in nepers, that three windows in four reach; from `BELIEVED` on it
+    counts as found.
     """
 
     mains: int
@@ -131,7 +132,9 @@ def follow(excess: np.ndarray, spacing: float, mains: int) -> HumTrack:
 
     freqs = np.arange(len(excess)) * spacing
     clipped = np.clip(excess, 0, 3)
-    salience = librosa.salience(clipped, freqs=freqs, harmonics=HARMONICS, filter_peaks=False, fill_value=0)
+    salience = librosa.salience(
+        clipped, freqs=freqs, harmonics=HARMONICS, weights=1 / HARMONICS, filter_peaks=False, fill_value=0
+    )
     rows = np.flatnonzero(np.abs(freqs - mains) <= mains * SPAN)
     score = salience[rows]
     # The best path that moves at most one bin (1/8 Hz) a second.
@@ -148,7 +151,7 @@ def follow(excess: np.ndarray, spacing: float, mains: int) -> HumTrack:
         path[t - 1] = path[t] + came[path[t], t]
     windows = np.arange(len(path))
     base = np.median(score, axis=0)
-    confidence = float(np.median(score[path, windows] - base))
+    confidence = float(np.quantile(score[path, windows] - base, 0.25))
     fine = _refine(excess, freqs[rows][path], spacing)
     return HumTrack(mains, WINDOW / 2 if len(path) > 1 else 0.0, fine, confidence)
 
@@ -173,7 +176,7 @@ def _refine(excess: np.ndarray, coarse: np.ndarray, spacing: float) -> np.ndarra
     return np.convolve(sums, kernel, "same") / np.convolve(weights, kernel, "same")
 
 
-FRAME = 0.25  # s; frames follow one another by half
+FRAME = 0.375  # s; frames follow one another by half
 
 
 class Dehum(Prepared):
@@ -294,7 +297,8 @@ class DehumRun(Run):
         middle = self.track.turns((at[1:] + at[:-1]) / 2)
         out = np.empty_like(x)
         amplitudes = np.array(self.settled[: count + 1])
-        _subtract_hum(x, amplitudes, turns, middle, hop, out)
+        for c in range(len(x)):
+            _subtract_hum(x[c], np.ascontiguousarray(amplitudes[:, c]), turns, middle, hop, out[c])
         self.removed += float((np.abs(amplitudes[:count]) ** 2).sum() / 2 / amplitudes.shape[1])
         self.frames += count
         self.settled = self.settled[count:]
@@ -338,17 +342,12 @@ def average(amplitudes, around, centre):
     taper = 0.5 + 0.5 * np.cos(np.pi * (np.arange(frames) - centre) / reach)
     for c in range(channels):
         for k in range(harmonics):
-            lo, hi = max(0, k - 2), min(harmonics, k + 3)
             floor = 0.0
             for i in range(frames):
-                top = 0.0
-                for j in range(lo, hi):
-                    top = max(top, around[i, c, j])
-                noise[i, c, k] = top
-                floor += top
+                floor += around[i, c, k]
             floor = 0.001 * floor / frames + 1e-14
             for i in range(frames):
-                noise[i, c, k] += floor
+                noise[i, c, k] = around[i, c, k] + floor
                 weight[i, c, k] = taper[i] / noise[i, c, k]
     phase = np.zeros(frames)
     mean = np.zeros((channels, harmonics), np.complex128)
@@ -367,12 +366,14 @@ def average(amplitudes, around, centre):
     out = np.empty((channels, harmonics), np.complex64)
     for c in range(channels):
         for k in range(harmonics):
-            total = 0.0
-            for i in range(frames):
-                total += weight[i, c, k]
-            # Overlapping frames are not independent: their mean is about 1.5 times as uncertain in power.
-            doubt = 3 * 1.5 / total
+            total = missed = 0.0
             m = mean[c, k]
+            for i in range(frames):
+                z = turned[i, c, k] - m
+                total += weight[i, c, k]
+                missed += weight[i, c, k] ** 2 * (z.real**2 + z.imag**2)
+            # How sure the mean is, from how far its frames lie from it; overlapping ones are not independent.
+            doubt = 9 * missed / total**2
             power = m.real**2 + m.imag**2
             keep = 1 - doubt / power if power > doubt else 0.0
             out[c, k] = m * keep * np.exp(1j * (k + 1) * phase[centre])
@@ -408,11 +409,15 @@ def _means(turned, weight, used, mean):
 def _doubt(turned, noise, used, mean, taper, weight):
     """Frames far from the mean hold something else, a note that passes through the harmonic: they count less."""
     frames, channels, _ = turned.shape
-    for i in range(frames):
-        for c in range(channels):
-            for k in range(used):
+    far = np.empty(frames)
+    for c in range(channels):
+        for k in range(used):
+            for i in range(frames):
                 z = turned[i, c, k] - mean[c, k]
-                weight[i, c, k] = taper[i] / (noise[i, c, k] + z.real**2 + z.imag**2)
+                far[i] = z.real**2 + z.imag**2
+            usual = 0.3 * np.median(far)
+            for i in range(frames):
+                weight[i, c, k] = taper[i] / (noise[i, c, k] + usual + far[i])
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -439,9 +444,10 @@ def _start(amplitudes, weight, centre, phase):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _bend(turned, weight, mean, used, centre, reach, phase):
-    """Adds to the phase the cubic that turns the frames towards their means."""
+    """Adds to the phase the smooth curve (Chebyshev, about one term a second) that turns the frames towards their means."""
     frames, channels, _ = turned.shape
-    normal, right = np.zeros((4, 4)), np.zeros(4)
+    terms = min(max(4, frames // 5), 12)
+    normal, right, basis = np.zeros((terms, terms)), np.zeros(terms), np.ones((frames, terms))
     for i in range(frames):
         pull = stiff = 0.0
         for c in range(channels):
@@ -451,16 +457,20 @@ def _bend(turned, weight, mean, used, centre, reach, phase):
                 pull += h * w * (m.real * z.imag - m.imag * z.real)
                 stiff += h * h * w * (m.real**2 + m.imag**2)
         t = (i - centre) / reach
-        for a in range(4):
-            right[a] += pull * t**a
-            for b in range(4):
-                normal[a, b] += stiff * t ** (a + b)
-    for a in range(4):
+        row = basis[i]
+        row[1] = t
+        for a in range(2, terms):
+            row[a] = 2 * t * row[a - 1] - row[a - 2]
+        for a in range(terms):
+            right[a] += pull * row[a]
+            for b in range(terms):
+                normal[a, b] += stiff * row[a] * row[b]
+    for a in range(terms):
         normal[a, a] += 4.0  # half a radian is what is expected beforehand
     bend = np.linalg.solve(normal, right)
     for i in range(frames):
-        t = (i - centre) / reach
-        phase[i] += bend[0] + t * (bend[1] + t * (bend[2] + t * bend[3]))
+        for a in range(terms):
+            phase[i] += bend[a] * basis[i, a]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -482,14 +492,14 @@ def _clock(start, slope, zr, zi):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _subtract_hum(x, amplitudes, turns, middle, hop, out):
-    """x minus the sum over k of Re(a_k z^k), z on the clock, a_k running in a line from frame to frame."""
+    """One channel minus the sum over k of Re(a_k z^k), z on the clock, a_k running in a line from frame to frame."""
     tile = 128
     zr, zi = np.ones(tile, np.float32), np.zeros(tile, np.float32)
     pr, pi = np.empty(tile, np.float32), np.empty(tile, np.float32)
     across = np.arange(tile).astype(np.float32) / np.float32(hop)
-    for f in range(x.shape[1] // hop):
-        order = amplitudes.shape[2]
-        while order > 0 and not (amplitudes[f, :, order - 1].any() or amplitudes[f + 1, :, order - 1].any()):
+    for f in range(len(x) // hop):
+        order = amplitudes.shape[1]
+        while order > 0 and amplitudes[f, order - 1] == 0 and amplitudes[f + 1, order - 1] == 0:
             order -= 1
         # Turns within a hop as a parabola through its ends and its middle.
         whole, half = turns[f + 1] - turns[f], middle[f] - turns[f]
@@ -498,18 +508,17 @@ def _subtract_hum(x, amplitudes, turns, middle, hop, out):
             n = min(tile, hop - first)
             u = first / hop
             _clock(turns[f] + (slope + bend * u) * u, (slope + bend * (2 * u + n / hop)) / hop, zr[:n], zi[:n])
-            for c in range(x.shape[0]):
-                pr[:], pi[:] = 0, 0
-                for k in range(order - 1, -1, -1):
-                    a, b = amplitudes[f, c, k], amplitudes[f + 1, c, k]
-                    dr, di = b.real - a.real, b.imag - a.imag
-                    ar, ai = a.real + np.float32(u) * dr, a.imag + np.float32(u) * di
-                    for i in range(tile):
-                        r = pr[i] + ar + across[i] * dr
-                        s = pi[i] + ai + across[i] * di
-                        pr[i] = r * zr[i] - s * zi[i]
-                        pi[i] = r * zi[i] + s * zr[i]
-                source = x[c, f * hop + first : f * hop + first + n]
-                target = out[c, f * hop + first : f * hop + first + n]
-                for i in range(n):
-                    target[i] = source[i] - pr[i]
+            pr[:], pi[:] = 0, 0
+            for k in range(order - 1, -1, -1):
+                a, b = amplitudes[f, k], amplitudes[f + 1, k]
+                dr, di = b.real - a.real, b.imag - a.imag
+                ar, ai = a.real + np.float32(u) * dr, a.imag + np.float32(u) * di
+                for i in range(tile):
+                    r = pr[i] + ar + across[i] * dr
+                    s = pi[i] + ai + across[i] * di
+                    pr[i] = r * zr[i] - s * zi[i]
+                    pi[i] = r * zi[i] + s * zr[i]
+            source = x[f * hop + first : f * hop + first + n]
+            target = out[f * hop + first : f * hop + first + n]
+            for i in range(n):
+                target[i] = source[i] - pr[i]

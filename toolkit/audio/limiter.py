@@ -57,12 +57,13 @@ def smooth(held_gain, out):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def apply_gain(x, edges, cell, out):
-    """x times a gain that runs in a line from each cell edge to the next."""
-    for c in range(x.shape[0]):
-        for k in range(-(-x.shape[1] // cell)):
-            g, slope = edges[k], (edges[k + 1] - edges[k]) / cell
-            for i in range(min(cell, x.shape[1] - k * cell)):
-                out[c, k * cell + i] = x[c, k * cell + i] * (g + slope * i)
+    """One channel times a gain that runs in a line from each cell edge to the next."""
+    across = np.arange(cell).astype(np.float32) / np.float32(cell)
+    for k in range(-(-len(x) // cell)):
+        g, rise = edges[k], edges[k + 1] - edges[k]
+        source, target = x[k * cell : (k + 1) * cell], out[k * cell : (k + 1) * cell]
+        for i in range(len(source)):
+            target[i] = source[i] * (g + rise * across[i])
 
 
 class Limiter(Prepared):
@@ -119,5 +120,6 @@ class _LimiterRun(Run):
         self.held = self.held[cells:]
         x = self.fifo.take(cells * self.cell)
         out = np.empty_like(x)
-        apply_gain(x, edges, self.cell, out)
+        for channel, result in zip(x, out, strict=True):
+            apply_gain(channel, edges, self.cell, result)
         return out

@@ -199,10 +199,11 @@ class _LoudnessRun(Run):
         cells = -(-n // self.plan.cell)
         edges = self.plan.edges[self.at : self.at + cells + 1]
         if len(edges) < cells + 1:  # the second pass is longer than the first: go on with the last gain
-            edges = np.pad(edges, (0, cells + 1 - len(edges)), mode="edge" if len(edges) else "constant", )
+            edges = np.pad(edges, (0, cells + 1 - len(edges)), mode="edge" if len(edges) else "constant")
         x = self.fifo.peek(n)
         out = np.empty(x.shape, np.float32)
-        apply_gain(x, edges, self.plan.cell, out)
+        for channel, result in zip(x, out, strict=True):
+            apply_gain(channel, edges, self.plan.cell, result)
         self.fifo.drop(n)
         self.at += cells
         out, self.skip = out[:, self.skip :], max(0, self.skip - n)

@@ -60,49 +60,47 @@ def _kaiser(t: np.ndarray, beta: float = 5.0) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _powers(x, filters, state, weights, cell, out):
-    """Adds each cell's weighted sum of squares to out; `state` (channels, 4) goes on."""
+def _powers(x, filters, state, weight, cell, out):
+    """Adds each cell's weighted sum of squares of one channel to out; `state` (4) goes on."""
     b0, b1, b2, a1, a2 = filters[0, 0], filters[0, 1], filters[0, 2], filters[0, 4], filters[0, 5]
     d1, d2 = filters[1, 4], filters[1, 5]
-    for c in range(x.shape[0]):
-        if weights[c] == 0:
-            continue
-        s0, s1, s2, s3 = state[c]
-        for k in range(len(out)):
-            total = 0.0
-            for i in range(k * cell, (k + 1) * cell):
-                v = float(x[c, i])
-                y = b0 * v + s0
-                s0 = b1 * v - a1 * y + s1
-                s1 = b2 * v - a2 * y
-                z = y + s2
-                s2 = -2 * y - d1 * z + s3
-                s3 = y - d2 * z
-                total += z * z
-            out[k] += weights[c] * total
-        state[c] = s0, s1, s2, s3
+    s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+    for k in range(len(out)):
+        total = 0.0
+        for v in x[k * cell : (k + 1) * cell]:
+            y = b0 * v + s0
+            s0 = b1 * v - a1 * y + s1
+            s1 = b2 * v - a2 * y
+            z = y + s2
+            s2 = -2 * y - d1 * z + s3
+            s3 = y - d2 * z
+            total += z * z
+        out[k] += weight * total
+    state[0], state[1], state[2], state[3] = s0, s1, s2, s3
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _peaks(x, phases, cell, out):
-    """Largest magnitude in each cell, on the samples and between them.  x has `taps` more samples than the cells."""
+    """Raises out to the largest magnitude in each cell, on the samples and between them.
+
+    x is one channel, with `taps` more samples than the cells.
+    """
     lead = phases.shape[1] // 2 - 1
     between = np.empty(cell, np.float32)
-    for c in range(x.shape[0]):
-        for k in range(len(out)):
-            first = k * cell
-            top = out[k]
-            for v in x[c, first + lead : first + lead + cell]:
-                top = max(top, abs(v))
-            for p in range(phases.shape[0]):
-                between[:] = 0
-                for t in range(phases.shape[1]):
-                    h, held = phases[p, t], x[c, first + t : first + t + cell]
-                    for i in range(cell):
-                        between[i] += h * held[i]
+    for k in range(len(out)):
+        first = k * cell
+        top = out[k]
+        for v in x[first + lead : first + lead + cell]:
+            top = max(top, abs(v))
+        for p in range(phases.shape[0]):
+            between[:] = 0
+            for t in range(phases.shape[1]):
+                h, held = phases[p, t], x[first + t : first + t + cell]
                 for i in range(cell):
-                    top = max(top, abs(between[i]))
-            out[k] = top
+                    between[i] += h * held[i]
+            for i in range(cell):
+                top = max(top, abs(between[i]))
+        out[k] = top
 
 
 def cell_size(rate: int) -> int:
@@ -131,7 +129,8 @@ class PeakScan:
 
     def _scan(self, cells: int) -> np.ndarray:
         out = np.zeros(cells, np.float32)
-        _peaks(self.fifo.peek(), self.phases, self.cell, out)
+        for channel in self.fifo.peek():
+            _peaks(channel, self.phases, self.cell, out)
         self.fifo.drop(cells * self.cell)
         return out
 
@@ -175,7 +174,9 @@ class Meter:
 
     def _weigh(self, cells: int) -> None:
         out = np.zeros(cells)
-        _powers(self.fifo.peek(), self.filters, self.state, self.weights, self.cell, out)
+        for channel, state, weight in zip(self.fifo.peek(), self.state, self.weights, strict=True):
+            if weight:
+                _powers(channel, self.filters, state, weight, self.cell, out)
         self.fifo.drop(cells * self.cell)
         self.powers.append(encode(out / self.cell, 10))
 

@@ -37,7 +37,7 @@ MODES: dict[str, tuple[str, Chain]] = {
         (
             S.repair_dead_channel(),
             S.declick(threshold=6, longest=8),
-            S.dehum(harmonics=40, smoothing=1),
+            S.dehum(harmonics=40, smoothing=2),
             S.highpass(120, 24),
             S.lowpass(10000, 48),
             S.denoise(reduction=30, strength=1.5),
@@ -65,7 +65,7 @@ MODES: dict[str, tuple[str, Chain]] = {
         (
             S.repair_dead_channel(),
             S.declick(threshold=12, longest=2),
-            S.dehum(smoothing=4),
+            S.dehum(),
             S.highpass(25),
             S.lowpass(17000, 48),
             S.denoise(reduction=12),

@@ -138,12 +138,12 @@ def dehum(
     sound,
     mains: Literal["auto", "50", "60"] = "auto",
     harmonics: Annotated[int, Knob(1, 40, step=1)] = 24,
-    smoothing: Annotated[float, Knob(0.2, 8, unit="s", soft=(0.5, 4))] = 2.0,
+    smoothing: Annotated[float, Knob(0.5, 8, unit="s", soft=(1, 6))] = 4.0,
 ):
     """Takes mains hum and its harmonics out, following their drift; sound without hum is left as it is.
 
     The frequency is found on the whole track by harmonic summation (librosa) and followed; each harmonic's complex
-    amplitude is then estimated over `smoothing` seconds, mostly from pauses, and the modelled hum is subtracted.
+    amplitude is then estimated from `smoothing` seconds each way, mostly from pauses, and the modelled hum is subtracted.
     """
     from toolkit.audio.hum import Dehum
 
@@ -155,17 +155,16 @@ def denoise(
     sound,
     reduction: Decibels = 20.0,
     strength: Annotated[float, Knob(0.25, 4, unit="times the noise power", soft=(0.5, 2), scale="log")] = 1.0,
-    adapt: Annotated[float, Knob(0, 1, step=0.05)] = 0.0,
 ):
-    """Lowers steady hiss by up to `reduction`, by a noise profile taken from the quietest stretch of the track.
+    """Lowers steady hiss by up to `reduction`, by a noise profile taken from the quietest stretches of the track.
 
-    Short-time spectra are weighted by the gain of the least error in log amplitude (Ephraim and Malah 1985) times
-    the probability that sound is present (Cohen 2002).  `strength` scales the profile; `adapt` lets it follow the
-    noise.  A track without a steady stretch, or one that is digitally silent, passes unchanged.
+    Short-time spectra are weighed by a Wiener gain whose signal-to-noise ratio comes from a first, smoothed estimate
+    looking both ways in time and frequency.  `strength` scales the profile.  A track without quiet stretches, or one
+    that is digitally silent, passes unchanged.
     """
     from toolkit.audio.denoise import Denoise
 
-    return Denoise(sound, reduction, strength, adapt)
+    return Denoise(sound, reduction, strength)
 
 
 @_stage

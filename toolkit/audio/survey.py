@@ -6,40 +6,47 @@ profile can be taken behind whatever stages stand before the denoiser.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numba import njit
 
 from toolkit.audio.signal import Fifo, SoundFormat
 
-STRETCH = 1.0  # s
-_FRAMES = 10  # level frames in a stretch
+STRETCH = 0.5  # s
+_FRAMES = 8  # level frames in a stretch
 _SILENT = -93.0  # dBFS: under this there is nothing but the dither of 16 bits
-_BIN = 2.0  # dB
-_KEEP = 8  # bins of which a stretch is kept
+_BIN = 2.0  # dB; stretches are sorted into bins of level
+_KEEP = 6  # bins of which stretches are kept
+_EACH = 4  # stretches kept of each
+
+
+@dataclass
+class _Bin:
+    count: int = 0
+    held: list[tuple[float, int, np.ndarray]] = field(default_factory=list)  # unrest, position, samples
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _band_powers(x, coefs, state, frame, out):
-    """Mean square per frame behind a biquad; out is (channels, frames)."""
-    for c in range(x.shape[0]):
-        s0, s1 = state[c]
-        for k in range(out.shape[1]):
-            total = 0.0
-            for i in range(k * frame, (k + 1) * frame):
-                v = float(x[c, i])
-                y = coefs[0] * v + s0
-                s0 = coefs[1] * v - coefs[4] * y + s1
-                s1 = coefs[2] * v - coefs[5] * y
-                total += y * y
-            out[c, k] = total / frame
-        state[c] = s0, s1
+    """Mean square per frame of one channel behind a biquad; `state` (2) goes on."""
+    s0, s1 = state[0], state[1]
+    for k in range(len(out)):
+        total = 0.0
+        for v in x[k * frame : (k + 1) * frame]:
+            y = coefs[0] * v + s0
+            s0 = coefs[1] * v - coefs[4] * y + s1
+            s1 = coefs[2] * v - coefs[5] * y
+            total += y * y
+        out[k] = total / frame
+    state[0], state[1] = s0, s1
 
 
 class Survey:
     """Push all blocks, call `finish()`, then read.
 
     samples          : how many there were.
-    stretches        : `[(samples, position), ...]` of the steadiest quiet second(s); empty when there is none.
+    stretches        : `[(samples, position), ...]`, half a second each, of the quietest that occur; may be empty.
     programme_level  : dBFS per channel, above 400 Hz, exceeded a tenth of the time; -inf for silence.
     programme_spread : dB per channel between the loudest and the quietest tenth of the time.
     hum              : `toolkit.audio.hum.HumTrack` or None.
@@ -56,7 +63,7 @@ class Survey:
         self.done = 0  # frames of the fifo already weighed
         self.levels: list[np.ndarray] = []  # of the frames in the fifo
         self.counts = np.zeros((sound.channels, 110), np.int64)  # level histogram, 2 dB from -220
-        self.bins: dict[int, tuple[int, float, np.ndarray, int]] = {}
+        self.bins: dict[int, _Bin] = {}
         self.samples = 0
         self.hum = None
         self._hum = None
@@ -76,7 +83,8 @@ class Survey:
         if count <= 0:
             return
         powers = np.empty((self.sound.channels, count))
-        _band_powers(self.fifo.peek()[:, self.done * self.frame :], self.coefs, self.state, self.frame, powers)
+        for channel, state, power in zip(self.fifo.peek(), self.state, powers, strict=True):
+            _band_powers(channel[self.done * self.frame :], self.coefs, state, self.frame, power)
         with np.errstate(divide="ignore"):
             levels = np.maximum(10 * np.log10(powers), -219)
         for column in levels.T:
@@ -96,21 +104,24 @@ class Survey:
         levels = np.array(self.levels[:_FRAMES]).max(axis=1)
         if levels.min() < _SILENT:
             return
-        level = levels.max()
-        key = int(np.floor(level / _BIN))
-        seen = self.bins.get(key)
-        unrest = float(levels.std())
-        if seen is None:
-            if len(self.bins) >= _KEEP and key > max(self.bins):
-                return
-            seen = (0, np.inf, np.empty((0, 0)), 0)
-        count, best, held, position = seen
-        if unrest < best:
-            best, position = unrest, self.fifo.position
-            held = self.fifo.peek(_FRAMES * self.frame).copy()
-        self.bins[key] = (count + 1, best, held, position)
+        key = int(np.floor(levels.max() / _BIN))
+        if key not in self.bins and len(self.bins) >= _KEEP and key > max(self.bins):
+            return
+        kept = self.bins.setdefault(key, _Bin())
+        kept.count += 1
         if len(self.bins) > _KEEP:
             del self.bins[max(self.bins)]
+        unrest, position = float(levels.std()), self.fifo.position
+        length = _FRAMES * self.frame
+        near = [i for i, (_, at, _) in enumerate(kept.held) if abs(at - position) < length]
+        if not near and len(kept.held) >= _EACH:
+            near = [max(range(_EACH), key=lambda i: kept.held[i][0])]
+        if near:
+            if unrest >= kept.held[near[0]][0]:
+                return
+            for i in reversed(near):
+                del kept.held[i]
+        kept.held.append((unrest, position, self.fifo.peek(length).copy()))
 
     def finish(self) -> None:
         if self._hum is not None:
@@ -118,17 +129,18 @@ class Survey:
 
     @property
     def stretches(self) -> list[tuple[np.ndarray, int]]:
-        """The lowest level that occurs in earnest: in at least three stretches, or one in fifty."""
-        total = sum(count for count, *_ in self.bins.values())
-        wanted = max(min(3, total), total // 50)
-        below, found = 0, []
+        """Those of the lowest level that occurs in earnest (three times, or one time in fifty) and up to 6 dB above.
+
+        What is quieter still, and rarer, is a muted recorder, not the tape.
+        """
+        total = sum(kept.count for kept in self.bins.values())
+        wanted, below = max(min(3, total), total // 50), 0
         for key in sorted(self.bins):
-            count, _, held, position = self.bins[key]
-            below += count
-            found.append((held, position))
+            below += self.bins[key].count
             if below >= wanted:
-                break
-        return found[-2:]
+                near = [k for k in self.bins if key - 1 <= k <= key + 3]
+                return [(samples, position) for k in sorted(near) for _, position, samples in self.bins[k].held]
+        return []
 
     def _level(self, share: float) -> np.ndarray:
         total = self.counts.sum(axis=1, keepdims=True)

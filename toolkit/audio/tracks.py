@@ -104,7 +104,7 @@ def choose_track(clip: Clip, track: int | str | None = None) -> int:
 
 
 def in_time(blocks: Iterable[Any], channels: int, limit: float = 3600.0) -> Iterator[Any]:
-    """The same blocks without holes: what is missing becomes silence, what comes twice is dropped, and a warning says so.
+    """The same blocks without holes: what is missing becomes silence, what comes twice is dropped, with a warning.
 
     Times are seconds.  A hole of more than `limit` seconds is taken for a false time and refused.
     """
