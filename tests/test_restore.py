@@ -61,16 +61,21 @@ def test_frames_times_sound_aspect_and_colour_are_kept(name, audio, tmp_path):
     assert f"{2 * recipe.size[0]}x{2 * recipe.size[1]}" in line
 
 
-def test_grey_stays_grey_from_601_to_709(tmp_path):
-    """The change of matrix keeps colours: the mean colour as shown is the same before and after."""
+def test_colours_are_kept_from_601_to_709(tmp_path):
+    """Shown by each file's own matrix, the mean colour is the same before and after; by the wrong one it is not."""
     tape, out = m.made("dv_ntsc.avi"), tmp_path / "out.mkv"
     toolkit.restore(tape, out, pipeline=STEPS, audio="none", write={"codec": "ffv1"})
 
     def mean_rgb(path, matrix):
-        raw = m.ffmpeg("-i", path, "-frames:v", 1, "-vf", f"scale=in_color_matrix={matrix}:out_range=full,scale=64:64:flags=area,format=rgb24", "-f", "rawvideo", "-")  # fmt: skip
+        # Without these flags swscale's own conversion is off by more than a level.
+        flags = "accurate_rnd+full_chroma_int+full_chroma_inp"
+        chain = f"scale=in_color_matrix={matrix}:flags={flags},format=rgb24"
+        raw = m.ffmpeg("-i", path, "-frames:v", 1, "-vf", chain, "-f", "rawvideo", "-")
         return np.frombuffer(raw, np.uint8).reshape(-1, 3).mean(0)
 
-    assert np.abs(mean_rgb(tape, "bt601") - mean_rgb(out, "bt709")).max() < 1.5
+    before = mean_rgb(tape, "bt601")
+    assert np.abs(before - mean_rgb(out, "bt709")).max() < 1
+    assert np.abs(before - mean_rgb(out, "bt601")).max() > 1.5, "the picture has no colour: the test shows nothing"
 
 
 def test_a_range_of_frames_is_the_same_as_that_part_of_the_whole(tmp_path):
@@ -82,7 +87,8 @@ def test_a_range_of_frames_is_the_same_as_that_part_of_the_whole(tmp_path):
     assert part.shape[0] == 20
     # yadif looks one frame back and ahead: the frames at the cut have no neighbour beyond it.
     assert np.array_equal(part[2:-2], whole[22:38])
-    assert abs(len(m.told_samples(tmp_path / "part.mkv")) / 48000 - 10 / 29.97) < 0.002
+    # Kept sound is cut between packets, here of 1024 samples.
+    assert 0 <= len(m.told_samples(tmp_path / "part.mkv")) / 48000 - 10 / 29.97 < 1024 / 48000
 
 
 def decoded(path) -> np.ndarray:
@@ -178,8 +184,9 @@ def test_ctrl_c_and_kill_leave_nothing_behind(number, tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "VHS_TOOLKIT_SCRATCH": str(tmp_path / "tmp" / "scratch")}
     (tmp_path / "tmp").mkdir()
     (tmp_path / "out").mkdir()
-    words = ["restore", str(m.made("huffyuv.avi")), str(tmp_path / "out" / "o.mp4"), "--json", "--upscale", "x4plus"]
-    child = subprocess.Popen([sys.executable, "-m", "toolkit.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)  # fmt: skip
+    words = ["restore", str(m.made("huffyuv.avi")), str(tmp_path / "out" / "o.mp4"), "--json", "--denoise", "nlmeans"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = subprocess.Popen([sys.executable, "-m", "toolkit.cli", *words], env=env, **pipes)
     try:
         for line in child.stdout:  # wait until it works on frames
             if json.loads(line)["stage"] == "restore":

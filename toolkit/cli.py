@@ -19,6 +19,7 @@ app = App(
     help="Restores and upscales VHS captures, with numbers that say what changed.",
     version=toolkit.__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` says what happened to the files
 )
 models = App(name="models", help="Nets for upscaling: list them, see where they are found, fetch them.")
 app.command(models)

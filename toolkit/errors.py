@@ -61,7 +61,8 @@ class UnknownName(RequestError):
         self.near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(self.near)}?" if self.near else ""
         more.setdefault("hint", hint)
-        super().__init__(f"there is no {kind} named {name!r}", expected=f"one of {', '.join(known)}", **more)
+        more.setdefault("expected", f"one of {', '.join(known)}")
+        super().__init__(f"there is no {kind} named {name!r}", **more)
 
 
 class KnobError(RequestError):

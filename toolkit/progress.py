@@ -64,6 +64,12 @@ class Progress:
         """Ends the run.  Always shown, at 100 % when the stage's total was reached."""
         self._show(force=True, finished=True)
 
+    def close(self) -> None:
+        """Ends the display where it stands, for a run that failed."""
+        close = getattr(self._sink, "close", None)
+        if close is not None:
+            close()
+
     def snapshot(self, finished: bool = False) -> Snapshot:
         now = self._clock()
         spent = now - self._stage_start

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.clip import FIELD_ORDERS, Batch, Clip, PictureFormat
-from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, ToolkitWarning
+from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, ToolkitWarning, UnknownName
 from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
 from toolkit.presets import Preset, preset
 from toolkit.progress import Progress
@@ -50,7 +50,7 @@ def restore(
 
     Raises `RequestError` before anything is written, `WorkError` in the work; a failed run leaves no `output`.
     """
-    from toolkit.media.write import check_output
+    from toolkit.media.write import PICTURE_CODECS, check_output
 
     clip = source if isinstance(source, Clip) else Clip.open(source)
     output = Path(output)
@@ -63,8 +63,21 @@ def restore(
     if not fmt.interlaced and any(s.stage.group == "deinterlace" for s in pipeline):
         notes.append("the picture is progressive, so the deinterlacer passes it unchanged")
     audio = chosen.audio if audio is None else audio
-    settings = {**chosen.write, **(write or {})}
-    return _Runner(clip, output, plan, audio, frames, overwrite, settings, progress or Progress(), notes).run()
+    settings = merged(chosen.write, write or {})
+    if settings["codec"] not in PICTURE_CODECS:
+        raise UnknownName("picture codec", settings["codec"], PICTURE_CODECS)
+    progress = progress or Progress()
+    try:
+        return _Runner(clip, output, plan, audio, frames, overwrite, settings, progress, notes).run()
+    finally:
+        progress.close()
+
+
+def merged(ready: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """The preset's encoder settings with those asked for; another codec takes none of the preset's own knobs."""
+    codec = asked.get("codec", ready.get("codec", "h264"))
+    kept = ready if codec == ready.get("codec", "h264") else {k: ready[k] for k in ("sound_codec",) if k in ready}
+    return {**kept, **asked, "codec": codec}
 
 
 def find_preset(name: str | Preset) -> Preset:

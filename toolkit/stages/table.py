@@ -26,10 +26,12 @@ def _deinterlacers() -> Iterator[Stage]:
 def _denoisers() -> Iterator[Stage]:
     from kernels.denoise.hqdn3d import hqdn3d
 
+    from kernels.denoise.nlmeans import nlmeans
     from kernels.denoise.temporal import temporal
 
     yield Denoiser(hqdn3d, ("spatial", "temporal"), chroma=0.75)
     yield Denoiser(temporal, ("gate",))
+    yield Denoiser(nlmeans, ("strength",))
 
 
 def _upscalers() -> Iterator[Stage]:
