@@ -12,6 +12,7 @@ import numpy as np
 from toolkit.audio.modes import Chain, chain_of
 from toolkit.audio.run import Prepared, Run, SeriesRun
 from toolkit.audio.signal import SoundFormat, as_samples
+from toolkit.audio.spool import Spool
 from toolkit.audio.survey import Survey
 from toolkit.errors import RequestError
 
@@ -75,11 +76,15 @@ class Cleaner:
         for block in track(): out = cleaner.process(block)
         out = cleaner.flush()
 
+    With a `spool` the stages before the loudness run once only: their result waits in the spool, and after the passes
+    `for out in cleaner.replay()` takes the place of the last two lines.
+
     What comes out, joined, has as many samples as went in, at the same times.  `output` is the format of the result,
     `report()` says what was found and done.
     """
 
-    def __init__(self, mode: Any, rate: int, layout: str = "stereo"):
+    def __init__(self, mode: Any, rate: int, layout: str = "stereo", spool: Spool | None = None):
+        self.spool = spool
         self.prepared = prepare(mode, rate, layout)
         self.sound, self.output = self.prepared.sound, self.prepared.output
         stages = self.prepared.stages
@@ -87,6 +92,7 @@ class Cleaner:
         meters = [i for i, stage in enumerate(stages) if stage.meters]
         self._pending: list[tuple[str, int]] = [("survey", 0)] if self.prepared.surveys else []
         self._pending += [(self.prepared.names[i], i) for i in meters]
+        self._metered: int | None = None
         self._survey: Survey | None = None
         self._meter: Any = None
         self._series: SeriesRun | None = None
@@ -107,7 +113,12 @@ class Cleaner:
             if self._survey is not None:
                 self._survey.push(part)
             else:
-                self._meter.push(self._series.process(part))
+                self._meter_block(self._series.process(part))
+
+    def _meter_block(self, block: np.ndarray) -> None:
+        self._meter.push(block)
+        if self.spool is not None:
+            self.spool.push(block)
 
     def end_pass(self) -> None:
         """Ends a measuring pass: whatever the stages wanted to know is worked out."""
@@ -117,10 +128,28 @@ class Cleaner:
                 if stage.surveys:
                     self.learned[i] = stage.learn(self._survey, lambda x, at, i=i: self._before(i, x, at))
         else:
-            self._meter.push(self._series.flush())
-            self.learned[self._pending[0][1]] = self._meter.result()
+            self._meter_block(self._series.flush())
+            self._metered = self._pending[0][1]
+            self.learned[self._metered] = self._meter.result()
         del self._pending[0]
         self._begin()
+
+    @property
+    def can_replay(self) -> bool:
+        """Whether the spool holds the track as the metering stage wants it."""
+        return not self._pending and self._metered is not None and self.spool is not None and not self.spool.broken
+
+    def replay(self) -> Iterator[np.ndarray]:
+        """Yields the rest of the way from the spool, the end included.  The Cleaner is used up then."""
+        if not self.can_replay:
+            raise RuntimeError("replay needs a spool that was filled by a metering pass")
+        rest = SeriesRun(self._runs[self._metered :], self.output.channels)
+        for block in self.spool:
+            out = rest.process(block)
+            if out.shape[1]:
+                yield out
+        yield rest.flush()
+        self.spool.close()
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Takes `(channels, n)` and gives what is ready, float32 `(output channels, m)`."""
@@ -149,12 +178,16 @@ class Cleaner:
 
     def _begin(self) -> None:
         self._survey = self._meter = None
-        self.mended = self.samples = 0
+        if not self.can_replay:
+            self.mended = self.samples = 0
         if self._pending and self._pending[0][0] == "survey":
             self._survey = Survey(self.sound, self.prepared.surveys)
             return
         last = self._pending[0][1] if self._pending else len(self.prepared.stages)
+        ran = self._runs
         self._runs = self._start(last)
+        if self.can_replay:
+            self._runs[: self._metered] = ran  # done already; they remember what they found
         output = self.prepared.stages[last - 1].output if last else self.sound
         self._series = SeriesRun(self._runs, output.channels)
         if self._pending:

@@ -29,7 +29,7 @@ WINDOW, STEP = 4.0, 1.0  # s
 SPAN = 0.015  # of the mains frequency each way: tapes do not run true, but the next notes are 2 % away
 HARMONICS = np.arange(1, 9)
 #: Excess over the local median, in nepers, from which hum is believed.
-BELIEVED = 0.6
+BELIEVED = 0.85
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def follow(excess: np.ndarray, spacing: float, mains: int) -> HumTrack:
     for t in range(score.shape[1] - 1, 0, -1):
         path[t - 1] = path[t] + came[path[t], t]
     windows = np.arange(len(path))
-    base = np.median(score, axis=0)
+    base = np.median(salience[np.abs(freqs - mains) <= 0.08 * mains], axis=0)
     confidence = float(np.quantile(score[path, windows] - base, 0.25))
     fine = _refine(excess, freqs[rows][path], spacing)
     return HumTrack(mains, WINDOW / 2 if len(path) > 1 else 0.0, fine, confidence)
@@ -444,7 +444,7 @@ def _start(amplitudes, weight, centre, phase):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _bend(turned, weight, mean, used, centre, reach, phase):
-    """Adds to the phase the smooth curve (Chebyshev, about one term a second) that turns the frames towards their means."""
+    """Adds to the phase the smooth curve (Chebyshev, one term for 5 frames) that turns the frames to their means."""
     frames, channels, _ = turned.shape
     terms = min(max(4, frames // 5), 12)
     normal, right, basis = np.zeros((terms, terms)), np.zeros(terms), np.ones((frames, terms))

@@ -143,7 +143,8 @@ def dehum(
     """Takes mains hum and its harmonics out, following their drift; sound without hum is left as it is.
 
     The frequency is found on the whole track by harmonic summation (librosa) and followed; each harmonic's complex
-    amplitude is then estimated from `smoothing` seconds each way, mostly from pauses, and the modelled hum is subtracted.
+    amplitude is then estimated from `smoothing` seconds each way, mostly from pauses, and the hum so modelled is
+    subtracted.
     """
     from toolkit.audio.hum import Dehum
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import warnings
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from toolkit import scratch
 from toolkit.audio.chain import Cleaner
+from toolkit.audio.modes import chain_of
 from toolkit.audio.signal import as_samples, layout_of
-from toolkit.clip import Clip
+from toolkit.audio.spool import Spool, room_for
+from toolkit.clip import Clip, SoundTrack
 from toolkit.errors import SoundError, ToolkitWarning
 
 log = logging.getLogger(__name__)
@@ -38,50 +42,80 @@ def clean_samples(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The cleaned samples and the report."""
     samples = as_samples(samples)
-    cleaner = Cleaner(mode, rate, layout or layout_of(samples.shape[0]))
+    cleaner = Cleaner(mode, rate, layout or layout_of(samples.shape[0]), Spool())
     step = rate
     firsts = range(0, samples.shape[1], step)
     while cleaner.passes:
         for i in firsts:
             cleaner.measure(samples[:, i : i + step])
         cleaner.end_pass()
-    parts = [cleaner.process(samples[:, i : i + step]) for i in firsts]
-    parts.append(cleaner.flush())
+    if cleaner.can_replay:
+        parts = list(cleaner.replay())
+    else:
+        parts = [cleaner.process(samples[:, i : i + step]) for i in firsts]
+        parts.append(cleaner.flush())
     return np.concatenate(parts, axis=1), cleaner.report()
 
 
 def clean_clip(
     clip: Clip, mode: Any = "moderate", track: int | str | None = None, report: dict[str, Any] | None = None
 ) -> Iterator[Any]:
-    """Yields the cleaned track as `SoundBlock`s.  The file is read once for each pass; nothing is kept on disk.
+    """Yields the cleaned track as `SoundBlock`s, and never holds it.
+
+    The file is read once for each pass.  Between the two passes of the loudness the sound waits in a scratch file,
+    which is gone when the generator ends or is closed; where the disk has no room it is worked out twice instead.
 
     track  : number (from 0) or language; the first by default, which is said aloud when there are several.
     report : a dictionary that is filled when the last block is out.
     """
-    from toolkit.media.sound import SoundBlock, read_sound
-
     number = choose_track(clip, track)
     told = clip.sound[number]
-    again = lambda: in_time(read_sound(clip, number, told.sample_rate), told.channels)  # noqa: E731
-    cleaner = Cleaner(mode, told.sample_rate, told.layout)
+    size = 4.0 * told.sample_rate * told.channels * (told.duration or clip.duration or 0)
+    with contextlib.ExitStack() as stack:
+        spool = None
+        if any(step.name == "loudness" for step in chain_of(mode)):
+            folder = stack.enter_context(scratch.folder())
+            if room_for(size, folder):
+                spool = Spool(folder)
+                stack.callback(spool.close)
+            else:
+                log.warning("the scratch disk has no room for the sound between its two passes; it is worked out twice")
+        cleaner = Cleaner(mode, told.sample_rate, told.layout, spool)
+        yield from _run(cleaner, clip, number, told)
+        if report is not None:
+            report.update(cleaner.report())
+
+
+def _run(cleaner: Cleaner, clip: Clip, number: int, told: SoundTrack) -> Iterator[Any]:
+    from toolkit.media.sound import SoundBlock, read_sound
+
+    rate, start = told.sample_rate, None
+    warned = False
     while cleaner.passes:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ToolkitWarning)  # the last pass says it
-            for block in again():
-                cleaner.measure(block.samples)
+        for block in in_time(read_sound(clip, number, rate), told.channels, quiet=warned):
+            start = block.start if start is None else start
+            cleaner.measure(block.samples)
         cleaner.end_pass()
-    start, given = None, 0
-    for block in again():
+        warned = True  # holes are the same in every pass
+    given = 0
+
+    def timed(out: np.ndarray) -> Any:
+        nonlocal given
+        at = (start or 0.0) + given / rate
+        given += out.shape[1]
+        return SoundBlock(out, at, rate)
+
+    if cleaner.can_replay:
+        yield from (timed(out) for out in cleaner.replay() if out.shape[1])
+        return
+    for block in in_time(read_sound(clip, number, rate), told.channels, quiet=warned):
         start = block.start if start is None else start
         out = cleaner.process(block.samples)
         if out.shape[1]:
-            yield SoundBlock(out, start + given / told.sample_rate, told.sample_rate)
-            given += out.shape[1]
+            yield timed(out)
     out = cleaner.flush()
     if out.shape[1]:
-        yield SoundBlock(out, (start or 0.0) + given / told.sample_rate, told.sample_rate)
-    if report is not None:
-        report.update(cleaner.report())
+        yield timed(out)
 
 
 def choose_track(clip: Clip, track: int | str | None = None) -> int:
@@ -103,10 +137,10 @@ def choose_track(clip: Clip, track: int | str | None = None) -> int:
     return int(track)
 
 
-def in_time(blocks: Iterable[Any], channels: int, limit: float = 3600.0) -> Iterator[Any]:
+def in_time(blocks: Iterable[Any], channels: int, quiet: bool = False) -> Iterator[Any]:
     """The same blocks without holes: what is missing becomes silence, what comes twice is dropped, with a warning.
 
-    Times are seconds.  A hole of more than `limit` seconds is taken for a false time and refused.
+    A hole of more than an hour is taken for a false time and refused.
     """
     first = next(iterator := iter(blocks), None)
     if first is None:
@@ -122,25 +156,19 @@ def in_time(blocks: Iterable[Any], channels: int, limit: float = 3600.0) -> Iter
         if samples.shape[0] != channels:  # a broadcast switches between mono and stereo
             samples = np.repeat(samples.mean(axis=0, keepdims=True), channels, axis=0)
         miss = round((block.start - due) * rate)
-        if miss > limit * rate:
+        if miss > 3600 * rate:
             raise SoundError(f"the sound jumps by {block.start - due:.0f} s at {due:.3f} s", hint="--audio keep")
-        if miss > 0:
-            warnings.warn(
-                f"{miss / rate * 1000:.1f} ms of sound are missing at {due:.3f} s; silence keeps the time",
-                ToolkitWarning,
-                stacklevel=2,
+        if miss and not quiet:
+            told = f"{abs(miss) / rate * 1000:.1f} ms of sound"
+            told += f" are missing at {due:.3f} s; silence keeps the time" if miss > 0 else (
+                f" come twice at {block.start:.3f} s; the second time is dropped"
             )
-            for done in range(0, miss, rate):
-                n = min(rate, miss - done)
-                yield Block(np.zeros((channels, n), np.float32), due, rate)
-                due += n / rate
-        elif miss < 0:
-            warnings.warn(
-                f"{-miss / rate * 1000:.1f} ms of sound come twice at {block.start:.3f} s; the second is dropped",
-                ToolkitWarning,
-                stacklevel=2,
-            )
-            samples = samples[:, -miss:]
+            warnings.warn(told, ToolkitWarning, stacklevel=2)
+        for done in range(0, miss, rate):
+            n = min(rate, miss - done)
+            yield Block(np.zeros((channels, n), np.float32), due, rate)
+            due += n / rate
+        samples = samples[:, max(0, -miss) :]
         if samples.shape[1]:
             yield Block(samples, due, rate)
             due += samples.shape[1] / rate
