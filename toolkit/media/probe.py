@@ -36,6 +36,7 @@ class Probe:
     """What a file says and what its picture shows.
 
     rate            : frames per second on average; `vfr` tells whether frames are unevenly spaced (None: not known).
+    frames          : from the index, or length times rate where counting would mean reading the whole file.
     claimed_order   : the field order the file claims; `order` is measured on the picture.
     cadence         : "3:2" or "2:2" for film, "none" for video, "unknown".
     noise           : standard deviation of the noise in 8-bit levels, luma and chroma (None for grey).
@@ -163,6 +164,8 @@ def probe(path: Path | str | Clip) -> Probe:
     order, cadence, noise, vfr = found
     whole_vfr, frames = spacing(clip)
     vfr = vfr if whole_vfr is None else whole_vfr
+    if frames is None and clip.duration and clip.rate and not vfr:
+        frames = round(clip.duration * clip.rate)
     preset, reason = suggest(clip, order, cadence, noise[0])
     notes = list(dict.fromkeys(str(w.message) for w in said if issubclass(w.category, ToolkitWarning)))
     claimed = clip.format.field_order

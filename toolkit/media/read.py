@@ -143,9 +143,10 @@ class Reader:
         """The decoded frames from number `first` after the time `since` on."""
         container, stream = self._open(stack)
         target = math.ceil(self.since / stream.time_base - Fraction(1, 100))
+        # Half a second early: pictures right after a key frame may lean on those before it.
+        early = 0 if stream.codec_context.codec.intra_only else round(Fraction(1, 2) / stream.time_base)
         try:
-            # Half a second early: pictures right after a key frame may lean on those before it.
-            container.seek(target - round(Fraction(1, 2) / stream.time_base), stream=stream)
+            container.seek(target - early, stream=stream)
         except av.error.FFmpegError:
             container, stream = self._open(stack)
         late = (f for f in self._decoded(container, stream) if f.pts is None or f.pts >= target)
