@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit, prange
 
+from kernels import colour_lines as lines
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Launch, kernel
 
@@ -214,159 +214,36 @@ def _change(source: str, target: str, range: str, target_range: str, bits: int) 
     return change, new.offset - change @ old.offset
 
 
-# Numba bodies: per line in float32, one rounding.  `limits` is (half, low, high): no rounding and no limits for float.
-
-FAST = {"contract"}
-
-
-def _limits(array: np.ndarray, bits: int) -> np.ndarray:
-    real = array.dtype.kind == "f"
-    return np.array([0, -np.inf, np.inf] if real else [0.5, 0, (1 << bits) - 1], np.float32)
-
-
-@njit(nogil=True, fastmath=FAST)
-def _lift_line(above, below, way, step, first, ways, padded, out):
-    """One chroma line on luma's grid: `way` of two lines, then along the line by `step` phases."""
-    count = above.shape[0]
-    middle = padded[2 : 2 + count]
-    rest = np.float32(1) - way
-    for i in range(count):
-        middle[i] = rest * np.float32(above[i]) + way * np.float32(below[i])
-    padded[:2] = padded[2]
-    padded[2 + count :] = padded[1 + count]
-    if step == 1:
-        out[:] = middle[: out.shape[0]]
-        return
-    for p in range(step):
-        to = out[p::step]
-        a = padded[2 + first[p] : 2 + first[p] + to.shape[0]]
-        b = padded[3 + first[p] : 3 + first[p] + to.shape[0]]
-        w = ways[p]
-        for i in range(to.shape[0]):
-            to[i] = (np.float32(1) - w) * a[i] + w * b[i]
-
-
-@njit(nogil=True, fastmath=FAST)
-def _mix(a, b, c, w0, w1, w2, offset, limits, out):
-    half, low, high = limits[0], limits[1], limits[2]
-    for x in range(out.shape[0]):
-        value = w0 * np.float32(a[x]) + (w1 * np.float32(b[x]) + (w2 * np.float32(c[x]) + offset))
-        out[x] = min(max(value + half, low), high)
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _yuv_to_rgb(y, u, v, start, matrix, offset, step, rows, row_ways, first, ways, limits, out):
-    height, width = y.shape[1:]
-    last, columns = u.shape[1] - 1, u.shape[2]
-    for n in prange(out.shape[0]):
-        t = start + n
-        wide = np.empty((2, width), np.float32)
-        padded = np.empty(columns + 4, np.float32)
-        for row in range(height):
-            above, below = min(max(rows[row], 0), last), min(rows[row] + 1, last)
-            _lift_line(u[t, above], u[t, below], row_ways[row], step, first, ways, padded, wide[0])
-            _lift_line(v[t, above], v[t, below], row_ways[row], step, first, ways, padded, wide[1])
-            for c in range(3):
-                m = matrix[c]
-                _mix(y[t, row], wide[0], wide[1], m[0], m[1], m[2], offset[c], limits, out[n, c, row])
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _rematrix(y, u, v, start, matrix, offset, step, rows, row_ways, first, ways, limits, to_y, to_u, to_v):
-    height, width = y.shape[1:]
-    last, columns = u.shape[1] - 1, u.shape[2]
-    none = np.float32(0)
-    for n in prange(to_y.shape[0]):
-        t = start + n
-        wide = np.empty((2, width), np.float32)
-        padded = np.empty(columns + 4, np.float32)
-        m = matrix[0]
-        for row in range(height):
-            above, below = min(max(rows[row], 0), last), min(rows[row] + 1, last)
-            _lift_line(u[t, above], u[t, below], row_ways[row], step, first, ways, padded, wide[0])
-            _lift_line(v[t, above], v[t, below], row_ways[row], step, first, ways, padded, wide[1])
-            _mix(y[t, row], wide[0], wide[1], m[0], m[1], m[2], offset[0], limits, to_y[n, row])
-        for row in range(last + 1):
-            a, b = u[t, row], v[t, row]
-            _mix(a, a, b, none, matrix[1, 1], matrix[1, 2], offset[1], limits, to_u[n, row])
-            _mix(a, a, b, none, matrix[2, 1], matrix[2, 2], offset[2], limits, to_v[n, row])
-
-
-@njit(nogil=True, fastmath=FAST)
-def _add_line(line, weight, total):
-    for x in range(total.shape[0]):
-        total[x] += weight * np.float32(line[x])
-
-
-@njit(nogil=True, fastmath=FAST)
-def _drop_line(line, before, step, weights, limits, out):
-    """Every `step`-th sample of a padded line, weighted with its neighbours; `before` is the first one's place."""
-    half, low, high = limits[0], limits[1], limits[2]
-    for x in range(out.shape[0]):
-        value = half
-        for k in range(weights.shape[0]):
-            value += weights[k] * line[before + step * x + k]
-        out[x] = min(max(value, low), high)
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _rgb_to_yuv(rgb, start, matrix, offset, step_x, step_y, first_x, across, first_y, down, limits, to_y, to_u, to_v):
-    height, width = rgb.shape[2:]
-    pad = 8
-    for n in prange(to_y.shape[0]):
-        src = rgb[start + n]
-        sums = np.empty((3, width), np.float32)
-        line = np.empty(width + 2 * pad, np.float32)
-        none = np.array([0, -np.inf, np.inf], np.float32)
-        m = matrix[0]
-        for row in range(height):
-            _mix(src[0, row], src[1, row], src[2, row], m[0], m[1], m[2], offset[0], limits, to_y[n, row])
-        for row in range(to_u.shape[1]):
-            sums[:] = np.float32(0)
-            for k in range(down.shape[0]):
-                at = min(max(step_y * row + first_y + k, 0), height - 1)
-                for c in range(3):
-                    _add_line(src[c, at], down[k], sums[c])
-            for c in range(1, 3):
-                m = matrix[c]
-                _mix(sums[0], sums[1], sums[2], m[0], m[1], m[2], offset[c], none, line[pad : pad + width])
-                line[:pad] = line[pad]
-                line[pad + width :] = line[pad + width - 1]
-                _drop_line(line, pad + first_x, step_x, across, limits, to_u[n, row] if c == 1 else to_v[n, row])
-
-
-def _lift_tables(height: int, width: int, subsampling: str, siting: str) -> tuple[Any, ...]:
+def _lift_facts(height: int, width: int, subsampling: str, siting: str, fixed: bool) -> tuple[Any, ...]:
     (step_x, step_y), (site_x, site_y) = STEPS[subsampling], chroma_site(subsampling, siting)
     rows, row_ways = lift_taps(height, step_y, site_y)
     first, ways = lift_taps(step_x, step_x, site_x)
-    return step_x, rows, row_ways.astype(np.float32), first, ways.astype(np.float32)
+    row_ways, ways = (lines.filter_weights(np.stack([1 - w, w], axis=1), fixed) for w in (row_ways, ways))
+    return rows, row_ways, first, ways
 
 
 @yuv_to_rgb.cpu
 def _(y, u, v, out, start, matrix, range, subsampling, siting, bits):
-    c = coefficients(matrix, range, bits)
-    offset = (-c.to_rgb @ c.offset).astype(np.float32)
-    tables = _lift_tables(*y.shape[1:], subsampling, siting)
-    _yuv_to_rgb(y, u, v, start, c.to_rgb.astype(np.float32), offset, *tables, _limits(y, bits), out)
+    c, fixed = coefficients(matrix, range, bits), y.dtype == np.uint8
+    change = lines.mixing(c.to_rgb, -c.to_rgb @ c.offset, fixed, y.dtype.kind == "f", bits)
+    lines.to_rgb(y, u, v, start, fixed, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, out)
 
 
 @rematrix.cpu
 def _(y, u, v, out, start, source, target, range, target_range, subsampling, siting, bits):
-    change, offset = (a.astype(np.float32) for a in _change(source, target, range, target_range, bits))
-    tables = _lift_tables(*y.shape[1:], subsampling, siting)
-    _rematrix(y, u, v, start, change, offset, *tables, _limits(y, bits), *out)
+    fixed = y.dtype == np.uint8
+    change = lines.mixing(*_change(source, target, range, target_range, bits), fixed, y.dtype.kind == "f", bits)
+    lines.to_other(y, u, v, start, fixed, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, *out)
 
 
 @rgb_to_yuv.cpu
 def _(rgb, out, start, matrix, range, subsampling, siting, bits):
-    c = coefficients(matrix, range, bits)
+    c, fixed = coefficients(matrix, range, bits), rgb.dtype == np.uint8
     (step_x, step_y), (site_x, site_y) = STEPS[subsampling], chroma_site(subsampling, siting)
-    first_x, across = drop_taps(step_x, site_x)
-    first_y, down = drop_taps(step_y, site_y)
-    _rgb_to_yuv(
-        rgb, start, c.to_yuv.astype(np.float32), c.offset.astype(np.float32), step_x, step_y,
-        first_x, across.astype(np.float32), first_y, down.astype(np.float32), _limits(rgb, bits), *out,
-    )  # fmt: skip
+    (first_x, across), (first_y, down) = drop_taps(step_x, site_x), drop_taps(step_y, site_y)
+    across, down = lines.filter_weights(across, fixed), lines.filter_weights(down, fixed)
+    change = lines.mixing(c.to_yuv, c.offset, fixed, rgb.dtype.kind == "f", bits)
+    lines.to_yuv(rgb, start, fixed, (step_x, step_y, first_x, across, first_y, down), change, *out)
 
 
 # CUDA plans.  The tables are small enough to travel as scalars: three rows of weights and offsets.

@@ -319,7 +319,7 @@ def _(frames, out, start, width, height, filter, left, top, bits):
     across = first + before, weights, bias, power, before, behind
     first, weights, bias, power = _tables(*down, fixed)
     half = 0 if frames.dtype.kind == "f" else 0.5
-    bias = bias + (((1 << power) // 2 + (128 << power)) if fixed else half)
+    bias = bias + ((1 << power) // 2 if fixed else half)
     vertical = first, weights, bias.astype(weights.dtype), power
     peak = np.float32((1 << bits) - 1)
     blocks = max(1, min(4 * numba.get_num_threads() // len(out), high // 32))

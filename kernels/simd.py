@@ -16,6 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from kernels import stamps  # noqa: F401  (bodies on disk follow this module)
+
 LANES = 32
 TILE = 8  # rows and columns that `transpose` moves
 
@@ -158,7 +160,7 @@ def _limited(builder, vector, low, high):
 
 @intrinsic
 def store_levels(typing, array, index, vector, power, peak):
-    """Writes a vector as samples: int16 as `v >> power` to uint8, float32 rounded down; limited to
+    """Writes a vector as samples: int16 as `128 + (v >> power)` to uint8, float32 rounded down; limited to
     `0 .. peak`; float32 to float32 as it is."""
     bits = array.dtype.bitwidth
 
@@ -167,7 +169,7 @@ def store_levels(typing, array, index, vector, power, peak):
         sample = ir.FloatType() if array.dtype == types.float32 else ir.IntType(bits)
         shape = ir.VectorType(sample, LANES)
         if vector.element == types.int16:
-            v = builder.ashr(v, _splat(builder, power))
+            v = builder.add(builder.ashr(v, _splat(builder, power)), _all(128, v.type.element))
             v = builder.trunc(_limited(builder, v, _all(0, v.type.element), _all(255, v.type.element)), shape)
         elif array.dtype != types.float32:
             # Through int32, so that limits and narrowing become the one saturating instruction where there is one.
