@@ -45,7 +45,6 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
 
     Earlier demo files in the folder are replaced; nothing else in it is touched.
     """
-    from toolkit.clip import Clip
     from toolkit.compare import compare
     from toolkit.compare.grid import before_after
     from toolkit.media.probe import probe
@@ -75,5 +74,5 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
     print("comparing with the truth ...", file=sys.stderr)
     before = compare(files["truth"], files["tape"])
     after = compare(files["truth"], files["restored"])
-    before_after(Clip.open(files["tape"]), Clip.open(files["restored"]), files["picture"])
+    before_after(files["tape"], files["restored"], files["picture"], truth=files["truth"], labels=("tape", "restored"))
     return Demo(files, probe(files["tape"]), done, before, after)

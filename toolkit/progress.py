@@ -96,8 +96,8 @@ class BarSink:
     def __call__(self, s: Snapshot) -> None:
         if self._bar is None or self._bar.desc.rstrip(": ") != s.stage:
             self.close()
-            if not s.stage or s.finished:
-                return
+            if not s.stage or s.finished or (s.total is None and not s.done):
+                return  # nothing to count yet
             if self._file is None and "ipykernel" in sys.modules:
                 from tqdm.notebook import tqdm
             else:

@@ -216,17 +216,20 @@ class _Runner:
                         layout=self._layout(),
                         **{k: v for k, v in self.settings.items() if k not in ("sound_codec", "chroma")},
                     ) as writer,
-                    Drain(lambda b: self.context.timed("write", lambda: writer.write(b))) as drain,
+                    Drain(lambda b: self._write(writer, b)) as drain,
                 ):
                     stream = counted(_chain(first, decoded, fmt), self.context, "read")
                     self.written = writer.written_format
                     for batch in self.plan.pipeline.stream(stream, fmt, self.context):
                         self.pts.extend(int(t) for t in batch.pts)
                         drain.put(batch)
-                        self.progress.step(len(batch))
             finally:
                 decoded.close()
             return reader.frames_read, label
+
+    def _write(self, writer: Any, batch: Batch) -> None:
+        self.context.timed("write", lambda: writer.write(batch))
+        self.progress.step(len(batch))  # a frame counts when it is in the file
 
     def _origin(self, first: Batch, tick: Fraction) -> Fraction:
         """The time that becomes zero: the earliest of picture and sound, or the first frame asked for."""
