@@ -68,7 +68,12 @@ def picture_stream(container: Any, path: Path) -> Any:
             f"{path} has no picture (it holds {kinds})", expected="a file with a video stream", files=UNTOUCHED
         )
     if streams[0].codec_context is None:
-        raise InputUnreadable(f"{path} has a picture in a codec FFmpeg does not know", files=UNTOUCHED)
+        raise InputUnreadable(
+            f"{path} has a picture in a codec FFmpeg does not know",
+            expected="a codec such as DV, HuffYUV, FFV1, MPEG-2 or H.264",
+            files=UNTOUCHED,
+            hint="convert it with the program that made it",
+        )
     return streams[0]
 
 
