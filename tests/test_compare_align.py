@@ -18,6 +18,7 @@ from toolkit.compare.align import look
 from toolkit.compare.meeting import Meeting
 from toolkit.compare.source import Source
 from toolkit.convert import convert
+from toolkit.errors import WorkError
 from toolkit.tape import Tape
 
 SIZE = (240, 160)
@@ -175,6 +176,15 @@ def test_a_dropped_frame_whose_times_are_right_is_found_too():
     found = compare(truth(), picked(truth(), [n for n in range(44) if n != 15]), metrics=("psnr", "flicker"))
     assert kinds(found) == ["dropped frame"] and "its times are right" in str(found)
     assert found.frames == 43 and len(found.alignment.unpaired_truth) == 1 and found["Y", "psnr"] == np.inf
+    luma = found.table[found.table["plane"] == "Y"]
+    assert np.flatnonzero(luma["flicker"].isna()).tolist() == [0, 15]  # none before the first, none before the gap
+
+
+def test_frames_halfway_between_two_are_not_paired_with_either():
+    between = truth()[:20].replace(pts=2 * truth().pts[:20] + 1, durations=truth().durations[:20] * 2,
+                                   time_base=truth().time_base / 2)  # fmt: skip
+    with pytest.raises(WorkError, match="no frame"):
+        compare(truth(), between, metrics=("psnr",), align="times")
 
 
 def test_a_repeated_frame_is_named():
