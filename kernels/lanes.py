@@ -39,8 +39,9 @@ class Lanes:
     lanes of all ones or zeros, for `&`, `|`, `~` and `pick`.  A Python int stands for a vector of it.
     """
 
-    def __init__(self, builder: ir.IRBuilder, value: ir.Value, signed: bool) -> None:
+    def __init__(self, builder: ir.IRBuilder, value: ir.Value, signed: bool, features: str = "") -> None:
         self.builder, self.value, self.signed = builder, value, signed
+        self.features = features  # of the processor compiled for, as LLVM names them: "+avx2,+avx512bw,..."
 
     @property
     def bits(self) -> int:
@@ -61,7 +62,7 @@ class Lanes:
         return self._constant(other)
 
     def _new(self, value: ir.Value, signed: bool | None = None) -> Lanes:
-        return Lanes(self.builder, value, self.signed if signed is None else signed)
+        return Lanes(self.builder, value, self.signed if signed is None else signed, self.features)
 
     def __add__(self, other: Lanes | int) -> Lanes:
         return self._new(self.builder.add(self.value, self._other(other)))
@@ -204,9 +205,50 @@ def woven(evens: Lanes, odds: Lanes) -> Lanes:
     return ((evens & ((1 << half) - 1)) | (odds << half)).as_bytes()
 
 
+def _unpacked(a: Lanes, upper: bool) -> Lanes:
+    group = 128 // a.bits
+    first = [g * group + upper * group // 2 + i for g in range(a.count // group) for i in range(group // 2)]
+    # A sample and, above it, zero; or the same once more, so that a mask stays a mask.
+    order = [j for i in first for j in (i, i if a.signed else a.count)]
+    other = a.value if a.signed else ir.Constant(a.value.type, None)
+    pattern = ir.Constant(ir.VectorType(ir.IntType(32), a.count), order)
+    return a._new(a.builder.shuffle_vector(a.value, other, pattern)).as_words()
+
+
+def lower(a: Lanes) -> Lanes:
+    """The first half of every 16 bytes, as signed lanes of twice the width (a mask stays a mask)."""
+    return _unpacked(a, False)
+
+
+def upper(a: Lanes) -> Lanes:
+    """The second half of every 16 bytes, as signed lanes of twice the width (a mask stays a mask)."""
+    return _unpacked(a, True)
+
+
+#: By the bits of a vector: what the processor must have, and LLVM's name of its packing instruction.
+_PACK = {512: ("+avx512bw", "llvm.x86.avx512.packus{}.512"), 256: ("+avx2", "llvm.x86.avx2.packus{}")}
+
+
+def packed(lower: Lanes, upper: Lanes) -> Lanes:
+    """The inverse of `lower` and `upper`, held to the range of the narrow type."""
+    bits, kind = lower.bits // 2, ir.VectorType(ir.IntType(lower.bits // 2), lower.count * 2)
+    feature, name = _PACK.get(bits * kind.count, ("none", ""))
+    if feature in lower.features.split(","):
+        # One instruction that also limits; LLVM has no general name for it.
+        made = ir.FunctionType(kind, [lower.value.type] * 2)
+        name = name.format("wb" if bits == 8 else "dw")
+        function = cgutils.get_or_insert_function(lower.builder.module, made, name)
+        return lower._new(lower.builder.call(function, [lower.value, upper.value]), signed=False)
+    both = [low(high(half, 0), (1 << bits) - 1).as_bytes().value for half in (lower, upper)]
+    group = 128 // bits
+    pairs = [(g * group + 2 * i, h) for g in range(kind.count // group) for h in (0, 1) for i in range(group // 2)]
+    order = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [i + h * kind.count for i, h in pairs])
+    return lower._new(lower.builder.shuffle_vector(*both, order), signed=False)
+
+
 def by_halves(formula: Callable[..., Lanes], *rows: Lanes) -> Lanes:
-    """`formula` in twice the width, on the even and the odd samples; its results must fit the narrow type."""
-    return woven(*(formula(*(part(row) for row in rows)) for part in (even, odd)))
+    """`formula` in twice the width, on one half of the samples and the other; the result is held to the narrow type."""
+    return packed(*(formula(*(part(row) for row in rows)) for part in (lower, upper)))
 
 
 def step(size: int, outputs: int = 1) -> Callable[[Callable[..., Any]], Any]:
@@ -242,7 +284,9 @@ def step(size: int, outputs: int = 1) -> Callable[[Callable[..., Any]], Any]:
                 width = kinds[array].dtype.bitwidth
                 lanes = ir.VectorType(ir.IntType(width), size * 8 // width)
                 pointers.append((builder.bitcast(builder.gep(data, [place]), lanes.as_pointer()), kinds[array].dtype))
-            inputs = [Lanes(builder, builder.load(p, align=1), dtype.signed) for p, dtype in pointers[outputs:]]
+            features = context.codegen().magic_tuple()[2]
+            loads = [(builder.load(pointer, align=1), dtype.signed) for pointer, dtype in pointers[outputs:]]
+            inputs = [Lanes(builder, value, signed, features) for value, signed in loads]
             results = formula(*inputs)
             results = results if isinstance(results, tuple) else (results,)
             for result, (pointer, _) in zip(results, pointers, strict=False):

@@ -100,6 +100,14 @@ def _wide(sample):
     return lambda sample: np.int32(sample)
 
 
+@register_jitable
+def on_a_cache_line(count, like):
+    """An empty flat array of the type of `like` whose vectors each lie in one cache line."""
+    whole = np.empty(count + STEP // like.itemsize, like.dtype)
+    skipped = -whole.ctypes.data % STEP // like.itemsize
+    return whole[skipped : skipped + count]
+
+
 @lanes.step(STEP)
 def copy(a):
     return a

@@ -27,6 +27,7 @@ from kernels.deinterlace.around import (
     copy_line,
     half,
     neighbours,
+    on_a_cache_line,
     reflected,
     whole_frames,
     wide,
@@ -42,7 +43,7 @@ from kernels.deinterlace.threefields import (
     own_detail,
     own_sample,
 )
-from kernels.lanes import apart, average_down, by_halves, excess, high, low, pick, sum_held
+from kernels.lanes import apart, average_down, by_halves, excess, high, low, lower, packed, pick, sum_held, upper
 
 
 @kernel(halo=Halo(frames=1, pixels=4), rate=frames_per_frame, smallest=(2, 1))
@@ -94,57 +95,97 @@ def _held(filtered, average, motion, limit):
 
 
 @lanes.step(STEP)
-def _inside(peak, a, b, a3, b3, p, n, bu, bd, au, ad, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
-    average, change, motion = temporal_lanes(a, b, p, n, bu, bd, au, ad)
-    limit = grown_lanes(average, motion, a, b, pu, nu, pd, nd)
-
-    def filtered(steep, peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
-        near, far = a + b, a3 + b3
-        three = complex_detail(near, far, p + n, pu + nu + pd + nd, pu4 + nu4 + pd4 + nd4)
-        return low(high((near + pick(steep, three, own_detail(near, far))) >> 1, 0), peak)
-
+def _inside(peak, a, b, a3, b3, p, n, bu, bd, au, ad, average, over, under, e4, e2, e0, f2, f4, g4, g2, g0, h2, h4):
+    change, motion = temporal_lanes(a, b, p, n, bu, bd, au, ad)
+    limit = grown_lanes(average, motion, a, b, over, under)
     steep = apart(a, b) > change
-    value = by_halves(filtered, steep, peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4)
-    return _held(value, average, motion, limit)
+
+    def filtered(part, up4, up2, here, down2, down4):
+        near, far = part(a) + part(b), part(a3) + part(b3)
+        three = complex_detail(near, far, here, up2 + down2, up4 + down4)
+        return (near + pick(part(steep), three, own_detail(near, far))) >> 1
+
+    value = packed(filtered(lower, e4, e2, e0, f2, f4), filtered(upper, g4, g2, g0, h2, h4))
+    return _held(low(value, peak), average, motion, limit)
 
 
 @lanes.step(STEP)
 def _edge(a, b, p, n, bu, bd, au, ad, pu, nu, pd, nd):
-    average, _, motion = temporal_lanes(a, b, p, n, bu, bd, au, ad)
-    return _held(average_down(a, b), average, motion, grown_lanes(average, motion, a, b, pu, nu, pd, nd))
+    average = average_down(p, n)
+    _, motion = temporal_lanes(a, b, p, n, bu, bd, au, ad)
+    limit = grown_lanes(average, motion, a, b, average_down(pu, nu), average_down(pd, nd))
+    return _held(average_down(a, b), average, motion, limit)
 
 
 @lanes.step(STEP)
 def _alone(peak, a, b, a3, b3):
-    def filtered(peak, a, b, a3, b3):
-        return low(high((a + b + own_detail(a + b, a3 + b3)) >> 1, 0), peak)
+    def filtered(a, b, a3, b3):
+        return (a + b + own_detail(a + b, a3 + b3)) >> 1
 
-    return by_halves(filtered, peak, a, b, a3, b3)
+    return low(by_halves(filtered, a, b, a3, b3), peak)
+
+
+# Both other fields are needed at five lines, as sums, and at three, as averages.  A ring keeps those of five lines, so
+# that each is computed once; beside `lower` halves of the sums stand the `upper` ones, `uppers` further on.
+
+_RING = 5
+
+
+@lanes.step(STEP, outputs=2)
+def _sums(p, n):
+    return tuple(part(p) + part(n) for part in (lower, upper))
+
+
+@lanes.step(STEP)
+def _averages(p, n):
+    return average_down(p, n)
+
+
+@njit(cache=True, nogil=True)
+def _add_line(ring, means, at, uppers, src, p, n, width):
+    """Sums and averages of the lines p and n into the ring."""
+    count = STEP // src.itemsize
+    for x in range(0, width, count):
+        i, h = min(x, width - count), at + x // 2
+        _sums(ring, h, uppers + h, src, p + i, n + i)
+        _averages(means, 2 * at + x, src, p + i, n + i)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _bwdif_lanes(frames, out, start, first, step, peak):
+def _bwdif_lanes(frames, out, start, first, step, peak, sums):
     total, height, width = frames.shape
     src, dst = frames.reshape(-1), out.reshape(-1)
     size, two = height * width, 2 * width
     count = STEP // frames.itemsize
+    slot = (width + count - 1) // count * (count // 2)  # vectors of sums per line of the ring, in samples
+    uppers = _RING * slot
     blocks = (height + ROWS - 1) // ROWS
     for job in prange(out.shape[0] // step * blocks):
         t = start + job // blocks
         most = np.full(count, peak, frames.dtype)
+        ring, means = on_a_cache_line(2 * uppers, sums), on_a_cache_line(2 * uppers, frames)
         top = job % blocks * ROWS
-        ahead = min(t + 1, total - 1) * size + AHEAD * width
-        for y in range(top, min(top + ROWS, height)):
-            ask_ahead(src, ahead + y * width, width)
-            for field in range(step):
+        for field in range(step):
+            before, after, earlier, later = neighbours(t, field == 0, total)
+            ends = t == 0 and field == 0 or t == total - 1 and field == 1
+            kept = first ^ field
+            # Where in the ring the lines y - 4, y - 2, y, y + 2, y + 4 stand.
+            u4, u2, s, d2, d4 = 0, slot, 2 * slot, 3 * slot, 4 * slot
+            begin = top + ((top & 1) == kept)  # the first missing line of the block
+            for y in range(begin - 4, begin + 4, 2):
+                u4, u2, s, d2, d4 = u2, s, d2, d4, u4
+                if 0 <= y < height and not ends:
+                    _add_line(ring, means, d4, uppers, src, earlier * size + y * width, later * size + y * width, width)
+            for y in range(top, min(top + ROWS, height)):
                 to = ((t - start) * step + field) * size + y * width
-                if (y & 1) == (first ^ field):
+                if field == 0:
+                    ask_ahead(src, after * size + (y + AHEAD) * width, width)
+                if (y & 1) == kept:
                     copy_line(dst, to, src, t * size + y * width, width)
                     continue
-                before, after, earlier, later = neighbours(t, field == 0, total)
                 up, down = reflected(y - 1, height) * width, reflected(y + 1, height) * width
                 a, b = t * size + up, t * size + down
-                if t == 0 and field == 0 or t == total - 1 and field == 1:
+                if ends:
                     a3, b3 = a - two if y >= 3 else b, b + two if y < height - 3 else a
                     for x in range(0, width, count):
                         i = min(x, width - count)
@@ -152,20 +193,25 @@ def _bwdif_lanes(frames, out, start, first, step, peak):
                     continue
                 p, n = earlier * size + y * width, later * size + y * width
                 bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
+                u4, u2, s, d2, d4 = u2, s, d2, d4, u4
+                if y + 4 < height:
+                    _add_line(ring, means, d4, uppers, src, p + 2 * two, n + 2 * two, width)
+                if 4 <= y < height - 4:
+                    for x in range(0, width, count):
+                        i, h = min(x, width - count), x // 2
+                        v = uppers + h
+                        _inside(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i, p + i, n + i,
+                                bu + i, bd + i, au + i, ad + i, means, 2 * s + x, 2 * u2 + x, 2 * d2 + x, ring,
+                                u4 + h, u2 + h, s + h, d2 + h, d4 + h, u4 + v, u2 + v, s + v, d2 + v, d4 + v)  # fmt: skip
+                    continue
                 if 2 <= y < height - 2:
                     pu, nu, pd, nd = p - two, n - two, p + two, n + two
                 else:  # a column that goes straight on from the lines above and below: the limit does not grow
                     pu, nu, pd, nd = a, a, b, b
-                inside = 4 <= y < height - 4
                 for x in range(0, width, count):
                     i = min(x, width - count)
-                    if inside:
-                        _inside(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i,
-                                p + i, n + i, bu + i, bd + i, au + i, ad + i, pu + i, nu + i, pd + i, nd + i,
-                                pu - two + i, nu - two + i, pd + two + i, nd + two + i)  # fmt: skip
-                    else:
-                        _edge(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
-                              pu + i, nu + i, pd + i, nd + i)  # fmt: skip
+                    _edge(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
+                          pu + i, nu + i, pd + i, nd + i)  # fmt: skip
 
 
 # The CPU body for float, and for integer planes too narrow for lanes.
@@ -223,7 +269,8 @@ def _(frames, out, start, order, rate, bits):
     elif frames.shape[2] < STEP // frames.itemsize:
         _bwdif_plain(frames, out, start, first, step, np.int32(0), np.int32((1 << bits) - 1))
     else:
-        _bwdif_lanes(frames, out, start, first, step, (1 << bits) - 1)
+        sums = np.empty(0, np.int16 if frames.dtype == np.uint8 else np.int32)
+        _bwdif_lanes(frames, out, start, first, step, (1 << bits) - 1, sums)
 
 
 def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, bits: int) -> list[Launch]:

@@ -44,19 +44,19 @@ def grown(a: Around, average: Any, motion: Any) -> Any:
 
 
 # On lanes.  "Sticks out" is split into upwards and downwards, so that unsigned saturating arithmetic suffices.
+# `over` and `under` are the averages two lines above and below.
 
 
 def temporal_lanes(above, below, earlier, later, before_up, before_down, after_up, after_down) -> tuple[Lanes, ...]:
     change = apart(earlier, later)
     before = average_down(apart(before_up, above), apart(before_down, below))
     after = average_down(apart(after_up, above), apart(after_down, below))
-    return average_down(earlier, later), change, high(change >> 1, high(before, after))
+    return change, high(change >> 1, high(before, after))
 
 
-def grown_lanes(average, motion, above, below, earlier_up, later_up, earlier_down, later_down) -> Lanes:
-    over, under = average_down(earlier_up, later_up), average_down(earlier_down, later_down)
-    up = low(low(excess(average, below), excess(average, above)), high(excess(over, above), excess(under, below)))
-    down = low(low(excess(below, average), excess(above, average)), high(excess(above, over), excess(below, under)))
+def grown_lanes(average, motion, above, below, over, under) -> Lanes:
+    up = low(excess(average, high(above, below)), high(excess(over, above), excess(under, below)))
+    down = low(excess(low(above, below), average), high(excess(above, over), excess(below, under)))
     return high(motion, high(up, down))
 
 

@@ -52,7 +52,7 @@ def _over(total, shift):
     return lambda total, shift: np.int32(total >> shift)
 
 
-# On lanes, for the even or the odd samples of the rows: `near`, `far` are the sums of lines 1 and 3 of the own field,
+# On lanes, for one half of the samples of the rows: `near`, `far` are the sums of lines 1 and 3 of the own field,
 # `here`, `two`, `four` those of lines 0, 2, 4 of both others.  What comes back is added to `near` before halving.
 
 

@@ -38,7 +38,7 @@ from kernels.deinterlace.threefields import (
     simple_detail,
     simple_sample,
 )
-from kernels.lanes import by_halves, high, low
+from kernels.lanes import by_halves, low
 
 
 @register_jitable
@@ -88,21 +88,21 @@ def w3fdif(
 
 @lanes.step(STEP)
 def _simple(peak, a, b, p, n, pu, nu, pd, nd):
-    def filtered(peak, a, b, p, n, pu, nu, pd, nd):
+    def filtered(a, b, p, n, pu, nu, pd, nd):
         near = a + b
-        return low(high((near + simple_detail(p + n, pu + nu + pd + nd)) >> 1, 0), peak)
+        return (near + simple_detail(p + n, pu + nu + pd + nd)) >> 1
 
-    return by_halves(filtered, peak, a, b, p, n, pu, nu, pd, nd)
+    return low(by_halves(filtered, a, b, p, n, pu, nu, pd, nd), peak)
 
 
 @lanes.step(STEP)
 def _complex(peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
-    def filtered(peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
+    def filtered(a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
         near, far = a + b, a3 + b3
         three = complex_detail(near, far, p + n, pu + nu + pd + nd, pu4 + nu4 + pd4 + nd4)
-        return low(high((near + three) >> 1, 0), peak)
+        return (near + three) >> 1
 
-    return by_halves(filtered, peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4)
+    return low(by_halves(filtered, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4), peak)
 
 
 @njit(parallel=True, cache=True, nogil=True)

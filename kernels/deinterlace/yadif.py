@@ -91,8 +91,9 @@ def _cost(left, here, right):
 
 
 def _held(chosen, above, below, earlier, later, before_up, before_down, after_up, after_down, column):
-    average, _, motion = temporal_lanes(above, below, earlier, later, before_up, before_down, after_up, after_down)
-    limit = grown_lanes(average, motion, above, below, *column)
+    average = average_down(earlier, later)
+    _, motion = temporal_lanes(above, below, earlier, later, before_up, before_down, after_up, after_down)
+    limit = grown_lanes(average, motion, above, below, average_down(*column[:2]), average_down(*column[2:]))
     return low(high(chosen, excess(average, limit)), sum_held(average, limit))
 
 
