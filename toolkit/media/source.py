@@ -84,7 +84,9 @@ def open_clip(path: Path | str) -> Clip:
         stream = picture_stream(container, path)
         frame = _first_frame(container, stream, path)
         tb = stream.time_base
-        rate = stream.average_rate or stream.guessed_rate
+        own = 1 / (frame.duration * tb) if frame.duration else None
+        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate, own)
+        rate = next((r for r in rates if r and r <= 300), None)  # raw DV claims its clock as its rate
         duration = stream.duration * tb if stream.duration else tag_duration(stream)
         if duration is None and container.duration:
             duration = Fraction(container.duration, av.time_base)
