@@ -9,9 +9,9 @@ half a unit, less one step, added; up to 15 bits `d` is cut to 1/16 level and th
 of each cut, at 16 bits it is not cut; the part is rounded to the nearest 1/256 level; the state starts as the first
 frame unfiltered.  tests/test_denoise_ffmpeg.py holds the kernel to that binary.
 
-Cost per sample: three table look-ups, each waiting for the last along its own axis (about 8 cycles).  Along x eight rows
-walk side by side, so that their waits overlap (1.6 cycles per sample); along y and t the columns are independent and the
-look-ups are vector gathers (0.6 cycles each).
+Cost per sample: three table look-ups, each waiting for the last along its own axis (about 8 cycles).  Along x eight
+rows walk side by side, so that their waits overlap (1.6 cycles per sample); along y and t columns are independent and
+the look-ups are vector gathers (0.6 cycles each).
 """
 
 from __future__ import annotations
