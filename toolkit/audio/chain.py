@@ -17,6 +17,7 @@ from toolkit.audio.survey import Survey
 from toolkit.errors import RequestError
 
 log = logging.getLogger(__name__)
+CLIPPED = 0.9999  # of full scale; 16 bits end at 0.99997
 CHUNK = 0.5  # s; longer blocks are cut, so that memory does not depend on the caller's
 
 
@@ -97,8 +98,7 @@ class Cleaner:
         self._meter: Any = None
         self._series: SeriesRun | None = None
         self._runs: list[Run] = []
-        self.mended = 0
-        self.samples = 0
+        self.mended = self.clipped = self.samples = 0
         self._begin()
 
     @property
@@ -134,6 +134,12 @@ class Cleaner:
         del self._pending[0]
         self._begin()
 
+    def begin_again(self) -> None:
+        """Forgets what the pass under way has heard."""
+        if self.spool is not None and self._meter is not None:
+            self.spool.empty()
+        self._begin()
+
     @property
     def can_replay(self) -> bool:
         """Whether the spool holds the track as the metering stage wants it."""
@@ -164,7 +170,11 @@ class Cleaner:
         return out if out.shape[1] else self._nothing()
 
     def report(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"samples": self.samples, "mended_samples": self.mended}
+        out: dict[str, Any] = {
+            "samples": self.samples,
+            "mended_samples": self.mended,
+            "clipped_samples": self.clipped,
+        }
         for stage, learned, run in zip(self.prepared.stages, self.learned, self._runs, strict=True):
             out.update(stage.report(learned, run))
         return out
@@ -179,7 +189,7 @@ class Cleaner:
     def _begin(self) -> None:
         self._survey = self._meter = None
         if not self.can_replay:
-            self.mended = self.samples = 0
+            self.mended = self.clipped = self.samples = 0
         if self._pending and self._pending[0][0] == "survey":
             self._survey = Survey(self.sound, self.prepared.surveys)
             return
@@ -210,6 +220,8 @@ class Cleaner:
                     log.warning("the sound holds samples that are not numbers; they are taken as silence")
                 self.mended += int(bad.sum())
                 block = np.where(bad, np.float32(0), block)
+        if block.shape[1] and max(block.max(), -block.min()) >= CLIPPED:
+            self.clipped += int((np.abs(block) >= CLIPPED).sum())
         self.samples += block.shape[1]
         step = round(self.sound.rate * CHUNK)
         if block.shape[1] <= step:

@@ -27,11 +27,9 @@ class Decimator:
 
     def __init__(self, channels: int, factor: int):
         self.factor = factor
-        half = 8 * factor
-        self.taps = signal.firwin(2 * half + 1, 1 / factor, window=("kaiser", 6.0)).astype(np.float32)
-        if factor == 1:
-            self.taps, half = np.ones(1, np.float32), 0
-        self.half = half
+        self.half = half = 8 * factor if factor > 1 else 0
+        taps = signal.firwin(2 * half + 1, 1 / factor, window=("kaiser", 6.0)) if half else np.ones(1)
+        self.taps = taps.astype(np.float32)
         self.fifo = Fifo(channels)
         self.fifo.pad(half)
         self.taken = self.given = 0

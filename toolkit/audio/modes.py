@@ -81,8 +81,8 @@ def chain_of(mode: str | Sequence[Step] | Sequence[Mapping[str, Any]] | Mapping[
     """The chain that a mode's name, a chain, its dictionaries, or a line of text stands for.
 
     Text is a mode's name, or stages joined by "+", each with its knobs as on the command line:
-    `dehum+highpass:frequency=80+denoise:reduction=12,strength=1.2`.  A stage after a mode's name changes that stage
-    where the mode has it and is appended where not: `moderate+denoise:reduction=12`.
+    `dehum+highpass:80+denoise:reduction=12,strength=1.2` (a bare number is the first knob).  A stage after a mode's
+    name changes that stage where the mode has it and is appended where not: `moderate+denoise:reduction=12`.
     """
     if isinstance(mode, str):
         return _read(mode)
@@ -116,7 +116,9 @@ def _read(text: str) -> Chain:
         name, _, settings = word.partition(":")
         if name not in S.STAGES:
             raise UnknownName("sound stage", name, S.STAGES)
-        given = dict(_setting(name, s) for s in settings.split(",") if s.strip())
+        known = tuple(S.STAGES[name].knobs)
+        words_of = [s if "=" in s else f"{next(iter(known), '')}={s}" for s in settings.split(",") if s.strip()]
+        given = dict(_setting(name, s) for s in words_of)
         places = [i for i, step in enumerate(chain) if step.name == name]
         if places:
             chain[places[0]] = chain[places[0]].replace(**given)

@@ -39,6 +39,13 @@ class Spool:
             self.broken = True
             self.close()
 
+    def empty(self) -> None:
+        """Forgets what was pushed."""
+        self._blocks, self._sizes = [], []
+        if self._file is not None and not self.broken:
+            self._file.seek(0)
+            self._file.truncate()
+
     def close(self) -> None:
         """Gives the memory or the disk space back."""
         if self._file is not None:

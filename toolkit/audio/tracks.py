@@ -58,18 +58,26 @@ def clean_samples(
 
 
 def clean_clip(
-    clip: Clip, mode: Any = "moderate", track: int | str | None = None, report: dict[str, Any] | None = None
+    clip: Clip,
+    mode: Any = "moderate",
+    track: int | str | None = None,
+    fix_drift: bool | float | Any = False,
+    report: dict[str, Any] | None = None,
 ) -> Iterator[Any]:
     """Yields the cleaned track as `SoundBlock`s, and never holds it.
 
     The file is read once for each pass.  Between the two passes of the loudness the sound waits in a scratch file,
     which is gone when the generator ends or is closed; where the disk has no room it is worked out twice instead.
 
-    track  : number (from 0) or language; the first by default, which is said aloud when there are several.
-    report : a dictionary that is filled when the last block is out.
+    track     : number (from 0) or language; the first by default, which is said aloud when there are several.
+    fix_drift : True measures (`drift.measure_drift`) and resamples by what was found; a number is the ratio itself,
+                a `drift.Sync` gives ratio and, when it comes from events, offset.  Without it sound keeps the times
+                that the container gives it, which takes resampling too where packets are stamped by a clock.
+    report    : a dictionary that is filled when the last block is out.
     """
     number = choose_track(clip, track)
     told = clip.sound[number]
+    ratio, shift = _asked(clip, number, fix_drift)
     size = 4.0 * told.sample_rate * told.channels * (told.duration or clip.duration or 0)
     with contextlib.ExitStack() as stack:
         spool = None
@@ -81,41 +89,93 @@ def clean_clip(
             else:
                 log.warning("the scratch disk has no room for the sound between its two passes; it is worked out twice")
         cleaner = Cleaner(mode, told.sample_rate, told.layout, spool)
-        yield from _run(cleaner, clip, number, told)
+        track_blocks = _Blocks(clip, number, told, ratio, shift)
+        yield from _run(cleaner, track_blocks)
         if report is not None:
             report.update(cleaner.report())
+            report.update({"stretched_by": track_blocks.ratio, "holes_ms": track_blocks.holes * 1000})
 
 
-def _run(cleaner: Cleaner, clip: Clip, number: int, told: SoundTrack) -> Iterator[Any]:
-    from toolkit.media.sound import SoundBlock, read_sound
+def _asked(clip: Clip, number: int, fix_drift: Any) -> tuple[float | None, float]:
+    """Ratio (None: what the container's times say) and shift in seconds."""
+    from toolkit.audio.drift import Sync, measure_drift
 
-    rate, start = told.sample_rate, None
-    warned = False
+    if fix_drift is True:
+        sync = measure_drift(clip, number)
+        log.warning("%s: %s", clip.path.name, sync)
+        return (sync.ratio if sync.certain else 1.0), 0.0
+    if isinstance(fix_drift, Sync):
+        return fix_drift.ratio, -fix_drift.offset if fix_drift.method == "events" else 0.0
+    return (float(fix_drift) if fix_drift else None), 0.0
+
+
+class _Blocks:
+    """The track without holes and at the right speed, as often as it is asked for."""
+
+    def __init__(self, clip: Clip, number: int, told: SoundTrack, ratio: float | None, shift: float):
+        self.clip, self.number, self.told, self.shift = clip, number, told, shift
+        self.ratio = 1.0 if ratio is None else ratio
+        self.settled = ratio is not None
+        self.told_once = False
+        self.holes = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        from toolkit.audio.resample import stretched
+        from toolkit.media.sound import read_sound
+
+        lag = Lag()
+        blocks = in_time(read_sound(self.clip, self.number, self.told.sample_rate), self.told.channels, lag)
+        lag.quiet = self.told_once
+        yield from blocks if self.ratio == 1 and self.shift == 0 else stretched(blocks, self.ratio, self.shift)
+        self.told_once, self.holes = True, lag.holes
+        self.found = lag.ratio
+
+    def settle(self) -> bool:
+        """After one reading: whether the container's times ask for another speed, which holds from now on."""
+        if self.settled:
+            return False
+        self.settled, self.ratio = True, self.found
+        if self.ratio != 1:
+            log.warning(
+                "%s: the sound's times run %+.0f ms per hour against its samples; it is resampled to keep them",
+                self.clip.path.name,
+                (self.ratio - 1) * 3.6e6,
+            )
+        return self.ratio != 1
+
+
+def _run(cleaner: Cleaner, blocks: _Blocks) -> Iterator[Any]:
+    from toolkit.media.sound import SoundBlock
+
+    rate, given, start = blocks.told.sample_rate, 0, None
+    if not cleaner.passes:
+        for _ in blocks:
+            pass
+        blocks.settle()
     while cleaner.passes:
-        for block in in_time(read_sound(clip, number, rate), told.channels, quiet=warned):
-            start = block.start if start is None else start
+        for block in blocks:
             cleaner.measure(block.samples)
-        cleaner.end_pass()
-        warned = True  # holes are the same in every pass
-    given = 0
+            start = block.start if start is None else start
+        if blocks.settle():
+            cleaner.begin_again()
+            start = None
+        else:
+            cleaner.end_pass()
 
-    def timed(out: np.ndarray) -> Any:
-        nonlocal given
-        at = (start or 0.0) + given / rate
-        given += out.shape[1]
-        return SoundBlock(out, at, rate)
+    def results() -> Iterator[np.ndarray]:
+        nonlocal start
+        if cleaner.can_replay:
+            yield from cleaner.replay()
+            return
+        for block in blocks:
+            start = block.start if start is None else start
+            yield cleaner.process(block.samples)
+        yield cleaner.flush()
 
-    if cleaner.can_replay:
-        yield from (timed(out) for out in cleaner.replay() if out.shape[1])
-        return
-    for block in in_time(read_sound(clip, number, rate), told.channels, quiet=warned):
-        start = block.start if start is None else start
-        out = cleaner.process(block.samples)
+    for out in results():
         if out.shape[1]:
-            yield timed(out)
-    out = cleaner.flush()
-    if out.shape[1]:
-        yield timed(out)
+            yield SoundBlock(out, (start or 0.0) + given / rate, rate)
+            given += out.shape[1]
 
 
 def choose_track(clip: Clip, track: int | str | None = None) -> int:
@@ -137,16 +197,42 @@ def choose_track(clip: Clip, track: int | str | None = None) -> int:
     return int(track)
 
 
-def in_time(blocks: Iterable[Any], channels: int, quiet: bool = False) -> Iterator[Any]:
+class Lag:
+    """What `in_time` found: holes, and how the container's times run away from the samples."""
+
+    SMALL = 0.01  # s; a jump up to this is a clock's drift and not a lost packet
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.holes = 0.0  # s of silence put in
+        self.points: list[tuple[float, float]] = []  # seconds counted, seconds that the times are ahead
+
+    @property
+    def ratio(self) -> float:
+        """How much longer the sound is by its times than by its samples; 1 when that makes less than 5 ms in all."""
+        if len(self.points) < 2 or abs(self.points[-1][1] - self.points[0][1]) < 0.005:
+            return 1.0
+        x, y = np.array(self.points).T
+        dx = x - x.mean()
+        slope = float((dx * y).sum() / (dx**2).sum())
+        left = float(np.abs(y - y.mean() - slope * dx).max())
+        if left > 0.02:
+            log.warning("the sound's times wander by %.0f ms around a steady speed, which is followed", left * 1e3)
+        return 1 + slope
+
+
+def in_time(blocks: Iterable[Any], channels: int, lag: Lag | None = None) -> Iterator[Any]:
     """The same blocks without holes: what is missing becomes silence, what comes twice is dropped, with a warning.
 
-    A hole of more than an hour is taken for a false time and refused.
+    Blocks come with times counted in samples from the first one; where the container's own times drift away from
+    that, `lag` keeps it.  A hole of more than an hour is taken for a false time and refused.
     """
+    lag = lag or Lag()
     first = next(iterator := iter(blocks), None)
     if first is None:
         return
     Block: Callable[..., Any] = type(first)
-    due, rate = first.start, first.rate
+    due, rate, ahead = first.start, first.rate, 0.0
     for block in itertools.chain([first], iterator):
         samples = block.samples
         if block.rate != rate:
@@ -155,15 +241,18 @@ def in_time(blocks: Iterable[Any], channels: int, quiet: bool = False) -> Iterat
             )
         if samples.shape[0] != channels:  # a broadcast switches between mono and stereo
             samples = np.repeat(samples.mean(axis=0, keepdims=True), channels, axis=0)
-        miss = round((block.start - due) * rate)
-        if miss > 3600 * rate:
-            raise SoundError(f"the sound jumps by {block.start - due:.0f} s at {due:.3f} s", hint="--audio keep")
-        if miss and not quiet:
-            told = f"{abs(miss) / rate * 1000:.1f} ms of sound"
-            told += f" are missing at {due:.3f} s; silence keeps the time" if miss > 0 else (
-                f" come twice at {block.start:.3f} s; the second time is dropped"
-            )
-            warnings.warn(told, ToolkitWarning, stacklevel=2)
+        jump = block.start - due - ahead
+        miss = 0
+        if abs(jump) > 3600:
+            raise SoundError(f"the sound jumps by {jump:.0f} s at {due:.3f} s", hint="--audio keep")
+        if abs(jump) > Lag.SMALL:
+            miss = round(jump * rate)
+            lag.holes += max(0.0, jump)
+            if not lag.quiet:
+                _say_hole(jump, due)
+        else:
+            ahead += jump
+        lag.points.append((due - first.start, ahead))
         for done in range(0, miss, rate):
             n = min(rate, miss - done)
             yield Block(np.zeros((channels, n), np.float32), due, rate)
@@ -172,3 +261,11 @@ def in_time(blocks: Iterable[Any], channels: int, quiet: bool = False) -> Iterat
         if samples.shape[1]:
             yield Block(samples, due, rate)
             due += samples.shape[1] / rate
+
+
+def _say_hole(jump: float, at: float) -> None:
+    if jump > 0:
+        told = f"{jump * 1000:.1f} ms of sound are missing at {at:.3f} s; silence keeps the time"
+    else:
+        told = f"{-jump * 1000:.1f} ms of sound come twice at {at:.3f} s; the second time is dropped"
+    warnings.warn(told, ToolkitWarning, stacklevel=3)
