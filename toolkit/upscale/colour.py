@@ -18,10 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kernels.colour import LUMA_WEIGHTS
 from toolkit.clip import PictureFormat
 
-#: Luma weights (Kr, Kb).
-LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 _BLOCK = 64
 
 

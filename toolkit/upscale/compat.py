@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 
 from toolkit.errors import RequestError
@@ -80,7 +81,9 @@ def import_realesrgan() -> types.ModuleType:
 
 def _import(name: str, cure: str) -> types.ModuleType:
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # theirs to mend, not the user's
+            return importlib.import_module(name)
     except Exception as error:  # a broken binary package fails in many ways besides ImportError
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RequestError(f"the optional package {name} cannot be imported: {first}", hint=cure) from error

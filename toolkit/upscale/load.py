@@ -8,6 +8,7 @@ is left to spandrel.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,9 @@ def _read_pickle(path: Path) -> object:
     import pickle
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a remark on the pickle protocol; whether it loads says enough
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if match := re.search(r"(?:GLOBAL|global|REDUCE|class) ([\w.]+)", str(error)):
             raise WeightsError(
@@ -132,14 +135,16 @@ def _read_pickle(path: Path) -> object:
                 expected="tensors only",
                 hint="a .safetensors file of the same weights",
             ) from None
-        raise _damaged(path, error) from None
+        # Torch's message is a page of advice; what it found stands behind this mark.
+        found = str(error).partition("WeightsUnpickler error:")[2].split(".")[0].strip() or "it is damaged"
+        raise _damaged(path, f"{found}, so it holds more than tensors or is damaged") from None
     except Exception as error:  # a damaged zip or pickle can raise nearly anything: EOFError, KeyError, RuntimeError
-        raise _damaged(path, error) from None
+        raise _damaged(path, _reason(error)) from None
 
 
-def _damaged(path: Path, error: Exception) -> WeightsError:
+def _damaged(path: Path, reason: str) -> WeightsError:
     return WeightsError(
-        f"{path} is not a whole Torch weight file: {_reason(error)}",
+        f"{path} is not a whole Torch weight file: {reason}",
         expected="a .pth file as published",
         hint=_text_hint(path),
     )
@@ -247,4 +252,15 @@ def _through_spandrel(parameters: Mapping[str, Tensor], origin: str) -> tuple[nn
         minimum=max(size.minimum, 1),
         precisions=tuple(precisions),
     )
-    return found.model.float().eval().requires_grad_(False), facts
+    return Foreign(found.model.float()).eval().requires_grad_(False), facts
+
+
+class Foreign(nn.Module):
+    """A net that expects pictures in the precision of its own weights."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.to(next(self.net.parameters()).dtype)).to(x.dtype)

@@ -111,8 +111,26 @@ class SRVGGNetCompact(nn.Module):
         return net
 
 
+def _exact(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """`conv(x)` in float32 when its weights are bfloat16, whose eight bits are too few for a picture.
+
+    In bands of rows, because a float32 copy of a whole 4x feature map would be the largest thing in memory.
+    """
+    if conv.weight.dtype is not torch.bfloat16:
+        return conv(x.to(conv.weight.dtype))
+    weight, bias, bands = conv.weight.float(), conv.bias.float(), []
+    for top in range(0, x.shape[2], _BAND):
+        above, below = int(top > 0), int(top + _BAND < x.shape[2])
+        band = x[:, :, top - above : top + _BAND + below].float()
+        bands.append(F.conv2d(F.pad(band, (0, 0, 1 - above, 1 - below)), weight, bias, padding=(0, 1)))
+    return torch.cat(bands, 2)
+
+
 class DenseBlock(nn.Module):
-    """Five convolutions, each seeing all earlier results; a fifth of the outcome is added to the input."""
+    """Five convolutions, each seeing all earlier results; a fifth of the outcome is added to the input.
+
+    The sum has the precision of `x`, which may be finer than that of the convolutions.
+    """
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -121,7 +139,7 @@ class DenseBlock(nn.Module):
         self.conv5 = _conv(features + 4 * growth, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x
+        seen = x.to(self.conv1.weight.dtype)
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             seen = torch.cat((seen, F.leaky_relu_(conv(seen), 0.2)), 1)
         return torch.add(x, self.conv5(seen), alpha=0.2)
@@ -182,14 +200,16 @@ class RRDBNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype, x = x.dtype, x.to(self.conv_first.weight.dtype)
-        first = self.conv_first(F.pixel_unshuffle(x, self.fold) if self.fold > 1 else x)
-        x = first + self.conv_body(self.body(first))
+        dtype, fast = x.dtype, self.conv_first.weight.dtype
+        first = _exact(self.conv_first, F.pixel_unshuffle(x, self.fold) if self.fold > 1 else x)
+        x = (first + self.conv_body(self.body(first).to(fast))).to(fast)
         x = F.leaky_relu_(self.conv_up1(F.interpolate(x, scale_factor=2, mode="nearest")), 0.2)
         x = F.leaky_relu_(self.conv_up2(F.interpolate(x, scale_factor=2, mode="nearest")), 0.2)
-        return self.conv_last(F.leaky_relu_(self.conv_hr(x), 0.2)).to(dtype)
+        return _exact(self.conv_last, F.leaky_relu_(self.conv_hr(x), 0.2)).to(dtype)
 
 
 _TRUNK = ("conv_first", "body", "conv_body")
+#: Rows convolved at once where precision asks for float32.
+_BAND = 128
 #: Overlap of tiles for RRDB nets in trunk samples; see benchmarks/bench_upscale.py --overlap.
 RRDB_OVERLAP = 32

@@ -1,7 +1,8 @@
 """The reference: `RealESRGANer` of the package realesrgan, with our weights in its own nets.
 
 Used by tests and benchmarks, which hold our engine to it.  One frame at a time, as its script works.  Its tiler goes on
-after an out-of-memory error with the previous tile's pixels, so `tile` stays 0 here.
+after an out-of-memory error with the previous tile's pixels, so `tile` stays 0 here; and `pre_pad` is 0 because the
+ten samples it mirrors to the right and below by default change the picture near those borders, and only there.
 """
 
 from __future__ import annotations
@@ -49,6 +50,6 @@ def _runner(package, net, parameters, scale):
 
     load, torch.load = torch.load, lambda *args, **kwargs: parameters
     try:
-        return package.RealESRGANer(scale=scale, model_path="in memory", model=net, half=False, device="cpu")
+        return package.RealESRGANer(scale=scale, model_path="in memory", model=net, pre_pad=0, half=False, device="cpu")
     finally:
         torch.load = load
