@@ -16,7 +16,22 @@ from numba import njit, prange
 
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
-from kernels.simd import LANES, TILE, load, scaled, splat, store, store_levels, store_pairs, transpose, weigh
+from kernels.simd import (
+    LANES,
+    TILE,
+    after,
+    keep,
+    load,
+    pointer,
+    scaled,
+    splat,
+    store,
+    store_levels,
+    store_pairs,
+    take,
+    transpose,
+    weigh,
+)
 
 Filter = Literal["lanczos2", "lanczos3", "lanczos4", "bicubic", "mitchell", "spline36", "bilinear"]
 Size = Annotated[int, Knob(0, 32768, step=1, unit="samples")]
@@ -157,6 +172,7 @@ def chroma_offset(ratio: float, subsampling: int, sited: float, target_subsampli
 
 FIXED_TAPS = 64  # with more of them the rounding of int16 products would add up
 SAME, DOUBLE, ANY = 0, 1, 2  # along the line
+UP = np.int16(7)  # the power of two that a level is worth in the ring
 
 
 @lru_cache(maxsize=64)
@@ -175,51 +191,53 @@ def _tables(length: int, target: int, filter: str, offset: float, fixed: bool) -
     return first.copy(), whole.astype(np.int16), bias.astype(np.int16), np.int16(power)
 
 
+# What follows works on pointers (see kernels.simd): `weights` has `count` of them for each target sample.
+
+
 @njit(nogil=True)
-def _take_line(src, before, fixed, line):
-    """A source row in the ring's scale, edge samples repeated on both sides."""
-    width = src.shape[0]
-    to = line[before : before + width]
-    if fixed:
-        for x in range(width):
-            to[x] = np.int16(np.int16(src[x]) - np.int16(128)) << np.int16(7)
+def _take_line(source, width, before, length, wide, line):
+    """A source row in the scale of the ring, its edge samples repeated; `wide` is room for a vector of samples."""
+    for x in range(0, width - LANES + 1, LANES):
+        take(source, x, line, before + x, UP)
+    if width >= LANES:  # the last ones, some of them twice
+        take(source, width - LANES, line, before + width - LANES, UP)
     else:
         for x in range(width):
-            to[x] = src[x]
-    line[:before] = to[0]
-    line[before + width :] = to[width - 1]
+            wide[x] = source[x]
+        take(wide, 0, line, before, UP)
+    low, high = line[before], line[before + width - 1]
+    for x in range(before):
+        line[x] = low
+    for x in range(before + width, length):
+        line[x] = high
 
 
 @njit(nogil=True)
-def _double(line, first, weights, bias, up, ring, at):
-    """Two target samples for each source sample: the two phases side by side."""
-    a, b = first[0], first[1]
-    width, count = (weights.shape[0] + 1) // 2, weights.shape[1]
+def _double(line, width, first, weights, count, bias, up, ring):
+    """Two target samples for each of `width` source samples: the two phases side by side."""
+    a, b, w = first[0], first[1], weights
     if count == 6:
-        p0, p1, p2 = splat(weights[0, 0]), splat(weights[0, 1]), splat(weights[0, 2])
-        p3, p4, p5 = splat(weights[0, 3]), splat(weights[0, 4]), splat(weights[0, 5])
-        q0, q1, q2 = splat(weights[1, 0]), splat(weights[1, 1]), splat(weights[1, 2])
-        q3, q4, q5 = splat(weights[1, 3]), splat(weights[1, 4]), splat(weights[1, 5])
+        p0, p1, p2, p3, p4, p5 = splat(w[0]), splat(w[1]), splat(w[2]), splat(w[3]), splat(w[4]), splat(w[5])
+        q0, q1, q2, q3, q4, q5 = splat(w[6]), splat(w[7]), splat(w[8]), splat(w[9]), splat(w[10]), splat(w[11])
         for x in range(0, width, LANES):
             e, o, ax, bx = splat(bias[0]), splat(bias[1]), a + x, b + x
             e = weigh(weigh(weigh(e, load(line, ax), p0), load(line, ax + 1), p1), load(line, ax + 2), p2)
             o = weigh(weigh(weigh(o, load(line, bx), q0), load(line, bx + 1), q1), load(line, bx + 2), q2)
             e = weigh(weigh(weigh(e, load(line, ax + 3), p3), load(line, ax + 4), p4), load(line, ax + 5), p5)
             o = weigh(weigh(weigh(o, load(line, bx + 3), q3), load(line, bx + 4), q4), load(line, bx + 5), q5)
-            store_pairs(ring, at + 2 * x, scaled(e, up), scaled(o, up))
+            store_pairs(ring, 2 * x, scaled(e, up), scaled(o, up))
         return
     for x in range(0, width, LANES):
         even, odd = splat(bias[0]), splat(bias[1])
         for k in range(count):
-            even = weigh(even, load(line, a + x + k), splat(weights[0, k]))
-            odd = weigh(odd, load(line, b + x + k), splat(weights[1, k]))
-        store_pairs(ring, at + 2 * x, scaled(even, up), scaled(odd, up))
+            even = weigh(even, load(line, a + x + k), splat(w[k]))
+            odd = weigh(odd, load(line, b + x + k), splat(w[count + k]))
+        store_pairs(ring, 2 * x, scaled(even, up), scaled(odd, up))
 
 
 @njit(nogil=True)
-def _any_ratio(lines, first, weights, bias, up, upright, made, ring, at, pitch):
+def _any_ratio(lines, length, first, weights, count, bias, up, upright, made, ring, pitch, columns):
     """LANES rows at once: they are turned so that a vector holds one column, summed column by column, turned back."""
-    length, columns = lines.shape[1], weights.shape[0]
     for x in range(0, length, TILE):
         for y in range(0, LANES, TILE):
             transpose(lines, y * length + x, length, upright, x * LANES + y, LANES)
@@ -227,81 +245,98 @@ def _any_ratio(lines, first, weights, bias, up, upright, made, ring, at, pitch):
         for i in range(TILE):
             column = min(x + i, columns - 1)
             total = splat(bias[column])
-            for k in range(weights.shape[1]):
-                total = weigh(total, load(upright, (first[column] + k) * LANES), splat(weights[column, k]))
+            for k in range(count):
+                total = weigh(total, load(upright, (first[column] + k) * LANES), splat(weights[column * count + k]))
             store(made, i * LANES, scaled(total, up))
         for y in range(0, LANES, TILE):
-            transpose(made, y, LANES, ring, at + y * pitch + x, pitch)
+            transpose(made, y, LANES, ring, y * pitch + x, pitch)
 
 
 @njit(nogil=True)
-def _down(ring, rows, weights, bias, power, peak, spare, out):
-    """One target row: the weighted sum of the ring's rows that begin at the flat indices `rows`."""
-    whole = out.shape[0] // LANES * LANES
-    none, count = splat(bias), rows.shape[0]
+def _sum_rows(ring, places, x, weights, count, none):
+    total = none
+    for k in range(count):
+        total = weigh(total, load(ring, places[k] + x), splat(weights[k]))
+    return total
+
+
+@njit(nogil=True)
+def _down(ring, places, weights, count, bias, power, peak, wide, out, columns):
+    """One target row: the weighted sum of the ring's rows that begin at `places`."""
+    none, p, w = splat(bias), places, weights
     if count == 6:
-        r0, r1, r2, r3, r4, r5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-        w0, w1, w2 = splat(weights[0]), splat(weights[1]), splat(weights[2])
-        w3, w4, w5 = splat(weights[3]), splat(weights[4]), splat(weights[5])
-        for x in range(0, whole, LANES):
+        r0, r1, r2, r3, r4, r5 = p[0], p[1], p[2], p[3], p[4], p[5]
+        w0, w1, w2, w3, w4, w5 = splat(w[0]), splat(w[1]), splat(w[2]), splat(w[3]), splat(w[4]), splat(w[5])
+        for x in range(0, columns - LANES + 1, LANES):
             total = weigh(weigh(weigh(none, load(ring, r0 + x), w0), load(ring, r1 + x), w1), load(ring, r2 + x), w2)
             total = weigh(weigh(weigh(total, load(ring, r3 + x), w3), load(ring, r4 + x), w4), load(ring, r5 + x), w5)
             store_levels(out, x, total, power, peak)
     else:
-        for x in range(0, whole, LANES):
-            total = none
-            for k in range(count):
-                total = weigh(total, load(ring, rows[k] + x), splat(weights[k]))
-            store_levels(out, x, total, power, peak)
-    if whole < out.shape[0]:
-        total = none
-        for k in range(count):
-            total = weigh(total, load(ring, rows[k] + whole), splat(weights[k]))
-        store_levels(spare, 0, total, power, peak)
-        out[whole:] = spare[: out.shape[0] - whole]
+        for x in range(0, columns - LANES + 1, LANES):
+            store_levels(out, x, _sum_rows(ring, places, x, weights, count, none), power, peak)
+    if columns < LANES:
+        store_levels(wide, 0, _sum_rows(ring, places, 0, weights, count, none), power, peak)
+        for x in range(columns):
+            out[x] = wide[x]
+    elif columns % LANES:  # the last ones, some of them twice
+        x = columns - LANES
+        store_levels(out, x, _sum_rows(ring, places, x, weights, count, none), power, peak)
 
 
 @njit(nogil=True)
-def _block(src, out, low, high, how, fixed, across, down, peak):
-    """Target rows `low` to `high` of one frame."""
-    (height, width), columns = src.shape, out.shape[1]
-    first, x_weights, x_bias, x_power, before, behind = across
+def _block(frames, t, out, n, low, high, how, across, down, peak):
+    """Target rows `low` to `high` of frame `t`, as frame `n` of `out`."""
+    (height, width), (rows, columns) = frames.shape[1:], out.shape[1:]
+    x_first, x_weights, x_bias, x_power, before, behind = across
     y_first, y_weights, y_bias, y_power = down
-    kind, count = x_weights.dtype, y_weights.shape[1]
+    kind, x_count, count = x_weights.dtype, x_weights.shape[1], y_weights.shape[1]
     length = (before + width + behind + TILE - 1) // TILE * TILE
     pitch = (columns + 2 * LANES - 1) // (2 * LANES) * 2 * LANES
     step = LANES if how == ANY else 1  # rows made at a time
     slots = (count + 2 * step - 2) // step * step
-    ring, lines = np.empty((slots, pitch), kind), np.empty((step, length), kind)
-    upright, made = np.empty((length if how == ANY else 1, LANES), kind), np.empty((TILE, LANES), kind)
-    spare, rows = np.empty(LANES, out.dtype), np.empty(count, np.intp)
+    ring_a, lines_a = np.empty(slots * pitch + LANES, kind), np.empty(step * length, kind)
+    upright_a, made_a = np.empty(length * LANES if how == ANY else 1, kind), np.empty(TILE * LANES, kind)
+    wide_a, places_a = np.empty(LANES, out.dtype), np.empty(count, np.intp)
+    # Vectors in the ring lie within cache lines.
+    ring, edge = pointer(ring_a), -ring_a.ctypes.data % 64 // ring_a.itemsize
+    lines, upright, made = pointer(lines_a), pointer(upright_a), pointer(made_a)
+    wide, places = pointer(wide_a), pointer(places_a)
+    first, along, x_start = pointer(x_first), pointer(x_weights), pointer(x_bias)
+    weights, bias, up = pointer(y_weights), pointer(y_bias), UP - x_power
+    source, target = after(pointer(frames), t * height * width), after(pointer(out), (n * rows + low) * columns)
     base, done = y_first[low], 0  # rows made, counted from `base`
     for y in range(low, high):
-        at = y_first[y] - base
-        done = max(done, at // step * step)
-        while done < at + count:
+        above = y_first[y] - base
+        done = max(done, above // step * step)
+        while done < above + count:
             for i in range(step):
-                _take_line(src[min(max(base + done + i, 0), height - 1)], before, fixed, lines[i])
-            slot = done % slots
+                row = min(max(base + done + i, 0), height - 1)
+                _take_line(after(source, row * width), width, before, length, wide, after(lines, i * length))
+            to = after(ring, edge + done % slots * pitch)
             if how == ANY:
-                _any_ratio(lines, first, x_weights, x_bias, 7 - x_power, upright, made, ring, slot * pitch, pitch)
+                _any_ratio(lines, length, first, along, x_count, x_start, up, upright, made, to, pitch, columns)
             elif how == DOUBLE:
-                _double(lines[0], first, x_weights, x_bias, 7 - x_power, ring, slot * pitch)
+                _double(lines, width, first, along, x_count, x_start, up, to)
             else:
-                ring[slot, :columns] = lines[0, before : before + columns]
+                for x in range(0, columns, LANES):
+                    store(to, x, load(lines, before + x))
             done += step
+        slot = above % slots
         for k in range(count):
-            rows[k] = (at + k) % slots * pitch
-        _down(ring, rows, y_weights[y], y_bias[y], y_power, peak, spare, out[y])
+            places[k] = edge + slot * pitch
+            slot = slot + 1 if slot + 1 < slots else 0
+        _down(ring, places, after(weights, y * count), count, bias[y], y_power, peak, wide, target, columns)
+        target = after(target, columns)
+    keep(ring_a, lines_a, upright_a, made_a, wide_a, places_a, x_first, x_weights, x_bias, y_weights, y_bias)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _resize(frames, out, start, how, fixed, across, down, peak, blocks):
+def _resize(frames, out, start, how, across, down, peak, blocks):
     height = out.shape[1]
     for task in prange(out.shape[0] * blocks):
         n, block = task // blocks, task % blocks
         low, high = block * height // blocks, (block + 1) * height // blocks
-        _block(frames[start + n], out[n], low, high, how, fixed, across, down, peak)
+        _block(frames, start + n, out, n, low, high, how, across, down, peak)
 
 
 @resize.cpu
@@ -323,7 +358,7 @@ def _(frames, out, start, width, height, filter, left, top, bits):
     vertical = first, weights, bias.astype(weights.dtype), power
     peak = np.float32((1 << bits) - 1)
     blocks = max(1, min(4 * numba.get_num_threads() // len(out), high // 32))
-    _resize(frames, out, start, how, fixed, across, vertical, peak, blocks)
+    _resize(frames, out, start, how, across, vertical, peak, blocks)
 
 
 STRIP = 32  # target rows one CUDA thread makes

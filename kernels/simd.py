@@ -4,16 +4,23 @@ It takes half the width of AVX-512 for float32, and does not find the multiply-h
 same in all of them (on x86 six times the work).  These are plain LLVM vector operations: every CPU runs them, split
 into whatever registers it has.  Loads and stores need no alignment; none checks bounds.
 
+    line = pointer(array)
     total = splat(np.int16(0))
-    total = weigh(total, load(row, x), splat(weight))
-    store(out, x, total)
+    total = weigh(total, load(line, x), splat(weight))
+    store(line, x, total)
+    keep(array)
+
+Arrays are taken as such or by `pointer`.  Numba counts references, with atomic operations, for every slice and for
+every array that a function is given; for short lines that costs as much as the arithmetic.  A pointer is not counted,
+so an array made in the same function must be used once more, by `keep`, behind the last use of its pointer.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
 from kernels import stamps  # noqa: F401  (bodies on disk follow this module)
@@ -50,8 +57,8 @@ def _splat(builder, scalar):
 
 
 def _pointer(context, builder, kind, array, index, shape):
-    """A pointer to vectors of type `shape` at flat position `index` of a C-contiguous array."""
-    data = context.make_array(kind)(context, builder, array).data
+    """A pointer to vectors of type `shape` at flat position `index` of a C-contiguous array or behind a pointer."""
+    data = array if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), ir.PointerType(shape))
 
 
@@ -60,6 +67,31 @@ def _call(builder, name, *args):
     kind = args[0].type
     function = ir.FunctionType(kind, [kind] * len(args))
     return builder.call(cgutils.get_or_insert_function(builder.module, function, f"{name}.v{LANES}f32"), args)
+
+
+@intrinsic
+def pointer(typing, array):
+    """Where the array's elements are.  `p[i]` is the element at flat position `i`; see the module's docstring."""
+
+    def emit(context, builder, signature, args):
+        return context.make_array(signature.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), emit
+
+
+@intrinsic
+def after(typing, start, count):
+    """The pointer `count` elements behind another."""
+
+    def emit(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]])
+
+    return start(start, types.intp), emit
+
+
+@njit(nogil=True)
+def keep(*arrays):
+    """Keeps arrays alive up to here."""
 
 
 @intrinsic
@@ -73,6 +105,29 @@ def load(typing, array, index):
         return builder.load(at, align=array.dtype.bitwidth // 8)
 
     return Vector(array.dtype)(array, types.intp), emit
+
+
+@intrinsic
+def take(typing, source, source_index, target, target_index, power):
+    """Copies LANES samples into an array for arithmetic: int16 as `(sample - 128) << power`, float32 as they are."""
+
+    def emit(context, builder, signature, args):
+        kind = signature.args[0].dtype
+        bits, element = kind.bitwidth, _ELEMENTS[target.dtype]
+        sample = ir.FloatType() if kind == types.float32 else ir.IntType(bits)
+        at = _pointer(context, builder, signature.args[0], args[0], args[1], ir.VectorType(sample, LANES))
+        v, shape = builder.load(at, align=bits // 8), ir.VectorType(element, LANES)
+        if target.dtype == types.int16 and kind == types.uint8:
+            v = builder.shl(builder.sub(builder.zext(v, shape), _all(128, element)), _splat(builder, args[4]))
+        elif target.dtype == types.float32 and kind != types.float32:
+            v = builder.uitofp(v, shape)
+        elif target.dtype != kind:
+            raise TypingError(f"take brings {kind} to float32, and uint8 to int16; got {target.dtype}")
+        to = _pointer(context, builder, signature.args[2], args[2], args[3], shape)
+        builder.store(v, to, align=target.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp, types.int16), emit
 
 
 @intrinsic
