@@ -116,7 +116,7 @@ def test_a_constant_offset_is_named_and_taken_out(k, clean):
     assert kinds(as_is) == ["time offset"] and as_is["Y", "psnr"] < 30
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(dx=st.floats(-3.5, 3.5), dy=st.floats(-3.5, 3.5))
 def test_a_shift_is_recovered_to_a_fraction_of_a_sample(dx, dy):
     part = truth()[:12]

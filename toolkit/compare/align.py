@@ -195,17 +195,21 @@ def _offset(head: _Head, chosen: list[int]) -> tuple[int, tuple[float, float]]:
             spectra[kind, i] = place.spectrum((head.thumbs if kind == "result" else head.truth_thumbs)[i])
         return spectra[kind, i]
 
-    costs: dict[int, dict[int, float]] = {}  # offset -> result frame -> residual
-    places: dict[int, tuple[float, float]] = {}
+    roughly: dict[int, tuple[float, list[tuple[int, int]], np.ndarray]] = {}
     for k in range(-SEARCH, SEARCH + 1):
         pairs = [(i, j) for i in chosen if (j := head.partner(i, k)) is not None]
-        if len(pairs) < max(1, len(chosen) // 2):
-            continue
-        shifts = np.array([place.coarse_shift(spectrum("truth", j), spectrum("result", i)) for i, j in pairs])
+        if len(pairs) >= max(1, len(chosen) // 2):
+            shifts = np.array([place.coarse_shift(spectrum("truth", j), spectrum("result", i)) for i, j in pairs])
+            middle = tuple(np.round(np.median(shifts, axis=0)))
+            roughly[k] = float(np.mean([_cost(head, i, j, middle) for i, j in pairs])), pairs, shifts
+    if not roughly:
+        return 0, (0.0, 0.0)
+    costs: dict[int, dict[int, float]] = {}  # offset -> result frame -> residual
+    places: dict[int, tuple[float, float]] = {}
+    for k in {*sorted(roughly, key=lambda k: roughly[k][0])[:4], *({0} & set(roughly))}:
+        _, pairs, shifts = roughly[k]
         places[k] = _common_shift(head, pairs, shifts)
         costs[k] = {i: _cost(head, i, j, places[k]) for i, j in pairs}
-    if not costs:
-        return 0, (0.0, 0.0)
     best = min(costs, key=lambda k: (np.mean(list(costs[k].values())), abs(k)))
     if 0 in costs and best != 0:
         # Each offset under its own shift, lest a shift pass for an offset; and both under one shift, lest a shift

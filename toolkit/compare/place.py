@@ -12,8 +12,9 @@ from kernels.resize import resize
 def thumbnail(luma: np.ndarray, block: int) -> np.ndarray:
     """Means of squares of `block` samples of `(H, W)`, float32: what is left is content, without noise and detail."""
     height, width = (n // block * block for n in luma.shape)
-    cut = luma[:height, :width].reshape(height // block, block, width // block, block)
-    return cut.mean(axis=(1, 3), dtype=np.float32)
+    # Whole lines first: sums over short inner axes are slow in NumPy.
+    lines = luma[:height, :width].reshape(height // block, block, width).sum(axis=1, dtype=np.float32)
+    return sum(lines[:, i::block] for i in range(block)) / np.float32(block * block)
 
 
 @lru_cache(maxsize=8)
@@ -69,22 +70,27 @@ def fine_shift(
     from scipy.ndimage import gaussian_filter
 
     right, down = start
-    sure = 0.0
-    for sigma in (3.0, 1.5, 1.5, 1.5):
+    sure, seen_at = 0.0, {}
+    for sigma in (3.0, 1.5, 1.5):
         margin = int(np.ceil(max(abs(right), abs(down)))) + int(3 * sigma) + 3
         if min(truth.shape) < 4 * margin:
             return None
         inner = slice(margin, -margin), slice(margin, -margin)
         moved = gaussian_filter(shifted(truth, right, down), sigma)
-        seen = gaussian_filter(np.asarray(result, np.float32), sigma)[inner].ravel()
-        gy, gx = (g[inner].ravel() for g in np.gradient(moved))
+        if sigma not in seen_at:
+            seen_at[sigma] = gaussian_filter(np.asarray(result, np.float32), sigma)
+        seen = seen_at[sigma][inner].ravel()
+        gy = (moved[2:] - moved[:-2])[margin - 1 : 1 - margin, margin:-margin].ravel() / 2
+        gx = (moved[:, 2:] - moved[:, :-2])[margin:-margin, margin - 1 : 1 - margin].ravel() / 2
         flat = moved[inner].ravel()
-        slopes = np.array([[np.mean(gx * gx), np.mean(gx * gy)], [np.mean(gx * gy), np.mean(gy * gy)]])
-        sure = float(np.linalg.eigvalsh(slopes)[0])
+        # Less their means, so that float32 sums stay exact enough; the offset drops out.
+        rows = np.stack([-gx, -gy, flat])
+        rows -= rows.mean(axis=1, keepdims=True)
+        products = (rows @ rows.T).astype(np.float64)
+        sure = float(np.linalg.eigvalsh(products[:2, :2])[0]) / flat.size
         if sure < 0.02:
             return None
-        columns = np.stack([-gx, -gy, flat, np.ones_like(flat)], axis=1).astype(np.float64)
-        move = np.linalg.lstsq(columns.T @ columns, columns.T @ seen.astype(np.float64), rcond=None)[0]
+        move = np.linalg.lstsq(products, (rows @ (seen - seen.mean())).astype(np.float64), rcond=None)[0]
         gain = move[2] if abs(move[2]) > 0.2 else 1.0
         right, down = right + float(np.clip(move[0] / gain, -3, 3)), down + float(np.clip(move[1] / gain, -3, 3))
     return right, down, sure
