@@ -60,7 +60,8 @@ def run(command: list[str], timeout: float = 1800) -> dict[str, float]:
     program = (
         "import json, resource, subprocess, sys, time\n"
         "t = time.perf_counter()\n"
-        "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)\n"
+        "no = subprocess.DEVNULL\n"
+        "code = subprocess.run(sys.argv[1:], stdout=no, stderr=subprocess.PIPE, stdin=no)\n"
         "u = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
         "wall = time.perf_counter() - t\n"
         "print(json.dumps({'code': code.returncode, 'wall': wall, 'cpu': u.ru_utime + u.ru_stime,\n"
