@@ -226,14 +226,14 @@ def _lift_facts(height: int, width: int, subsampling: str, siting: str, fixed: b
 def _(y, u, v, out, start, matrix, range, subsampling, siting, bits):
     c, fixed = coefficients(matrix, range, bits), y.dtype == np.uint8
     change = lines.mixing(c.to_rgb, -c.to_rgb @ c.offset, fixed, y.dtype.kind == "f", bits)
-    lines.to_rgb(y, u, v, start, fixed, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, out)
+    lines.to_rgb(y, u, v, start, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, out)
 
 
 @rematrix.cpu
 def _(y, u, v, out, start, source, target, range, target_range, subsampling, siting, bits):
     fixed = y.dtype == np.uint8
     change = lines.mixing(*_change(source, target, range, target_range, bits), fixed, y.dtype.kind == "f", bits)
-    lines.to_other(y, u, v, start, fixed, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, *out)
+    lines.to_other(y, u, v, start, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, *out)
 
 
 @rgb_to_yuv.cpu
@@ -243,7 +243,7 @@ def _(rgb, out, start, matrix, range, subsampling, siting, bits):
     (first_x, across), (first_y, down) = drop_taps(step_x, site_x), drop_taps(step_y, site_y)
     across, down = lines.filter_weights(across, fixed), lines.filter_weights(down, fixed)
     change = lines.mixing(c.to_yuv, c.offset, fixed, rgb.dtype.kind == "f", bits)
-    lines.to_yuv(rgb, start, fixed, (step_x, step_y, first_x, across, first_y, down), change, *out)
+    lines.to_yuv(rgb, start, (step_x, step_y, first_x, across, first_y, down), change, *out)
 
 
 # CUDA plans.  The tables are small enough to travel as scalars: three rows of weights and offsets.

@@ -11,10 +11,24 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from kernels.simd import LANES, load, scaled, splat, store, store_levels, store_pairs, weigh
+from kernels.simd import (
+    LANES,
+    after,
+    keep,
+    load,
+    pointer,
+    scaled,
+    splat,
+    store,
+    store_levels,
+    store_pairs,
+    take,
+    weigh,
+)
 
 ONE = 1 << 14  # the weight 1 of a chroma filter in int16; what it gives is SHORT bits below a line's scale
 SHORT = np.int16(2)
+UP = np.int16(8)  # the power of two that a level is worth in a line
 PAD = 8  # samples repeated on both sides of a line, as far as any chroma filter reaches
 SLOTS = 16  # RGB lines kept, more than any chroma filter is high
 
@@ -42,155 +56,182 @@ def _vectors(size):
     return (size + LANES - 1) // LANES * LANES
 
 
+# What follows works on pointers (see kernels.simd); lines have room for whole vectors.
+
+
 @njit(nogil=True)
-def _take(src, fixed, to):
-    """Samples in the scale of the arithmetic."""
-    if fixed:
-        for x in range(src.shape[0]):
-            to[x] = np.int16(np.int16(src[x]) - np.int16(128)) << np.int16(8)
+def _take(source, size, line, room):
+    """Samples in the scale of the arithmetic; `room` is for one vector of samples."""
+    for x in range(0, size - LANES + 1, LANES):
+        take(source, x, line, x, UP)
+    if size >= LANES:  # the last ones, some of them twice
+        take(source, size - LANES, line, size - LANES, UP)
     else:
-        for x in range(src.shape[0]):
-            to[x] = src[x]
+        for x in range(size):
+            room[x] = source[x]
+        take(room, 0, line, 0, UP)
 
 
 @njit(nogil=True)
-def _filter(source, places, weights, target):
-    """The weighted sum of what begins at each of the flat `places` of `source`; the weights sum to 1."""
-    none = splat(weights.dtype.type(0))
-    for x in range(0, target.shape[0], LANES):
+def _filter(source, places, weights, count, none, size, target):
+    """The weighted sum of what begins at each of the `places` of `source`; the weights sum to 1."""
+    for x in range(0, size, LANES):
         total = none
-        for k in range(weights.shape[0]):
+        for k in range(count):
             total = weigh(total, load(source, places[k] + x), splat(weights[k]))
         store(target, x, scaled(total, SHORT))
 
 
 @njit(nogil=True)
-def _repeat_edges(line, size):
-    """The padding of a line of `size` samples that begin at PAD."""
-    line[:PAD] = line[PAD]
-    line[PAD + size :] = line[PAD + size - 1]
+def _repeat_edges(line, size, room):
+    """The padding of a line of `size` samples that begin at PAD, up to `room` in all."""
+    low, high = line[PAD], line[PAD + size - 1]
+    for x in range(PAD):
+        line[x] = low
+    for x in range(PAD + size, room):
+        line[x] = high
 
 
 @njit(nogil=True)
-def _mix(a, b, c, weights, offset, power, peak, spare, out):
+def _mix(a, b, c, weights, offset, power, peak, room, out, size):
     """One line of the result: three lines, weighted, as levels."""
-    size = out.shape[0]
     p, q, r, none = splat(weights[0]), splat(weights[1]), splat(weights[2]), splat(offset)
-    for x in range(0, size - LANES + 1, LANES):
+    for i in range(0, size, LANES):
+        x = i if i + LANES <= size else max(size - LANES, 0)  # the last ones, some of them twice
         total = weigh(weigh(weigh(none, load(a, x), p), load(b, x), q), load(c, x), r)
-        store_levels(out, x, total, power, peak)
-    x = size // LANES * LANES
-    if x < size:
-        total = weigh(weigh(weigh(none, load(a, x), p), load(b, x), q), load(c, x), r)
-        store_levels(spare, 0, total, power, peak)
-        out[x:] = spare[: size - x]
+        if size >= LANES:
+            store_levels(out, x, total, power, peak)
+        else:
+            store_levels(room, 0, total, power, peak)
+            for k in range(size):
+                out[k] = room[k]
 
 
 @njit(nogil=True)
-def _spread(line, places, ways, parts, wide):
-    """A padded chroma line on luma's grid, 1, 2 or 4 samples for each of its own; `places` is room for two."""
-    step, size = len(places) - 2, parts.shape[1] // 2
+def _spread(line, step, first, ways, none, size, pair, parts, wide):
+    """A padded chroma line on luma's grid, `step` (1, 2 or 4) samples for each; `pair` is room for two places."""
     for p in range(step):
-        places[step], places[step + 1] = places[p], places[p] + 1
-        _filter(line, places[step:], ways[p], parts[p, :size] if step > 1 else wide)
+        pair[0], pair[1] = PAD + first[p], PAD + first[p] + 1
+        _filter(line, pair, after(ways, 2 * p), 2, none, size, after(parts, p * size) if step > 1 else wide)
     if step == 2:
         for x in range(0, size, LANES):
-            store_pairs(wide, 2 * x, load(parts[0], x), load(parts[1], x))
+            store_pairs(wide, 2 * x, load(parts, x), load(parts, size + x))
     if step == 4:
+        even, odd = after(parts, 4 * size), after(parts, 6 * size)
         for x in range(0, size, LANES):
-            store_pairs(parts[4], 2 * x, load(parts[0], x), load(parts[2], x))
-            store_pairs(parts[5], 2 * x, load(parts[1], x), load(parts[3], x))
+            store_pairs(even, 2 * x, load(parts, x), load(parts, 2 * size + x))
+            store_pairs(odd, 2 * x, load(parts, size + x), load(parts, 3 * size + x))
         for x in range(0, 2 * size, LANES):
-            store_pairs(wide, 2 * x, load(parts[4], x), load(parts[5], x))
+            store_pairs(wide, 2 * x, load(even, x), load(odd, x))
 
 
 @njit(nogil=True)
-def _wide_frame(y, u, v, fixed, lift, change, out):
-    """`out` `(planes, H, W)`: mixtures of luma and of chroma brought to its grid."""
-    rows, row_ways, first, ways = lift
-    weights, offset, power, peak = change
-    (height, width), (last, columns) = y.shape, (u.shape[0] - 1, u.shape[1])
-    step, size, kind = first.shape[0], _vectors(columns), ways.dtype
-    luma, wide = np.empty(_vectors(width), kind), np.empty((2, step * size), kind)
-    taken, line = np.zeros((2, 2, size), kind), np.empty(size + 2 * LANES, kind)
-    parts, spare = np.empty((6, 2 * size), kind), np.empty(LANES, out.dtype)
-    places = np.zeros(step + 2, np.intp)
-    places[:step] = PAD + first
+def _wide_frame(y, u, v, t, lift, change, out, n, planes):
+    """`planes` planes `(H, W)` of frame `n` of `out`: mixtures of luma and of chroma brought to its grid."""
+    rows, row_ways_a, first_a, ways_a = lift
+    weights_a, offset, power, peak = change
+    (height, width), (last, columns) = y.shape[1:], (u.shape[1] - 1, u.shape[2])
+    step, size, kind = first_a.shape[0], _vectors(columns), ways_a.dtype
+    room_length = size + 2 * LANES
+    luma_a, wide_a = np.empty(_vectors(width), kind), np.empty(2 * step * size, kind)
+    taken_a, line_a = np.zeros(4 * size, kind), np.empty(room_length, kind)
+    parts_a, room_a, pair_a = np.empty(8 * size, kind), np.empty(LANES, out.dtype), np.empty(2, np.intp)
+    luma, wide, taken, line = pointer(luma_a), pointer(wide_a), pointer(taken_a), pointer(line_a)
+    parts, room, pair = pointer(parts_a), pointer(room_a), pointer(pair_a)
+    weights, row_ways, first, ways = pointer(weights_a), pointer(row_ways_a), pointer(first_a), pointer(ways_a)
+    none, target = splat(kind.type(0)), pointer(out)
     have = -2  # the upper of the two chroma lines in `taken`
     for row in range(height):
-        _take(y[row], fixed, luma)
+        _take(after(pointer(y), (t * height + row) * width), width, luma, room)
+        above, below = max(rows[row], 0), min(rows[row] + 1, last)
         for c in range(2):
-            plane = u if c == 0 else v
+            plane, lines = after(pointer(u if c == 0 else v), t * (last + 1) * columns), after(taken, 2 * c * size)
             if have != rows[row]:
-                _take(plane[max(rows[row], 0)], fixed, taken[c, 0])
-                _take(plane[min(rows[row] + 1, last)], fixed, taken[c, 1])
-            places[step], places[step + 1] = 0, size
-            _filter(taken[c], places[step:], row_ways[row], line[PAD : PAD + size])
-            _repeat_edges(line, columns)
-            _spread(line, places, ways, parts, wide[c])
+                _take(after(plane, above * columns), columns, lines, room)
+                _take(after(plane, below * columns), columns, after(lines, size), room)
+            pair[0], pair[1] = 0, size
+            _filter(lines, pair, after(row_ways, 2 * row), 2, none, size, after(line, PAD))
+            _repeat_edges(line, columns, room_length)
+            _spread(line, step, first, ways, none, size, pair, parts, after(wide, c * step * size))
         have = rows[row]
-        for c in range(out.shape[0]):
-            _mix(luma, wide[0], wide[1], weights[c], offset[c], power, peak, spare, out[c, row])
+        for c in range(planes):
+            to = after(target, ((n * planes + c) * height + row) * width)
+            _mix(luma, wide, after(wide, step * size), after(weights, 3 * c), offset[c], power, peak, room, to, width)
+    keep(luma_a, wide_a, taken_a, line_a, parts_a, room_a, pair_a, weights_a, row_ways_a, first_a, ways_a, y, u, v, out)
 
 
 @njit(nogil=True)
-def _chroma_frame(u, v, fixed, change, to_u, to_v):
+def _chroma_frame(u, v, t, change, to_u, to_v, n):
     """Chroma from chroma alone."""
-    weights, offset, power, peak = change
-    size = _vectors(u.shape[1])
-    a, b, spare = np.empty(size, weights.dtype), np.empty(size, weights.dtype), np.empty(LANES, to_u.dtype)
-    for row in range(u.shape[0]):
-        _take(u[row], fixed, a)
-        _take(v[row], fixed, b)
-        _mix(a, a, b, weights[1], offset[1], power, peak, spare, to_u[row])
-        _mix(a, a, b, weights[2], offset[2], power, peak, spare, to_v[row])
+    weights_a, offset, power, peak = change
+    rows, columns = u.shape[1:]
+    a_a, b_a = np.empty(_vectors(columns), weights_a.dtype), np.empty(_vectors(columns), weights_a.dtype)
+    room_a = np.empty(LANES, to_u.dtype)
+    a, b, room, weights = pointer(a_a), pointer(b_a), pointer(room_a), pointer(weights_a)
+    for row in range(rows):
+        at, to = (t * rows + row) * columns, (n * rows + row) * columns
+        _take(after(pointer(u), at), columns, a, room)
+        _take(after(pointer(v), at), columns, b, room)
+        _mix(a, a, b, after(weights, 3), offset[1], power, peak, room, after(pointer(to_u), to), columns)
+        _mix(a, a, b, after(weights, 6), offset[2], power, peak, room, after(pointer(to_v), to), columns)
+    keep(a_a, b_a, room_a, weights_a, u, v, to_u, to_v)
 
 
 @njit(nogil=True)
-def _narrow_frame(rgb, fixed, drop, change, to_y, to_u, to_v):
+def _narrow_frame(rgb, t, drop, change, to_y, to_u, to_v, n):
     """Luma, and chroma from RGB that was filtered down and across."""
-    step_x, step_y, first_x, across, first_y, down = drop
-    weights, offset, power, peak = change
-    (height, width), (rows, columns) = to_y.shape, to_u.shape
-    size, kind = _vectors(width), weights.dtype
-    ring, line, full = np.zeros((3, SLOTS, size), kind), np.empty(size + 2 * LANES, kind), np.empty(size, kind)
-    thin, spare = np.zeros((3, _vectors(columns)), kind), np.empty(LANES, to_y.dtype)
-    beside, above = PAD + first_x + np.arange(across.shape[0]), np.empty(down.shape[0], np.intp)
+    step_x, step_y, first_x, across_a, first_y, down_a = drop
+    weights_a, offset, power, peak = change
+    (height, width), (rows, columns) = to_y.shape[1:], to_u.shape[1:]
+    size, thin_size, kind = _vectors(width), _vectors(columns), weights_a.dtype
+    reach, high, room_length = across_a.shape[0], down_a.shape[0], size + 2 * LANES
+    ring_a, line_a, full_a = np.zeros(3 * SLOTS * size, kind), np.empty(room_length, kind), np.empty(size, kind)
+    thin_a, room_a = np.zeros(3 * thin_size, kind), np.empty(LANES, to_y.dtype)
+    beside_a, above_a = PAD + first_x + np.arange(reach), np.empty(high, np.intp)
+    ring, line, full, thin, room = pointer(ring_a), pointer(line_a), pointer(full_a), pointer(thin_a), pointer(room_a)
+    beside, above, across, down = pointer(beside_a), pointer(above_a), pointer(across_a), pointer(down_a)
+    weights, none = pointer(weights_a), splat(kind.type(0))
     done = 0  # chroma lines made
     for row in range(height):
-        slot = row % SLOTS
+        at = row % SLOTS * size
         for c in range(3):
-            _take(rgb[c, row], fixed, ring[c, slot])
-        _mix(ring[0, slot], ring[1, slot], ring[2, slot], weights[0], offset[0], power, peak, spare, to_y[row])
-        while done < rows and min(step_y * done + first_y + down.shape[0] - 1, height - 1) <= row:
+            source = after(pointer(rgb), ((t * 3 + c) * height + row) * width)
+            _take(source, width, after(ring, c * SLOTS * size + at), room)
+        r, g, b = after(ring, at), after(ring, SLOTS * size + at), after(ring, 2 * SLOTS * size + at)
+        to = after(pointer(to_y), (n * height + row) * width)
+        _mix(r, g, b, weights, offset[0], power, peak, room, to, width)
+        while done < rows and min(step_y * done + first_y + high - 1, height - 1) <= row:
             for c in range(3):
-                for k in range(down.shape[0]):
+                for k in range(high):
                     above[k] = min(max(step_y * done + first_y + k, 0), height - 1) % SLOTS * size
-                _filter(ring[c], above, down, line[PAD : PAD + size])
-                _repeat_edges(line, width)
-                _filter(line, beside, across, full)
+                _filter(after(ring, c * SLOTS * size), above, down, high, none, size, after(line, PAD))
+                _repeat_edges(line, width, room_length)
+                _filter(line, beside, across, reach, none, size, full)
                 for x in range(columns):
-                    thin[c, x] = full[step_x * x]
-            _mix(thin[0], thin[1], thin[2], weights[1], offset[1], power, peak, spare, to_u[done])
-            _mix(thin[0], thin[1], thin[2], weights[2], offset[2], power, peak, spare, to_v[done])
+                    thin[c * thin_size + x] = full[step_x * x]
+            g, b = after(thin, thin_size), after(thin, 2 * thin_size)
+            at = (n * rows + done) * columns
+            for c in range(1, 3):
+                to = after(pointer(to_u if c == 1 else to_v), at)
+                _mix(thin, g, b, after(weights, 3 * c), offset[c], power, peak, room, to, columns)
             done += 1
+    keep(ring_a, line_a, full_a, thin_a, room_a, beside_a, above_a, across_a, down_a, weights_a, rgb, to_y, to_u, to_v)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def to_rgb(y, u, v, start, fixed, lift, change, out):
+def to_rgb(y, u, v, start, lift, change, out):
     for n in prange(out.shape[0]):
-        _wide_frame(y[start + n], u[start + n], v[start + n], fixed, lift, change, out[n])
+        _wide_frame(y, u, v, start + n, lift, change, out, n, 3)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def to_yuv(rgb, start, fixed, drop, change, to_y, to_u, to_v):
+def to_yuv(rgb, start, drop, change, to_y, to_u, to_v):
     for n in prange(to_y.shape[0]):
-        _narrow_frame(rgb[start + n], fixed, drop, change, to_y[n], to_u[n], to_v[n])
+        _narrow_frame(rgb, start + n, drop, change, to_y, to_u, to_v, n)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def to_other(y, u, v, start, fixed, lift, change, to_y, to_u, to_v):
+def to_other(y, u, v, start, lift, change, to_y, to_u, to_v):
     for n in prange(to_y.shape[0]):
-        t = start + n
-        _wide_frame(y[t], u[t], v[t], fixed, lift, change, to_y[n : n + 1])
-        _chroma_frame(u[t], v[t], fixed, change, to_u[n], to_v[n])
+        _wide_frame(y, u, v, start + n, lift, change, to_y, n, 1)
+        _chroma_frame(u, v, start + n, change, to_u, to_v, n)

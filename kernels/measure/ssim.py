@@ -15,7 +15,7 @@ from numba import njit, prange
 from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Launch, kernel
 from kernels.measure.psnr import one_value_per_frame
-from kernels.simd import LANES, add, div, lane_sum, load, mul, splat, store, sub, weigh
+from kernels.simd import LANES, add, after, div, keep, lane_sum, load, mul, pointer, splat, store, sub, weigh
 
 K1, K2 = 0.01, 0.03
 #: The weights of one axis of each window, and the factor that turns its variances into those it is defined with.
@@ -65,26 +65,28 @@ C1, C2 = (K1 * 255) ** 2, (K2 * 255) ** 2
 STRIP = 6 * LANES  # columns done at a time: four moments x 11 rows of them stay in the L1 cache
 
 
+PITCH = STRIP + 2 * LANES  # a line of them, with what the window reaches into and whole vectors read
+
+
 @njit(nogil=True, fastmath={"contract"})
-def _moments(p, q, scale, centre_s, centre_d, to):
-    """Four rows of moments of a stretch of two lines."""
-    sums, differences, sums_2, differences_2 = to[0], to[1], to[2], to[3]
-    for i in range(p.shape[0]):
+def _moments(p, q, size, scale, centre_s, centre_d, to):
+    """Four lines of moments, each PITCH on, of `size` samples of two lines."""
+    for i in range(size):
         x, y = np.float32(p[i]), np.float32(q[i])
         s, d = (x + y) * scale - centre_s, (x - y) * scale - centre_d
-        sums[i] = s
-        differences[i] = d
-        sums_2[i] = s * s
-        differences_2[i] = d * d
+        to[i] = s
+        to[i + PITCH] = d
+        to[i + 2 * PITCH] = s * s
+        to[i + 3 * PITCH] = d * d
 
 
 @njit(nogil=True)
-def _weigh_four(source, at, step, rows, weights):
-    """Four weighted sums of vectors: those at `at + rows[k]` and at the same places `step`, 2 and 3 `step` on."""
+def _weigh_four(source, step, places, weights, count):
+    """Four weighted sums of vectors: those at `places`, and at the same places `step`, 2 and 3 `step` on."""
     zero = splat(np.float32(0))
     s, d, ss, dd = zero, zero, zero, zero
-    for k in range(weights.shape[0]):
-        w, i = splat(weights[k]), at + rows[k]
+    for k in range(count):
+        w, i = splat(weights[k]), places[k]
         s = weigh(s, load(source, i), w)
         d = weigh(d, load(source, i + step), w)
         ss = weigh(ss, load(source, i + 2 * step), w)
@@ -106,40 +108,51 @@ def _similar(s, d, ss, dd, unbiased, centre_s, centre_d):
 
 
 @njit(nogil=True)
-def _frame(p, q, low, high, weights, scale, unbiased):
-    """The sum of SSIM over the windows that begin in lines `low` to `high` of two planes."""
-    count, columns = weights.shape[0], p.shape[1] - weights.shape[0] + 1
+def _centres(p, q, size, scale):
+    """The means of s and d along a stretch of a line."""
+    s, d = 0.0, 0.0
+    for x in range(size):
+        s += float(p[x]) + float(q[x])
+        d += float(p[x]) - float(q[x])
+    return np.float32(s * scale / size), np.float32(d * scale / size)
+
+
+@njit(nogil=True)
+def _frame(a, b, t, low, high, window, scale, unbiased):
+    """The sum of SSIM over the windows that begin in lines `low` to `high` of frame `t`."""
+    (height, width), count = a.shape[1:], window.shape[0]
     reach = count - 1
-    line, ring = np.zeros((4, STRIP + 2 * LANES), np.float32), np.zeros((count, 4, STRIP), np.float32)
-    values = np.empty(STRIP, np.float32)
-    steps, rows = np.arange(count), np.empty(count, np.intp)
+    columns = width - reach
+    line_a, ring_a = np.zeros(4 * PITCH, np.float32), np.zeros(count * 4 * STRIP + LANES, np.float32)
+    values_a, beside_a, above_a = np.empty(LANES, np.float32), np.arange(count), np.empty(count, np.intp)
+    line, values, weights = pointer(line_a), pointer(values_a), pointer(window)
+    beside, above = pointer(beside_a), pointer(above_a)
+    ring = after(pointer(ring_a), -ring_a.ctypes.data % 64 // 4)  # vectors lie within cache lines
     total = 0.0
     for left in range(0, columns, STRIP):
         size = min(STRIP, columns - left)
-        right, middle = left + size + reach, (low + high + reach) // 2
-        centre_s, centre_d = np.float32(0), np.float32(0)
-        for x in range(left, right):
-            centre_s += np.float32(p[middle, x]) + np.float32(q[middle, x])
-            centre_d += np.float32(p[middle, x]) - np.float32(q[middle, x])
-        centre_s *= scale / np.float32(right - left)
-        centre_d *= scale / np.float32(right - left)
-        whole = size // LANES * LANES
+        whole, corner = size // LANES * LANES, t * height * width + left
+        middle = corner + (low + high + reach) // 2 * width
+        centre_s, centre_d = _centres(after(pointer(a), middle), after(pointer(b), middle), size + reach, scale)
+        slot = 0  # where the next line's sums go; the oldest are there
         for y in range(low, high + reach):
-            _moments(p[y, left:right], q[y, left:right], scale, centre_s, centre_d, line)
-            at = (y - low) % count * 4 * STRIP
+            p, q = after(pointer(a), corner + y * width), after(pointer(b), corner + y * width)
+            _moments(p, q, size + reach, scale, centre_s, centre_d, line)
+            to = after(ring, slot * 4 * STRIP)
             for x in range(0, size, LANES):
-                s, d, ss, dd = _weigh_four(line, x, line.shape[1], steps, weights)
-                store(ring, at + x, s)
-                store(ring, at + x + STRIP, d)
-                store(ring, at + x + 2 * STRIP, ss)
-                store(ring, at + x + 3 * STRIP, dd)
+                s, d, ss, dd = _weigh_four(after(line, x), PITCH, beside, weights, count)
+                store(to, x, s)
+                store(to, x + STRIP, d)
+                store(to, x + 2 * STRIP, ss)
+                store(to, x + 3 * STRIP, dd)
+            slot = slot + 1 if slot < reach else 0
             if y < low + reach:
                 continue
             for k in range(count):
-                rows[k] = (y - low - reach + k) % count * 4 * STRIP
+                above[k] = (slot + k if slot + k < count else slot + k - count) * 4 * STRIP
             sums = splat(np.float32(0))
             for x in range(0, size, LANES):
-                s, d, ss, dd = _weigh_four(ring, x, STRIP, rows, weights)
+                s, d, ss, dd = _weigh_four(after(ring, x), STRIP, above, weights, count)
                 similar = _similar(s, d, ss, dd, unbiased, centre_s, centre_d)
                 if x < whole:
                     sums = add(sums, similar)
@@ -148,6 +161,7 @@ def _frame(p, q, low, high, weights, scale, unbiased):
                     for i in range(size - whole):
                         total += values[i]
             total += lane_sum(sums)
+    keep(line_a, ring_a, values_a, beside_a, above_a, window, a, b)
     return total
 
 
@@ -157,7 +171,7 @@ def _ssim(a, b, start, weights, scale, unbiased, parts):
     for task in prange(parts.size):
         n, piece = task // pieces, task % pieces
         low, high = piece * rows // pieces, (piece + 1) * rows // pieces
-        parts[n, piece] = _frame(a[start + n], b[start + n], low, high, weights, scale, unbiased)
+        parts[n, piece] = _frame(a, b, start + n, low, high, weights, scale, unbiased)
 
 
 def _exact(line: np.ndarray) -> np.ndarray:
