@@ -147,6 +147,11 @@ def high(a: Lanes, b: Lanes | int) -> Lanes:
     return a.call("smax" if a.signed else "umax", b)
 
 
+def size(a: Lanes) -> Lanes:
+    """The absolute value of signed lanes."""
+    return high(a, a._new(a._constant(0)) - a)
+
+
 def apart(a: Lanes, b: Lanes) -> Lanes:
     """How far apart two unsigned samples are."""
     return high(a, b) - low(a, b)

@@ -14,7 +14,7 @@ Order = Literal["tff", "bff"]
 Rate = Literal["field", "frame"]
 
 #: Deinterlacers by name, in the order of their cost; each lives in the module of its name.
-METHODS = ("bob", "w3fdif", "bwdif", "yadif")
+METHODS = ("bob", "w3fdif", "bwdif", "yadif", "edi")
 
 
 def methods() -> dict[str, Any]:

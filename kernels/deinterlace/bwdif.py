@@ -201,8 +201,9 @@ def _bwdif_lanes(frames, out, start, first, step, peak, sums):
                         i, h = min(x, width - count), x // 2
                         v = uppers + h
                         _inside(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i, p + i, n + i,
-                                bu + i, bd + i, au + i, ad + i, means, 2 * s + x, 2 * u2 + x, 2 * d2 + x, ring,
-                                u4 + h, u2 + h, s + h, d2 + h, d4 + h, u4 + v, u2 + v, s + v, d2 + v, d4 + v)  # fmt: skip
+                                bu + i, bd + i, au + i, ad + i, means, 2 * s + x, 2 * u2 + x, 2 * d2 + x,
+                                ring, u4 + h, u2 + h, s + h, d2 + h, d4 + h,
+                                u4 + v, u2 + v, s + v, d2 + v, d4 + v)  # fmt: skip
                     continue
                 if 2 <= y < height - 2:
                     pu, nu, pd, nd = p - two, n - two, p + two, n + two
