@@ -14,7 +14,7 @@ from kernels.deinterlace.bob import bob
 from toolkit import tape
 from toolkit.clip import Batch
 from toolkit.compare import compare
-from toolkit.compare.align import look
+from toolkit.compare.head import look
 from toolkit.compare.meeting import Meeting
 from toolkit.compare.source import Source
 from toolkit.convert import convert

@@ -13,8 +13,10 @@ from kernels.measure.combing import combing
 from kernels.measure.flicker import flicker
 from kernels.measure.psnr import psnr
 from kernels.measure.ssim import ssim
-from toolkit.compare.align import Alignment, Finding, Pair, Pairer, clock_difference, look
+from toolkit.compare.align import Alignment, Finding, clock_difference
+from toolkit.compare.head import look
 from toolkit.compare.meeting import Meeting
+from toolkit.compare.pairs import Pair, Pairer
 from toolkit.compare.source import Source
 from toolkit.errors import RequestError, UnknownName, WorkError
 from toolkit.progress import Progress
