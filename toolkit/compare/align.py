@@ -30,7 +30,7 @@ class Finding:
     """Something the alignment noticed.
 
     kind : "time offset", "dropped frame", "repeated frame", "swapped fields", "exchanged lines", "shift",
-           "colour range", "levels", "clock", "aspect", "converted" or "unaligned".
+           "colour range", "levels", "clock" or "unaligned".
     time : where in the result, seconds; None for all of it.
     value: the number behind it, if there is one.
     """
