@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -110,7 +111,7 @@ def _runs(frames: Iterator[Any], stream: Any) -> Iterator[SoundBlock]:
             counted, rate = 0, frame.sample_rate
             if frame.pts is not None and not ahead:
                 ahead.extend(islice(frames, 7))
-                start += _between_ticks([frame, *ahead], tick)
+                start += _between_ticks([frame, *ahead], stream.time_base)
         elif frame.pts is not None:
             now, due = frame.pts * tick + offset, start + counted / rate
             if now < due - 1:
@@ -123,19 +124,19 @@ def _runs(frames: Iterator[Any], stream: Any) -> Iterator[SoundBlock]:
         counted += frame.samples
 
 
-def _between_ticks(frames: list[Any], tick: float) -> float:
-    """How far from the first frame's rounded time its true one is, from how the next ones' times were rounded.
+def _between_ticks(frames: list[Any], tick: Fraction) -> float:
+    """Seconds from the first frame's rounded time to its true one, from how the next ones' times were rounded.
 
     Times were rounded by up to half a tick each; the middle of what fits all of them is taken, 0 when nothing does.
     """
-    errors, counted = [], 0
+    errors, counted = [], Fraction(0)
     for frame in frames:
         if frame.pts is None or frame.sample_rate != frames[0].sample_rate:
             break
-        errors.append((frame.pts - frames[0].pts) * tick - counted / frame.sample_rate)
-        counted += frame.samples
-    low, high = min(errors, default=0.0), max(errors, default=0.0)
-    return (low + high) / 2 if high - low <= tick * 1.01 else 0.0
+        errors.append((frame.pts - frames[0].pts) * tick - counted)
+        counted += Fraction(frame.samples, frame.sample_rate)
+    low, high = min(errors), max(errors)
+    return float((low + high) / 2) if high - low <= tick * Fraction(101, 100) else 0.0
 
 
 def _blocks(parts: Iterator[SoundBlock], size: int) -> Iterator[SoundBlock]:
