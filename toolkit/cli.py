@@ -155,6 +155,8 @@ def simulate(
     faults: str = "",
     ideal: Annotated[bool, Parameter(negative="")] = False,
     frames: int | None = None,
+    motion: Literal["hold", "retime"] = "hold",
+    layout: Literal["4:2:2", "4:2:0", "4:1:1", "4:4:4"] = "4:2:2",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -166,6 +168,8 @@ def simulate(
     faults: knob=value,... for instance luma_noise=8,dropouts=0,chroma_delay=300.
     ideal: Start from a recorder without faults, so that only --faults spoil the picture.
     frames: At most so many frames of tape.
+    motion: hold shows each clean frame as long as it lasts; retime makes each one a field of its own.
+    layout: Chroma layout of both files.
     """
     from toolkit.progress import BarSink, Progress
     from toolkit.settings import parse_pairs
@@ -173,11 +177,13 @@ def simulate(
     from toolkit.tape import simulate as make
 
     made = make(
-        demo(frames=frames or 90) if str(clean) == "demo" else clean,
+        demo(frames=frames or 90, standard=standard) if str(clean) == "demo" else clean,
         tape,
         truth=truth,
         ideal=ideal,
         frames=frames,
+        motion=motion,
+        layout=layout,
         overwrite=overwrite,
         progress=Progress(BarSink(sys.stderr)),
         **{"standard": standard, "seed": seed, **parse_pairs(faults)},
@@ -186,11 +192,20 @@ def simulate(
 
 
 @app.command
-def compare(truth: Path, result: Path, *, json: Json = False) -> None:
-    """Aligns RESULT with TRUTH in time and place and prints PSNR, SSIM, flicker and combing per plane."""
-    from toolkit.compare import compare as judge
+def compare(
+    truth: Path, result: Path, *, align: Literal["full", "times"] = "full", crop: str = "0,0,0,0", json: Json = False
+) -> None:
+    """Aligns RESULT with TRUTH in time and place and prints PSNR, SSIM, flicker and combing per plane.
 
-    found = judge(truth, result)
+    Parameters
+    ----------
+    align: full corrects a constant offset and shift and says so; times pairs equal times and corrects nothing.
+    crop: LEFT,TOP,RIGHT,BOTTOM samples to leave out, such as a head-switching band.
+    """
+    from toolkit.compare import compare as judge
+    from toolkit.settings import parse_crop
+
+    found = judge(truth, result, align=align, crop=parse_crop(crop))
     show(found.to_dict(), json, found)
 
 

@@ -34,6 +34,14 @@ def parse_range(text: str | None) -> tuple[int, int | None]:
     return first, stop
 
 
+def parse_crop(text: str) -> tuple[int, int, int, int]:
+    """ "LEFT,TOP,RIGHT,BOTTOM" in samples.  Raises `KnobError`."""
+    parts = [p.strip() for p in text.split(",")]
+    if len(parts) != 4 or not all(p.isdecimal() for p in parts):
+        raise KnobError(f"crop is {text!r}", expected="LEFT,TOP,RIGHT,BOTTOM in samples, for instance 0,0,0,10")
+    return tuple(int(p) for p in parts)
+
+
 def parse_step(group: str, text: str) -> Step | None:
     """ "NAME:knob=value,..." as a step of `group`; "none" is None.  Raises `UnknownName` / `KnobError`."""
     if text.strip().lower() in ("none", "off"):
