@@ -17,9 +17,9 @@ import kernels as _kernels
 if getattr(_kernels, "BELONGS_TO", None) != "vhs-toolkit":
     raise ImportError(
         f"the package 'kernels' found at {getattr(_kernels, '__file__', '?')} is not vhs-toolkit's own: PyPI has "
-        "another project of that name (Hugging Face's) and it stands in front; nothing was changed. Install vhs-toolkit in an "
-        "environment without it (python -m venv, then pip install vhs-toolkit), or run: pip uninstall kernels && "
-        "pip install --force-reinstall --no-deps vhs-toolkit"
+        "another project of that name (Hugging Face's) and it stands in front; nothing was changed. Install "
+        "vhs-toolkit in an environment without it (python -m venv, then pip install vhs-toolkit), or run: "
+        "pip uninstall kernels && pip install --force-reinstall --no-deps vhs-toolkit"
     )
 
 if TYPE_CHECKING:

@@ -54,7 +54,8 @@ class Report:
         width = max(len(f.about) for f in self.findings)
         lines = []
         for f in self.findings:
-            lines.append(f"{'  ' if f.ok else '! '}{f.about:<{width}}  {f.found}" + (f"  ->  {f.cure}" if f.cure else ""))
+            cure = f"  ->  {f.cure}" if f.cure else ""
+            lines.append(f"{'  ' if f.ok else '! '}{f.about:<{width}}  {f.found}{cure}")
         wrong = sum(not f.ok for f in self.findings)
         lines.append("all that is needed is here" if not wrong else f"{wrong} lines marked ! want attention")
         return "\n".join(lines)
@@ -144,7 +145,8 @@ def _gpu() -> Finding:
         import pynvml
 
         pynvml.nvmlInit()
-        names = [pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
         pynvml.nvmlShutdown()
     except Exception as error:
         return Finding("GPU", f"none that NVML sees ({error}); everything runs on the CPU")
