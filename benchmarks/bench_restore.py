@@ -154,8 +154,8 @@ def measure_chain(folder: Path, tapes: dict[str, Path], name: str, repeats: int)
 
 def measure_memory(folder: Path, tapes: dict[str, Path]) -> dict[str, float]:
     """Peak memory beyond the interpreter with its imports, and what a ten times longer tape adds."""
-    imports = "import toolkit.cli, toolkit.runner, toolkit.media.write, toolkit.media.verify, toolkit.media.probe; " \
-              "from kernels import all_kernels; all_kernels(); import toolkit.audio.tracks"  # fmt: skip
+    names = "toolkit.cli, toolkit.runner, toolkit.media.write, toolkit.media.verify, toolkit.media.probe"
+    imports = f"import {names}; from toolkit.stages import all_stages; all_stages()"
     base = run([sys.executable, "-c", imports])["peak"]
     peaks = {}
     for count in (SHORT, 10 * SHORT):

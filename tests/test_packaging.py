@@ -1,4 +1,4 @@
-"""What a newcomer meets first: files that agree, an import that is quick, and another project's `kernels` in the way."""
+"""What a newcomer meets first: files that agree, a quick import, and another project's `kernels` in the way."""
 
 from __future__ import annotations
 

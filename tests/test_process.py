@@ -48,7 +48,12 @@ def test_a_failure_names_the_program_and_its_last_words():
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
 def test_a_program_that_hangs_is_ended_with_its_grandchildren(tmp_path):
     note = tmp_path / "pid"
-    grandchild = f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); open({str(note)!r}, 'w').write(str(p.pid)); time.sleep(60)"
+    grandchild = (
+        "import subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"open({str(note)!r}, 'w').write(str(p.pid))\n"
+        "time.sleep(60)\n"
+    )
     with pytest.raises(process.ProgramFailed, match="still running after 1"):
         process.run([PYTHON, "-c", grandchild], timeout=1.5)
     assert gone(int(note.read_text())) and not children()

@@ -25,7 +25,6 @@ def _deinterlacers() -> Iterator[Stage]:
 
 def _denoisers() -> Iterator[Stage]:
     from kernels.denoise.hqdn3d import hqdn3d
-
     from kernels.denoise.nlmeans import nlmeans
     from kernels.denoise.temporal import temporal
 
