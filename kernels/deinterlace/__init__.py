@@ -1,4 +1,4 @@
-"""Fields to whole frames: bob, yadif, bwdif, w3fdif, edge-directed interpolation.
+"""Fields to whole frames: bob, w3fdif, bwdif, yadif, edi; and film out of video (`film.py`).
 
 All take one interlaced plane `(T, H, W)`, the field order, `rate` ("field" gives one frame per field, twice the frames;
 "frame" one per frame, at the time of its first field) and `bits`.  In YUV each plane is filtered for itself.
