@@ -180,6 +180,8 @@ def _tables(length: int, target: int, filter: str, offset: float, fixed: bool) -
     """`taps` as the body takes them: first index, weights and what to add for rounding, per target sample, and the
     power of two that one level is worth in int16 sums of products."""
     first, weights = taps(length, target, filter, offset)
+    if 3 < weights.shape[1] < 6:  # six have bodies of their own
+        weights = np.pad(weights, ((0, 0), (0, 6 - weights.shape[1])))
     if not fixed:
         return first.copy(), weights.astype(np.float32), np.zeros(target, np.float32), np.int16(0)
     power = 6 if weights.max() < 0.99 else 5
@@ -245,8 +247,12 @@ def _any_ratio(lines, length, first, weights, count, bias, up, upright, made, ri
         for i in range(TILE):
             column = min(x + i, columns - 1)
             total = splat(bias[column])
-            for k in range(count):
-                total = weigh(total, load(upright, (first[column] + k) * LANES), splat(weights[column * count + k]))
+            at, w = after(upright, first[column] * LANES), after(weights, column * count)
+            for k in range(0, count - 1, 2):
+                total = weigh(total, load(at, k * LANES), splat(w[k]))
+                total = weigh(total, load(at, (k + 1) * LANES), splat(w[k + 1]))
+            if count % 2:
+                total = weigh(total, load(at, (count - 1) * LANES), splat(w[count - 1]))
             store(made, i * LANES, scaled(total, up))
         for y in range(0, LANES, TILE):
             transpose(made, y, LANES, ring, y * pitch + x, pitch)
@@ -272,7 +278,16 @@ def _down(ring, places, weights, count, bias, power, peak, wide, out, columns):
             total = weigh(weigh(weigh(total, load(ring, r3 + x), w3), load(ring, r4 + x), w4), load(ring, r5 + x), w5)
             store_levels(out, x, total, power, peak)
     else:
-        for x in range(0, columns - LANES + 1, LANES):
+        x = 0
+        while x + 2 * LANES <= columns:  # two vectors for each weight that is fetched
+            total, other = none, none
+            for k in range(count):
+                factor, row = splat(weights[k]), places[k] + x
+                total, other = weigh(total, load(ring, row), factor), weigh(other, load(ring, row + LANES), factor)
+            store_levels(out, x, total, power, peak)
+            store_levels(out, x + LANES, other, power, peak)
+            x += 2 * LANES
+        if x + LANES <= columns:
             store_levels(out, x, _sum_rows(ring, places, x, weights, count, none), power, peak)
     if columns < LANES:
         store_levels(wide, 0, _sum_rows(ring, places, 0, weights, count, none), power, peak)
