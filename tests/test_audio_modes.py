@@ -133,7 +133,7 @@ def test_wrong_shapes_and_kinds_are_refused_in_one_sentence():
 
 def test_a_cleaner_cannot_be_used_out_of_order():
     cleaner = Cleaner("moderate", 16000, "mono")
-    with pytest.raises(RuntimeError, match="survey, loudness"):
+    with pytest.raises(RuntimeError, match="survey, denoise, loudness"):
         cleaner.process(np.zeros((1, 100)))
     with pytest.raises(RuntimeError, match="no pass left"):
         Cleaner("keep", 16000, "mono").measure(np.zeros((1, 100)))

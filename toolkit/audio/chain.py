@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cachetools
@@ -14,7 +14,7 @@ from toolkit.audio.run import Prepared, Run, SeriesRun
 from toolkit.audio.signal import SoundFormat, as_samples
 from toolkit.audio.spool import Spool
 from toolkit.audio.survey import Survey
-from toolkit.errors import RequestError
+from toolkit.errors import RequestError, SoundError
 
 log = logging.getLogger(__name__)
 CLIPPED = 0.9999  # of full scale; 16 bits end at 0.99997
@@ -67,8 +67,8 @@ def prepare(mode: Any, rate: int, layout: str = "stereo") -> PreparedChain:
 class Cleaner:
     """One track on its way through a chain, block by block.
 
-    Some chains must hear the track before they change it: while `passes` names a pass, push the whole track through
-    `measure` and call `end_pass`.  Then push it once more through `process`, and take the rest with `flush`:
+    Some stages must hear the track before they change it.  While `passes` names a pass, push the whole track through
+    `measure` and call `end_pass`; then push it once more through `process` and take the rest with `flush`:
 
         cleaner = Cleaner("moderate", 48000, "stereo")
         while cleaner.passes:
@@ -77,26 +77,30 @@ class Cleaner:
         for block in track(): out = cleaner.process(block)
         out = cleaner.flush()
 
-    With a `spool` the stages before the loudness run once only: their result waits in the spool, and after the passes
-    `for out in cleaner.replay()` takes the place of the last two lines.
+    With a `spool` each stage runs once only.  What the stages before a metering one gave waits in the spool, and from
+    then on nothing needs the track again:
+
+        cleaner = Cleaner("moderate", 48000, "stereo", Spool())
+        while cleaner.passes and not cleaner.can_replay:
+            for block in track(): cleaner.measure(block)
+            cleaner.end_pass()
+        for out in cleaner.replay(): ...            # if cleaner.can_replay, else as above
 
     What comes out, joined, has as many samples as went in, at the same times.  `output` is the format of the result,
     `report()` says what was found and done.
     """
 
     def __init__(self, mode: Any, rate: int, layout: str = "stereo", spool: Spool | None = None):
-        self.spool = spool
         self.prepared = prepare(mode, rate, layout)
         self.sound, self.output = self.prepared.sound, self.prepared.output
         stages = self.prepared.stages
         self.learned: list[Any] = [None] * len(stages)
-        meters = [i for i, stage in enumerate(stages) if stage.meters]
         self._pending: list[tuple[str, int]] = [("survey", 0)] if self.prepared.surveys else []
-        self._pending += [(self.prepared.names[i], i) for i in meters]
-        self._metered: int | None = None
+        self._pending += [(self.prepared.names[i], i) for i, stage in enumerate(stages) if stage.meters]
+        self.spool = spool
+        self._spooled: int | None = None  # the stage whose input the spool holds
         self._survey: Survey | None = None
         self._meter: Any = None
-        self._series: SeriesRun | None = None
         self._runs: list[Run] = []
         self.mended = self.clipped = self.samples = 0
         self._begin()
@@ -126,13 +130,18 @@ class Cleaner:
             self._survey.finish()
             for i, stage in enumerate(self.prepared.stages):
                 if stage.surveys:
-                    self.learned[i] = stage.learn(self._survey, lambda x, at, i=i: self._before(i, x, at))
+                    self.learned[i] = stage.learn(self._survey)
         else:
             self._meter_block(self._series.flush())
-            self._metered = self._pending[0][1]
-            self.learned[self._metered] = self._meter.result()
+            self._end_metering()
         del self._pending[0]
         self._begin()
+
+    def _end_metering(self) -> None:
+        metered = self._pending[0][1]
+        self.learned[metered] = self._meter.result()
+        if self.spool is not None and not self.spool.broken:
+            self._spooled = metered
 
     def begin_again(self) -> None:
         """Forgets what the pass under way has heard."""
@@ -142,20 +151,36 @@ class Cleaner:
 
     @property
     def can_replay(self) -> bool:
-        """Whether the spool holds the track as the metering stage wants it."""
-        return not self._pending and self._metered is not None and self.spool is not None and not self.spool.broken
+        """Whether the rest of the way can be gone without the track."""
+        return self._spooled is not None
 
     def replay(self) -> Iterator[np.ndarray]:
-        """Yields the rest of the way from the spool, the end included.  The Cleaner is used up then."""
+        """Yields the result, from the spool, after whatever passes are left.  The Cleaner is used up then."""
         if not self.can_replay:
             raise RuntimeError("replay needs a spool that was filled by a metering pass")
-        rest = SeriesRun(self._runs[self._metered :], self.output.channels)
+        while self._pending:
+            before, self.spool = self.spool, self.spool.another()
+            self._follow(before, self._meter_block)
+            before.close()
+            if self.spool.broken:
+                raise SoundError(
+                    "there was room for the sound to wait on disk before its first pass, but not before its second",
+                    hint="free some space, or point VHS_TOOLKIT_SCRATCH to another disk",
+                )
+            self._end_metering()
+            del self._pending[0]
+            self._begin()
         for block in self.spool:
-            out = rest.process(block)
+            out = self._series.process(block)
             if out.shape[1]:
                 yield out
-        yield rest.flush()
+        yield self._series.flush()
         self.spool.close()
+
+    def _follow(self, spool: Spool, sink: Callable[[np.ndarray], None]) -> None:
+        for block in spool:
+            sink(self._series.process(block))
+        sink(self._series.flush())
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Takes `(channels, n)` and gives what is ready, float32 `(output channels, m)`."""
@@ -185,31 +210,25 @@ class Cleaner:
     def _ready(self, what: str) -> None:
         if self._pending:
             raise RuntimeError(f"{what} before the passes {', '.join(self.passes)} were measured")
+        if self.can_replay:
+            raise RuntimeError(f"{what} after the track went into the spool; call replay")
 
     def _begin(self) -> None:
+        """Starts the stages that the next pass needs: from the spool's place on, or all."""
         self._survey = self._meter = None
+        first = self._spooled or 0
         if not self.can_replay:
             self.mended = self.clipped = self.samples = 0
         if self._pending and self._pending[0][0] == "survey":
             self._survey = Survey(self.sound, self.prepared.surveys)
             return
-        last = self._pending[0][1] if self._pending else len(self.prepared.stages)
-        ran = self._runs
-        self._runs = self._start(last)
-        if self.can_replay:
-            self._runs[: self._metered] = ran  # done already; they remember what they found
-        output = self.prepared.stages[last - 1].output if last else self.sound
-        self._series = SeriesRun(self._runs, output.channels)
+        stages = self.prepared.stages
+        last = self._pending[0][1] if self._pending else len(stages)
+        fresh = [stages[i].start(self.learned[i]) for i in range(first, last)]
+        self._runs[first:] = fresh  # those before are done; they remember what they found
+        self._series = SeriesRun(fresh, (stages[last - 1].output if last else self.sound).channels)
         if self._pending:
-            self._meter = self.prepared.stages[last].meter()
-
-    def _start(self, last: int, position: int = 0) -> list[Run]:
-        pairs = zip(self.prepared.stages[:last], self.learned[:last], strict=True)
-        return [stage.start(learned, position) for stage, learned in pairs]
-
-    def _before(self, last: int, samples: np.ndarray, position: int) -> np.ndarray:
-        series = SeriesRun(self._start(last, position), samples.shape[0])
-        return np.concatenate([series.process(samples), series.flush()], axis=1)
+            self._meter = stages[last].meter()
 
     def _parts(self, block: np.ndarray) -> Iterator[np.ndarray]:
         block = as_samples(block, self.sound.channels)

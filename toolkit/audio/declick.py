@@ -239,7 +239,7 @@ class Declick(Prepared):
         self.segment = 1 << max(8, round(np.log2(sound.rate * 0.04)))
         self.longest = min(max(4, round(longest / 1000 * sound.rate)), self.segment - 2 * _ORDER)
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
         return DeclickRun(self)
 
     def report(self, learned: Any, run: Run | None) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Spectral denoising by a noise profile: the track's own hiss, measured where little else is heard.
+"""Spectral denoising by a noise profile: the track's own hiss, measured where nothing else is heard.
 
-Profile.  In the quiet stretches power is averaged over 5 frames and 5 bins, and of these the lower fifth is taken, so
-that a fading note does not count; white noise tells how far below the mean that lies.  Hiss is smooth over frequency,
-so the median over about a quarter of an octave follows.
+Profile.  Power is averaged over 5 frames and 5 bins, every eighth of a second, and its levels are counted for each
+bin: what the quietest 3 % reach is hiss, as long as the bin is without sound that often (white noise tells how far
+below its mean that lies).  Stretches of steady level, as a blank end of the tape, do not count beside a
+programme.  Hiss is smooth over frequency, so a median over about a quarter of an octave follows, and a bound on how
+much it may rise towards the bass.
 
 Gain, twice (empirical Wiener filtering).  First the power of the sound is what the average over 5 frames and 5 bins
 has above twice the noise; then that estimate, averaged over 3 frames, is the signal-to-noise ratio of a Wiener gain.
@@ -11,7 +13,6 @@ has above twice the noise; then that estimate, averaged over 3 frames, is the si
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ WINDOW = 0.043  # s
 _BATCH = 48  # frames
 _AHEAD = 3  # frames that the gain looks each way
 _MARGIN = np.float32(2.0)  # of the noise, that the first estimate leaves out
-_QUANTILE = 0.2
+_SHARE, _LEAST = 0.03, 4  # of the groups, but at least so many, lie below what is taken for noise
+_SILENT = -93.0  # dBFS: under this there is nothing but the dither of 16 bits
+_LOW, _LEVELS = -170, 190  # dB of the first level that is counted, and how many
+_SEGMENT = 64  # groups, 8 s, whose restlessness is judged together
 
 
 def frame_size(rate: int) -> int:
@@ -72,38 +76,30 @@ def _weigh(parts, frames, bins, noise, margin, floor):
 
 
 class Denoise(Prepared):
-    surveys = frozenset({"noise"})
+    meters = True
 
-    def __init__(self, sound: SoundFormat, reduction: float, strength: float):
+    def __init__(self, sound: SoundFormat, reduction: float, strength: float, hiss: float = 0.0):
         super().__init__(sound)
         self.size = frame_size(sound.rate)
         self.hop = self.size // 4
         self.window = np.hanning(self.size + 1)[:-1].astype(np.float32)
         self.back = self.window / np.float32(1.5)  # four squared windows overlap to 1.5
         self.floor, self.strength = np.float32(10 ** (-reduction / 20)), strength
+        self.hiss = hiss
+        self.meters = hiss == 0
 
     def spectra(self, held: np.ndarray, frames: int) -> np.ndarray:
         """`(channels, frames, bins)` of the first `frames` windows."""
         windows = np.lib.stride_tricks.sliding_window_view(held, self.size, axis=1)[:, :: self.hop][:, :frames]
         return fft.rfft(windows * self.window)
 
-    def learn(self, survey: Any, before: Callable[[np.ndarray, int], np.ndarray]) -> Any:
-        """Noise power per channel (middle and side for stereo) and bin, float32, or None."""
-        calm = []
-        for samples, position in survey.stretches:
-            quiet = rotate(before(samples, position), self.sound)
-            edge = self.size // 2  # the stages before it had to begin somewhere
-            quiet = quiet[:, edge : quiet.shape[1] - edge]
-            frames = (quiet.shape[1] - self.size) // self.hop + 1
-            if frames >= 8:
-                z = self.spectra(quiet, frames)
-                calm.append(_averaged(z.real**2 + z.imag**2))
-        if not calm:
-            return None
-        low = np.quantile(np.concatenate(calm, axis=1), _QUANTILE, axis=1) / _lower_fifth()
-        return (smooth_over_frequency(low) + 1e-20).astype(np.float32)
+    def meter(self) -> NoiseMeter:
+        return NoiseMeter(self)
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
+        if self.hiss:
+            power = 10 ** (self.hiss / 10) * self.size * 3 / 8
+            learned = np.full((self.sound.channels, self.size // 2 + 1), power, np.float32)
         return PassRun() if learned is None else _DenoiseRun(self, learned)
 
     def report(self, learned: Any, run: Run | None) -> dict[str, Any]:
@@ -111,23 +107,81 @@ class Denoise(Prepared):
 
 
 def profile_level(profile: np.ndarray, size: int) -> float:
-    """RMS in dBFS of the noise that a profile describes, all channels together."""
-    energy = size * 3 / 8  # of a Hann window
-    return float(10 * np.log10(2 * profile.sum(axis=1).mean() / size / energy))
+    """RMS in dBFS of the noise that a profile describes, mean of all channels."""
+    return float(10 * np.log10(2 * profile.sum(axis=1).mean() / size / (size * 3 / 8) + 1e-30))
 
 
-def _averaged(power: np.ndarray) -> np.ndarray:
-    """Mean over 5 frames and 5 bins of `(channels, frames, bins)`, whole frames only."""
-    return uniform_filter1d(uniform_filter1d(power, 5, axis=2), 5, axis=1)[:, 2:-2]
+class NoiseMeter:
+    """Push all blocks; `result()` is the noise power per channel (middle and side for stereo) and bin, or None."""
+
+    def __init__(self, prepared: Denoise):
+        self.p = prepared
+        channels, bins = prepared.sound.channels, prepared.size // 2 + 1
+        self.fifo = Fifo(channels)
+        self.span = prepared.size + 4 * prepared.hop
+        self.every = max(self.span, prepared.sound.rate // 8)
+        self.restless, self.steady = (np.zeros((channels, bins, _LEVELS), np.uint32) for _ in range(2))
+        self.segment: list[np.ndarray] = []
+
+    def push(self, block: np.ndarray) -> None:
+        self.fifo.push(rotate(block, self.p.sound))
+        while len(self.fifo) >= self.every:
+            self._group(self.fifo.peek(self.span))
+            self.fifo.drop(self.every)
+
+    def _group(self, samples: np.ndarray) -> None:
+        z = self.p.spectra(samples, 5)
+        power = uniform_filter1d((z.real**2 + z.imag**2).mean(axis=1), 5, axis=1)
+        if profile_level(power, self.p.size) > _SILENT:
+            self.segment.append(np.log10(np.maximum(power, 1e-16)).astype(np.float32) * 10)
+            if len(self.segment) == _SEGMENT:
+                self._count()
+
+    def _count(self) -> None:
+        if not self.segment:
+            return
+        levels = np.array(self.segment)
+        whole = np.sort(levels.max(axis=2).max(axis=1))
+        restless = whole[-1 - len(whole) // 10] - whole[len(whole) // 10] > 6
+        into = self.restless if restless else self.steady
+        for group in levels:
+            index = np.clip(np.round(group - _LOW), 0, _LEVELS - 1).astype(np.intp)
+            np.put_along_axis(into, index[..., None], np.take_along_axis(into, index[..., None], 2) + 1, 2)
+        self.segment = []
+
+    def result(self) -> np.ndarray | None:
+        if len(self.fifo) >= self.span:
+            self._group(self.fifo.peek(self.span))
+        self._count()
+        counts = self.restless if self.restless[0, 0].sum() >= _SEGMENT // 4 else self.restless + self.steady
+        total = int(counts[0, 0].sum())
+        if total < 4:
+            return None
+        below = np.cumsum(counts, axis=2) / total
+        share = min(max(_SHARE, _LEAST / total), 0.5)
+        at = (below >= share).argmax(axis=2)
+        before = np.take_along_axis(below, np.maximum(at - 1, 0)[..., None], 2)[..., 0]
+        here = np.take_along_axis(below, at[..., None], 2)[..., 0]
+        level = _LOW + at - 0.5 + np.clip((share - before) / np.maximum(here - before, 1e-9), 0, 1)
+        low = 10 ** (level / 10) / _below_mean(share)
+        low = smooth_over_frequency(low)
+        hold_down(low, self.p.sound.rate / self.p.size)
+        return (low + 1e-20).astype(np.float32)
 
 
-@functools.lru_cache
-def _lower_fifth() -> float:
-    """Lower fifth of averaged power over its mean, for noise; no matter of size, so it is found on short windows."""
-    noise = np.random.default_rng(1).standard_normal(256 * 400)
-    windows = np.lib.stride_tricks.sliding_window_view(noise, 256)[::64] * np.hanning(257)[:-1]
-    power = _averaged(np.abs(fft.rfft(windows))[None, :, 8:-8] ** 2)
-    return float(np.quantile(power, _QUANTILE) / power.mean())
+@functools.cache
+def _white() -> np.ndarray:
+    """Averaged power of white noise over its mean, sorted; no matter of size, so it is found on short windows."""
+    noise = np.random.default_rng(1).standard_normal((1500, 512))
+    windows = np.lib.stride_tricks.sliding_window_view(noise, 256, axis=1)[:, ::64] * np.hanning(257)[:-1]
+    power = uniform_filter1d((np.abs(fft.rfft(windows)) ** 2).mean(axis=1), 5, axis=1)[:, 8:-8]
+    return np.sort(power.ravel() / power.mean())
+
+
+def _below_mean(share: float) -> float:
+    """What that share of averaged noise powers lie below, over their mean."""
+    white = _white()
+    return float(white[round(share * (len(white) - 1))])
 
 
 def smooth_over_frequency(power: np.ndarray) -> np.ndarray:
@@ -138,6 +192,19 @@ def smooth_over_frequency(power: np.ndarray) -> np.ndarray:
         reach = 2 + k // 8
         out[:, k] = np.median(power[:, max(0, k - reach) : min(bins, k + reach + 1)], axis=1)
     return out
+
+
+def hold_down(power: np.ndarray, spacing: float) -> None:
+    """Lets the noise rise, in place, by no more than 1.5 dB per octave below 1 kHz.
+
+    Bass and chords may leave no quiet moment there; hiss is white or grows with the frequency.
+    """
+    bins = power.shape[1]
+    for k in range(min(int(1000 / spacing), bins // 4), 0, -1):
+        above = np.arange(int(1.5 * k) + 1, 4 * k + 1)
+        most = (power[:, above] * np.sqrt(above / k)).max(axis=1)
+        power[:, k] = np.minimum(power[:, k], most)
+    power[:, 0] = np.minimum(power[:, 0], power[:, 1])
 
 
 def rotate(block: np.ndarray, sound: SoundFormat) -> np.ndarray:

@@ -73,9 +73,10 @@ def measure_drift(clip: Clip, track: int = 0) -> Sync:
     lasts = counted / rate
     if lasts <= 0 or length <= 0:
         return by_times
-    # What both have in common is from the later start; ends are known to a frame of picture and a packet of sound.
+    # What both have in common is from the later start; the picture's end is known to a frame, sound may be padded.
     ratio = (length - max(0.0, late)) / lasts
-    doubt = (frame / math.sqrt(12) + _packet(first, rate) / math.sqrt(12)) / length
+    padding = 0.0 if clip.sound[track].codec.startswith(("pcm", "flac")) else _packet(first, rate)
+    doubt = (frame + padding) / math.sqrt(12) / length
     by_lengths = Sync(late, ratio, doubt, "lengths", 2)
     # Lengths differ for many reasons: a ratio is believed only where tape decks and sound cards can have made it.
     return by_lengths if by_lengths.certain and abs(ratio - 1) < 0.02 else by_times
@@ -177,29 +178,37 @@ def against(reference: np.ndarray, samples: np.ndarray, rate: int, window: float
     """How `samples` lie against `reference`, the same sound without drift, both `(channels, n)`.
 
     Windows of `window` seconds are correlated where they stand; the delays, to a fraction of a sample, give a line.
+    A drift blurs the correlation within each window, so it is taken out and what is left is measured again.
     `most` is the largest delay looked for, in seconds, beyond what the line so far foretells.
     """
+    from toolkit.audio.resample import Stretcher
+
+    first = last = _against(reference, samples, rate, window, most)
+    ratio = first.ratio
+    for _ in range(2):
+        stretcher = Stretcher(samples.shape[0], ratio)
+        straight = np.concatenate([stretcher.process(samples), stretcher.flush()], axis=1)
+        last = _against(reference, straight, rate, window, most)
+        ratio *= last.ratio
+    return Sync(first.offset, ratio, last.uncertainty, "sound", last.points)
+
+
+def _against(reference: np.ndarray, samples: np.ndarray, rate: int, window: float, most: float) -> Sync:
     from toolkit.audio.judge import delay
 
     size = round(window * rate)
     length = min(reference.shape[-1], samples.shape[-1])
-    times, delays, weights = [], [], []
+    times, delays = [], []
     guess = 0.0
     for first in range(0, length - size, size):
         a = reference[:, first : first + size]
         shift = round(guess * rate)
         lo = first + shift
-        if lo < 0 or lo + size > samples.shape[-1]:
+        if lo < 0 or lo + size > samples.shape[-1] or not float((a.astype(np.float64) ** 2).mean()) > 1e-9:
             continue
-        b = samples[:, lo : lo + size]
-        power = float((a.astype(np.float64) ** 2).mean())
-        if power < 1e-9:
-            continue
-        late = delay(a, b, rate, most) + shift / rate
+        guess = delay(a, samples[:, lo : lo + size], rate, most) + shift / rate
         times.append((first + size / 2) / rate)
-        delays.append(late)
-        weights.append(power)
-        guess = late
+        delays.append(guess)
     if len(times) < 3:
         raise SoundError(
             f"{length / rate:.1f} s of sound are too short to measure drift", expected=f"more than {4 * window:g} s"
@@ -208,8 +217,7 @@ def against(reference: np.ndarray, samples: np.ndarray, rate: int, window: float
     keep = np.ones(len(x), bool)
     for _ in range(5):  # windows that matched something else lie far off the line
         slope, doubt = _fit(x[keep], y[keep])
-        line = y[keep].mean() + slope * (x - x[keep].mean())
-        off = np.abs(y - line)
+        off = np.abs(y - (y[keep].mean() + slope * (x - x[keep].mean())))
         fresh = off <= max(4 * float(np.median(off[keep])), 2 / rate)
         if (fresh == keep).all() or fresh.sum() < 3:
             break

@@ -54,7 +54,7 @@ class Response(Prepared):
     def taps(self) -> np.ndarray:
         """The symmetric impulse response, float64, odd length."""
         rate = self.sound.rate
-        half = int(rate * min(max(3 / self.lowest, 0.005), 0.15))
+        half = int(rate * min(max(3 / self.lowest, 0.005), 0.25))
         n = fft.next_fast_len(8 * half + 2, real=True)
         wanted = self.magnitude(np.arange(n // 2 + 1) * (rate / n))
         impulse = fft.irfft(wanted, n)
@@ -73,7 +73,7 @@ class Response(Prepared):
             self._spectrum = fft.rfft(taps, size).astype(np.complex64)
         return self._spectrum, self._half, self._step
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
         return _FirRun(*self.design(), self.sound.channels)
 
 

@@ -36,7 +36,7 @@ class Graph(Prepared):
         self.filters = filters
         self.delay = self._measure_delay() if delay is None else delay
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
         return _GraphRun(self)
 
     def build(self) -> tuple[Any, Any, Any]:

@@ -13,7 +13,6 @@ little and pauses much.  A harmonic that does not stand out of its own uncertain
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +81,7 @@ class HumFinder:
         self.size, self.hop = 2 * round(WINDOW * self.low / 2), round(STEP * self.low)
         self.fifo = Fifo(sound.channels)
         self.fifo.pad(self.size // 2)  # transforms are twice as long as the window in their middle
-        self.excess: list[np.ndarray] = []
+        self.found: dict[int, list[Evidence]] = {50: [], 60: []}
         self.samples = 0
 
     def push(self, block: np.ndarray) -> None:
@@ -102,15 +101,14 @@ class HumFinder:
         count = (len(self.fifo) - 2 * self.size) // self.hop + 1
         if count > 0:
             self._look(count)
-        excess = np.concatenate(self.excess, axis=1)
-        return {mains: follow(excess, self._spacing, mains) for mains in (50, 60)}
+        return {mains: follow(parts, mains) for mains, parts in self.found.items()}
 
     @property
     def _spacing(self) -> float:
         return self.low / (2 * self.size)
 
     def _look(self, count: int) -> None:
-        """Log of the spectra over their surroundings, `(bins, windows)`, channels added in power."""
+        """Spectra of the next windows over their surroundings, channels added in power, and what hums in them."""
         import librosa
 
         held = self.fifo.peek(2 * self.size + (count - 1) * self.hop)
@@ -123,22 +121,47 @@ class HumFinder:
         power = (np.abs(spectra[:, :bins]) ** 2).sum(axis=0)
         middle = np.median(power.reshape(-1, around, count), axis=1)
         middle = np.repeat(middle, around, axis=0) + 1e-20
-        self.excess.append(np.log(power / middle + 1e-9).astype(np.float32) / 2)
+        excess = np.log(power / middle + 1e-9).astype(np.float32) / 2
+        for mains, parts in self.found.items():
+            parts.append(evidence(excess, self._spacing, mains))
 
 
-def follow(excess: np.ndarray, spacing: float, mains: int) -> HumTrack:
-    """The likeliest path of the fundamental near `mains` through log spectra `(bins, windows)`."""
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What some windows say about fundamentals near one mains frequency; arrays are `(rows, windows)`.
+
+    freqs : Hz of the rows.  score : salience above that of frequencies further off.
+    fine, weight : the fundamental by the peaks next to its harmonics, and how much they are to be believed.
+    """
+
+    freqs: np.ndarray
+    score: np.ndarray
+    fine: np.ndarray
+    weight: np.ndarray
+
+
+def evidence(excess: np.ndarray, spacing: float, mains: int) -> Evidence:
+    """Harmonic summation of log spectra `(bins, windows)` for each fundamental within `SPAN` of the mains."""
     import librosa
 
     freqs = np.arange(len(excess)) * spacing
-    clipped = np.clip(excess, 0, 3)
     salience = librosa.salience(
-        clipped, freqs=freqs, harmonics=HARMONICS, weights=1 / HARMONICS, filter_peaks=False, fill_value=0
+        np.clip(excess, 0, 3), freqs=freqs, harmonics=HARMONICS, weights=1 / HARMONICS, filter_peaks=False, fill_value=0
     )
     rows = np.flatnonzero(np.abs(freqs - mains) <= mains * SPAN)
-    score = salience[rows]
-    # The best path that moves at most one bin (1/8 Hz) a second.
-    total, came = score[:, 0].copy(), np.zeros(score.shape, np.int64)
+    base = np.median(salience[np.abs(freqs - mains) <= 0.08 * mains], axis=0)
+    refined = [_refine(excess, freqs[row], spacing) for row in rows]
+    fine, weight = (np.array(part, np.float32) for part in zip(*refined, strict=True))
+    return Evidence(freqs[rows], (salience[rows] - base).astype(np.float32), fine, weight)
+
+
+def follow(parts: list[Evidence], mains: int) -> HumTrack:
+    """The likeliest path of the fundamental through all windows; it moves at most one row, 1/8 Hz, a second."""
+    freqs = parts[0].freqs
+    score, fine, weight = (
+        np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("score", "fine", "weight")
+    )
+    total, came = score[:, 0].astype(np.float64), np.zeros(score.shape, np.int8)
     for t in range(1, score.shape[1]):
         padded = np.pad(total, 1, constant_values=-np.inf)
         moves = np.stack([padded[1:-1], padded[:-2], padded[2:]])
@@ -150,30 +173,29 @@ def follow(excess: np.ndarray, spacing: float, mains: int) -> HumTrack:
     for t in range(score.shape[1] - 1, 0, -1):
         path[t - 1] = path[t] + came[path[t], t]
     windows = np.arange(len(path))
-    base = np.median(salience[np.abs(freqs - mains) <= 0.08 * mains], axis=0)
-    confidence = float(np.quantile(score[path, windows] - base, 0.25))
-    fine = _refine(excess, freqs[rows][path], spacing)
-    return HumTrack(mains, WINDOW / 2 if len(path) > 1 else 0.0, fine, confidence)
+    confidence = float(np.quantile(score[path, windows], 0.25))
+    believed = 1e-6 + weight[path, windows]
+    kernel = np.hanning(7)[1:-1]
+    smooth = np.convolve(believed * fine[path, windows], kernel, "same") / np.convolve(believed, kernel, "same")
+    found = np.clip(smooth, freqs[0], freqs[-1])
+    return HumTrack(mains, WINDOW / 2 if len(path) > 1 else 0.0, found, confidence)
 
 
-def _refine(excess: np.ndarray, coarse: np.ndarray, spacing: float) -> np.ndarray:
-    """The frequencies from the parabolas through the harmonics' peaks, smoothed over time by their evidence."""
-    weights, sums = np.full(len(coarse), 1e-6), 1e-6 * coarse
-    windows = np.arange(len(coarse))
+def _refine(excess: np.ndarray, coarse: float, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """The fundamental in each window, from parabolas through the peaks next to multiples of `coarse`; and weights."""
+    windows = np.arange(excess.shape[1])
+    weights, sums = np.full(len(windows), 1e-6), np.full(len(windows), 1e-6 * coarse)
     for h in HARMONICS:
         reach = max(1, round(0.06 * h / spacing))
-        centre = np.round(h * coarse / spacing).astype(int)
-        around = centre + np.arange(-reach, reach + 1)[:, None]
-        peak = centre - reach + excess[around, windows].argmax(axis=0)
+        first = round(h * coarse / spacing) - reach
+        peak = first + excess[first : first + 2 * reach + 1].argmax(axis=0)
         a, b, c = (excess[peak + d, windows] for d in (-1, 0, 1))
         bend = np.minimum(a - 2 * b + c, -1e-3)
         shift = np.clip((a - c) / (2 * bend), -0.5, 0.5)
-        f = (peak + shift) * spacing / h
         weight = np.where(b > 1.5, np.exp(2 * np.minimum(b, 4)) * h * h, 0)
         weights += weight
-        sums += weight * f
-    kernel = np.hanning(7)[1:-1]
-    return np.convolve(sums, kernel, "same") / np.convolve(weights, kernel, "same")
+        sums += weight * (peak + shift) * spacing / h
+    return sums / weights, weights
 
 
 FRAME = 0.375  # s; frames follow one another by half
@@ -190,15 +212,15 @@ class Dehum(Prepared):
         self.harmonics = min(harmonics, int(0.37 * self.low / 61.5))
         self.hop = max(8, round(FRAME / 2 * self.low))  # at the low rate
 
-    def learn(self, survey: Any, before: Callable[[np.ndarray, int], np.ndarray]) -> HumTrack | None:
+    def learn(self, survey: Any) -> HumTrack | None:
         tracks = survey.hum or {}
         if self.mains != "auto":
             return tracks.get(int(self.mains))
         best = max(tracks.values(), key=lambda track: track.confidence, default=None)
         return best if best is not None and best.found else None
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
-        return PassRun() if learned is None else DehumRun(self, learned, position)
+    def start(self, learned: Any = None) -> Run:
+        return PassRun() if learned is None else DehumRun(self, learned)
 
     def report(self, learned: Any, run: Run | None) -> dict[str, Any]:
         if learned is None:
@@ -213,10 +235,9 @@ class Dehum(Prepared):
 class DehumRun(Run):
     """Estimates at the low rate, subtracts at the full one; holds `smoothing` seconds back."""
 
-    def __init__(self, prepared: Dehum, track: HumTrack, position: int):
+    def __init__(self, prepared: Dehum, track: HumTrack):
         self.p, self.track = prepared, track
         channels = prepared.sound.channels
-        self.position = position
         self.decimator = Decimator(channels, prepared.factor)
         hop = prepared.hop
         self.low = Fifo(channels)
@@ -259,7 +280,7 @@ class DehumRun(Run):
         hop, p = self.p.hop, self.p
         first = self.first + len(self.amplitudes)
         held = self.low.peek((count + 1) * hop)
-        at = self.position + ((first - 1) * hop + np.arange(held.shape[1])) * p.factor
+        at = ((first - 1) * hop + np.arange(held.shape[1])) * p.factor
         turns = self.track.turns(np.maximum(at, 0) / p.sound.rate)
         half = np.exp(-1j * np.pi * turns).astype(np.complex64)  # of half the fundamental
         windows = np.lib.stride_tricks.sliding_window_view(held, 2 * hop, axis=1)[:, ::hop]
@@ -292,7 +313,7 @@ class DehumRun(Run):
         if count <= 0:
             return np.zeros((self.p.sound.channels, 0), np.float32)
         x = self.fifo.peek(count * hop)
-        at = (self.position + self.fifo.position + np.arange(count + 1) * hop) / self.p.sound.rate
+        at = (self.fifo.position + np.arange(count + 1) * hop) / self.p.sound.rate
         turns = self.track.turns(at)
         middle = self.track.turns((at[1:] + at[:-1]) / 2)
         out = np.empty_like(x)

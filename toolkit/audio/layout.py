@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ class MonoToStereo(Prepared):
         mono = sound.layout == "mono"
         super().__init__(sound, SoundFormat(sound.rate, "stereo") if mono else sound)
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
         return _Mix((0, 0)) if self.sound.layout == "mono" else PassRun()
 
 
@@ -40,7 +39,7 @@ class RepairDeadChannel(Prepared):
         super().__init__(sound)
         self.difference = difference
 
-    def learn(self, survey: Any, before: Callable[[np.ndarray, int], np.ndarray]) -> Any:
+    def learn(self, survey: Any) -> Any:
         """The index of the dead channel of a stereo track, or None."""
         if self.sound.layout != "stereo":
             return None
@@ -53,7 +52,7 @@ class RepairDeadChannel(Prepared):
         only_noise = gap > self.difference / 3 and spread[dead] < 6 < 15 < spread[alive]
         return dead if gap >= self.difference or only_noise else None
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
         if learned is None:
             return PassRun()
         return _Mix((1, 1) if learned == 0 else (0, 0))

@@ -71,7 +71,7 @@ class Limiter(Prepared):
         super().__init__(sound)
         self.ceiling, self.release = ceiling_of(ceiling), release_of(release)
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
         return _LimiterRun(self)
 
 

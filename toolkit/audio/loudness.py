@@ -129,7 +129,12 @@ def plan(history: M.History, target: float, peak: float, widest: float) -> Plan:
             break
         gain = min(gain + miss * 1.2, MOST_GAIN)
     if abs(target - reached) > 0.1:
-        log.warning("loudness reaches %.1f LUFS instead of %.1f: more gain would only raise noise", reached, target)
+        log.warning(
+            "loudness reaches %.1f LUFS instead of %.1f: beyond %.0f dB, gain would only raise noise or flatten peaks",
+            reached,
+            target,
+            MOST_GAIN,
+        )
     return Plan(edges, history.cell, before, reached, gain)
 
 
@@ -143,8 +148,8 @@ class Loudness(Prepared):
     def meter(self) -> _Planner:
         return _Planner(self)
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
-        return _LoudnessRun(self, learned, position)
+    def start(self, learned: Any = None) -> Run:
+        return _LoudnessRun(self, learned)
 
     def report(self, learned: Any, run: Run | None) -> dict[str, Any]:
         if learned is None:
@@ -177,12 +182,10 @@ class _Planner:
 class _LoudnessRun(Run):
     """Multiplies by the planned curve, and measures what comes out."""
 
-    def __init__(self, prepared: Loudness, learned: Plan, position: int):
+    def __init__(self, prepared: Loudness, learned: Plan):
         self.plan = learned
-        self.at = position // learned.cell
+        self.at = 0
         self.fifo = Fifo(prepared.sound.channels)
-        self.fifo.pad(position % learned.cell)
-        self.skip = position % learned.cell
         self.meter = M.Meter(prepared.sound)
         self.after: M.History | None = None
 
@@ -206,6 +209,5 @@ class _LoudnessRun(Run):
             apply_gain(channel, edges, self.plan.cell, result)
         self.fifo.drop(n)
         self.at += cells
-        out, self.skip = out[:, self.skip :], max(0, self.skip - n)
         self.meter.push(out)
         return out

@@ -6,7 +6,6 @@ stood.  Filters that look ahead hold samples back and give them on `flush`; nobo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,8 @@ class Run:
 class Prepared:
     """A stage built for one format: filters designed, windows made; shared by any number of runs.
 
-    surveys : the stage wants to know the track before it starts ("noise", "hum", "channels").
-    meters  : the stage wants one pass over its own input.
+    surveys : what the stage wants to know of the whole track, as it came ("hum", "channels").
+    meters  : the stage wants one pass over its own input, behind the stages before it.
     """
 
     surveys: frozenset[str] = frozenset()
@@ -40,16 +39,16 @@ class Prepared:
         self.sound = sound
         self.output = output or sound
 
-    def learn(self, survey: Any, before: Callable[[np.ndarray, int], np.ndarray]) -> Any:
-        """What the stage keeps of the survey.  `before(samples, position)` runs the stages before this one."""
+    def learn(self, survey: Any) -> Any:
+        """What the stage keeps of the survey."""
         return None
 
     def meter(self) -> Any:
         """An object with `push(block)` and `result() -> learned` for stages that meter their input."""
         raise NotImplementedError
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
-        """A fresh run from sample `position` on."""
+    def start(self, learned: Any = None) -> Run:
+        """A fresh run over the track from its beginning."""
         raise NotImplementedError
 
     def report(self, learned: Any, run: Run | None) -> dict[str, Any]:
@@ -70,7 +69,7 @@ class PassRun(Run):
 class Pass(Prepared):
     """A stage with nothing to do for this format."""
 
-    def start(self, learned: Any = None, position: int = 0) -> Run:
+    def start(self, learned: Any = None) -> Run:
         return PassRun()
 
 

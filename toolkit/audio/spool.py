@@ -1,7 +1,8 @@
-"""Where a track waits between the pass that measures its loudness and the one that sets it."""
+"""Where a track waits between the pass that measures something and the one that uses it."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 from collections.abc import Iterator
@@ -12,14 +13,18 @@ import numpy as np
 log = logging.getLogger(__name__)
 
 
+_numbers = itertools.count()
+
+
 class Spool:
-    """Blocks of samples, to be read back in order: in memory, or as a file of float32 in `folder`.
+    """Blocks of samples, to be read back once, in order: in memory, or as a file of float32 in `folder`.
 
     A file that cannot grow any further (disk full) is given up: `broken` is set, nothing is raised.
     """
 
     def __init__(self, folder: Path | None = None):
-        self.path = folder / "sound.f32" if folder else None
+        self.folder = folder
+        self.path = folder / f"sound-{next(_numbers)}.f32" if folder else None
         self._file = open(self.path, "wb") if self.path else None
         self._blocks: list[np.ndarray] = []
         self._sizes: list[tuple[int, int]] = []
@@ -38,6 +43,10 @@ class Spool:
             log.warning("no room for the sound between its two passes (%s); it will be worked out twice", error)
             self.broken = True
             self.close()
+
+    def another(self) -> Spool:
+        """An empty one of the same kind."""
+        return Spool(self.folder)
 
     def empty(self) -> None:
         """Forgets what was pushed."""

@@ -99,7 +99,7 @@ def highpass(
     """
     from toolkit.audio.fir import Response, butterworth
 
-    return Response(sound, lambda f: butterworth(f, frequency, slope, "high"), lowest=frequency)
+    return Response(sound, lambda f: butterworth(f, frequency, slope, "high"), lowest=12 * frequency / slope)
 
 
 @_stage
@@ -130,7 +130,8 @@ def equaliser(
     """
     from toolkit.audio.fir import Response, bell
 
-    return Response(sound, lambda f: bell(f, frequency, gain, width), lowest=frequency / 2)
+    band = frequency * (2 ** (width / 2) - 2 ** (-width / 2))
+    return Response(sound, lambda f: bell(f, frequency, gain, width), lowest=min(frequency, band) / 2)
 
 
 @_stage
@@ -156,16 +157,17 @@ def denoise(
     sound,
     reduction: Decibels = 20.0,
     strength: Annotated[float, Knob(0.25, 4, unit="times the noise power", soft=(0.5, 2), scale="log")] = 1.0,
+    hiss: Annotated[float, Knob(-100, 0, step=0.5, unit="dBFS", soft=(-70, -30))] = 0.0,
 ):
-    """Lowers steady hiss by up to `reduction`, by a noise profile taken from the quietest stretches of the track.
+    """Lowers steady hiss by up to `reduction`, by a noise profile taken where the track is quietest.
 
     Short-time spectra are weighed by a Wiener gain whose signal-to-noise ratio comes from a first, smoothed estimate
-    looking both ways in time and frequency.  `strength` scales the profile.  A track without quiet stretches, or one
-    that is digitally silent, passes unchanged.
+    looking both ways in time and frequency.  `strength` scales the profile; `hiss`, when it is not 0, takes the
+    place of the measured one: white noise of that RMS.
     """
     from toolkit.audio.denoise import Denoise
 
-    return Denoise(sound, reduction, strength)
+    return Denoise(sound, reduction, strength, hiss)
 
 
 @_stage

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from toolkit import scratch
-from toolkit.audio.chain import Cleaner
-from toolkit.audio.modes import chain_of
+from toolkit.audio.chain import Cleaner, prepare
 from toolkit.audio.signal import as_samples, layout_of
 from toolkit.audio.spool import Spool, room_for
 from toolkit.clip import Clip, SoundTrack
@@ -45,7 +44,7 @@ def clean_samples(
     cleaner = Cleaner(mode, rate, layout or layout_of(samples.shape[0]), Spool())
     step = rate
     firsts = range(0, samples.shape[1], step)
-    while cleaner.passes:
+    while cleaner.passes and not cleaner.can_replay:
         for i in firsts:
             cleaner.measure(samples[:, i : i + step])
         cleaner.end_pass()
@@ -66,8 +65,9 @@ def clean_clip(
 ) -> Iterator[Any]:
     """Yields the cleaned track as `SoundBlock`s, and never holds it.
 
-    The file is read once for each pass.  Between the two passes of the loudness the sound waits in a scratch file,
-    which is gone when the generator ends or is closed; where the disk has no room it is worked out twice instead.
+    The file is read twice: once to survey it, once to work.  Before a stage that must meter the whole track first
+    (denoise, loudness) the sound waits in a scratch file, which is gone when the generator ends or is closed; where
+    the disk has no room for two of these, the file is read again and worked on again for each pass.
 
     track     : number (from 0) or language; the first by default, which is said aloud when there are several.
     fix_drift : True measures (`drift.measure_drift`) and resamples by what was found; a number is the ratio itself,
@@ -81,13 +81,12 @@ def clean_clip(
     size = 4.0 * told.sample_rate * told.channels * (told.duration or clip.duration or 0)
     with contextlib.ExitStack() as stack:
         spool = None
-        if any(step.name == "loudness" for step in chain_of(mode)):
+        if any(stage.meters for stage in prepare(mode, told.sample_rate, told.layout).stages):
             folder = stack.enter_context(scratch.folder())
-            if room_for(size, folder):
+            if room_for(2 * size, folder):
                 spool = Spool(folder)
-                stack.callback(spool.close)
             else:
-                log.warning("the scratch disk has no room for the sound between its two passes; it is worked out twice")
+                log.warning("the scratch disk has no room for the sound between its passes; it is worked out again")
         cleaner = Cleaner(mode, told.sample_rate, told.layout, spool)
         track_blocks = _Blocks(clip, number, told, ratio, shift)
         yield from _run(cleaner, track_blocks)
@@ -127,15 +126,17 @@ class _Blocks:
         blocks = in_time(read_sound(self.clip, self.number, self.told.sample_rate), self.told.channels, lag)
         lag.quiet = self.told_once
         yield from blocks if self.ratio == 1 and self.shift == 0 else stretched(blocks, self.ratio, self.shift)
-        self.told_once, self.holes = True, lag.holes
-        self.found = lag.ratio
+        self.told_once, self.holes, self.drifts = True, lag.holes, lag.drifts
 
     def settle(self) -> bool:
         """After one reading: whether the container's times ask for another speed, which holds from now on."""
         if self.settled:
             return False
-        self.settled, self.ratio = True, self.found
-        if self.ratio != 1:
+        self.settled = True
+        if self.drifts:
+            from toolkit.audio.drift import measure_drift
+
+            self.ratio = measure_drift(self.clip, self.number).ratio
             log.warning(
                 "%s: the sound's times run %+.0f ms per hour against its samples; it is resampled to keep them",
                 self.clip.path.name,
@@ -152,7 +153,7 @@ def _run(cleaner: Cleaner, blocks: _Blocks) -> Iterator[Any]:
         for _ in blocks:
             pass
         blocks.settle()
-    while cleaner.passes:
+    while cleaner.passes and not cleaner.can_replay:
         for block in blocks:
             cleaner.measure(block.samples)
             start = block.start if start is None else start
@@ -205,20 +206,12 @@ class Lag:
     def __init__(self) -> None:
         self.quiet = False
         self.holes = 0.0  # s of silence put in
-        self.points: list[tuple[float, float]] = []  # seconds counted, seconds that the times are ahead
+        self.low = self.high = 0.0  # s by which the container's times ran ahead of the count, at most and at least
 
     @property
-    def ratio(self) -> float:
-        """How much longer the sound is by its times than by its samples; 1 when that makes less than 5 ms in all."""
-        if len(self.points) < 2 or abs(self.points[-1][1] - self.points[0][1]) < 0.005:
-            return 1.0
-        x, y = np.array(self.points).T
-        dx = x - x.mean()
-        slope = float((dx * y).sum() / (dx**2).sum())
-        left = float(np.abs(y - y.mean() - slope * dx).max())
-        if left > 0.02:
-            log.warning("the sound's times wander by %.0f ms around a steady speed, which is followed", left * 1e3)
-        return 1 + slope
+    def drifts(self) -> bool:
+        """Whether the times run away by more than 5 ms in all."""
+        return self.high - self.low > 0.005
 
 
 def in_time(blocks: Iterable[Any], channels: int, lag: Lag | None = None) -> Iterator[Any]:
@@ -252,7 +245,7 @@ def in_time(blocks: Iterable[Any], channels: int, lag: Lag | None = None) -> Ite
                 _say_hole(jump, due)
         else:
             ahead += jump
-        lag.points.append((due - first.start, ahead))
+        lag.low, lag.high = min(lag.low, ahead), max(lag.high, ahead)
         for done in range(0, miss, rate):
             n = min(rate, miss - done)
             yield Block(np.zeros((channels, n), np.float32), due, rate)
