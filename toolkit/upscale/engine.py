@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import math
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import DeviceMissing, KnobError, PictureError, ToolkitWarning, WorkError
-from toolkit.upscale import colour, sizes
+from toolkit.upscale import colour, sizes, strips
 from toolkit.upscale.load import Foreign, Model, load_model
 from toolkit.upscale.nets import SRVGGNetCompact
 from toolkit.upscale.plugins import upscale
@@ -139,6 +138,7 @@ class Upscaler:
         self.subsampling, self.bits, self.memory = subsampling, bits, memory
         self.batch, self.tile = batch, tile
         self._shrunk: tuple[int, int | None] | None = None
+        self._folded: dict[tuple[str, str], nn.Module] = {}
         self.net = self._placed(copy.deepcopy(self.model.net))
         if precision == "auto" and self.precision != "float32" and isinstance(self.model.net, Foreign):
             self._keep_accuracy()
@@ -182,12 +182,15 @@ class Upscaler:
         while done < frames:
             batch, tile = self._shrunk or self._plan(format)
             part = slice(done, min(done + batch, frames))
+            if self.device == "cpu" and batch >= torch.get_num_threads():
+                # No more than one frame per thread is ever in work, so all of them can be handed out.
+                batch, part = torch.get_num_threads(), slice(done, frames)
             try:
                 self._fill(planes, out, part, source, target, tile)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-                self._shrink(part.stop - part.start, tile, format)
+                self._shrink(min(part.stop - part.start, batch), tile, format)
                 continue
             done = part.stop
         return out
@@ -228,13 +231,14 @@ class Upscaler:
             for whole, plane in zip(out, colour.from_ycc(large, target), strict=True):
                 whole[part] = plane.cpu().numpy()
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019  an Upscaler has one or two pairs and lives as long as its net
     def _net_between(self, source: str, target: str) -> Callable[[Tensor], Tensor]:
         """The net for Y'CbCr of one matrix in and of another out."""
         into, out = colour.rgb_from_ycc(source), colour.ycc_from_rgb(target)
-        if isinstance(self.net, SRVGGNetCompact):
-            return self._placed(self.model.net.in_colour(into, out))
-        return lambda ycc: colour.mix(self.net(colour.mix(ycc, into)), out)
+        if not isinstance(self.net, SRVGGNetCompact):
+            return lambda ycc: colour.mix(self.net(colour.mix(ycc, into)), out)
+        if (source, target) not in self._folded:
+            self._folded[source, target] = self._placed(self.model.net.in_colour(into, out))
+        return self._folded[source, target]
 
     def _to_device(self, plane: np.ndarray) -> Tensor:
         plane = np.ascontiguousarray(plane)
@@ -264,23 +268,29 @@ class Upscaler:
             rgb = rgb.to(self.device).contiguous(memory_format=torch.channels_last)
             return run_tiled(self.net, rgb, self.facts, tile, self.overlap)
 
-    def needed(self, height: int, width: int) -> int | None:
-        """Estimated peak bytes for one frame of that size; None when the net gives no estimate."""
+    def needed(self, height: int, width: int, tile: int | None = None) -> int | None:
+        """Estimated peak bytes for one frame of that size, whole or in tiles; None when the net gives no estimate."""
         if self.facts.bytes_per_pixel is None:
             return None
-        element = PRECISIONS[self.precision].itemsize
-        per_pixel = self.facts.bytes_per_pixel * element + 3 * 4 * (1 + 2 * self.net_scale**2)
-        return per_pixel * height * width
+        # the picture before and after the net, and two thirds of the latter again while it is made into planes
+        pictures = height * width * 4 * (3 + 5 * self.net_scale**2)
+        if tile is not None:
+            height, width = (min(size, tile + 2 * self.overlap) for size in (height, width))
+            pictures += height * width * 4 * 3 * self.net_scale**2
+        if self.device == "cpu" and isinstance(self.net, SRVGGNetCompact):
+            return pictures + strips.strip_bytes(self.net, width)
+        return pictures + height * width * self.facts.bytes_per_pixel * PRECISIONS[self.precision].itemsize
 
     def _plan(self, format: PictureFormat) -> tuple[int, int | None]:
         """Frames at once and tile size that should fit into the memory that may be used."""
-        budget = self.memory or self._free() // 2
-        frame, tile = self.needed(format.height, format.width), self.tile
+        budget, size = self.memory or self._free() // 2, (format.height, format.width)
+        frame, tile = self.needed(*size, self.tile), self.tile
         if frame is None:
             return self.batch or 1, tile
         if tile is None and frame > budget:
-            side = math.isqrt(max(budget // (frame // (format.height * format.width)), 1)) - 2 * self.overlap
-            tile = max(side, SMALLEST_TILE)
+            tile = max(size)
+            while tile > SMALLEST_TILE and self.needed(*size, tile) > budget:
+                tile = max(tile * 7 // 8, SMALLEST_TILE)
         most = LARGEST_BATCH if self.device == "cuda" else torch.get_num_threads()
         return self.batch or max(1, min(most, budget // frame)), tile
 
@@ -301,8 +311,7 @@ class Upscaler:
         elif (tile or side) > SMALLEST_TILE:
             self._shrunk = (1, max(min(tile or side, side) // 2, SMALLEST_TILE))
         else:
-            reach = SMALLEST_TILE + 2 * self.overlap
-            need = self.needed(min(reach, format.height), min(reach, format.width))
+            need = self.needed(format.height, format.width, SMALLEST_TILE)
             amount = f"about {need / 2**20:.0f} MiB" if need else "more memory than there is"
             with contextlib.suppress(RuntimeError):
                 amount += f", {self._free() / 2**20:.0f} MiB are free"

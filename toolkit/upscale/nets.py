@@ -195,8 +195,8 @@ class RRDBNet(nn.Module):
             multiple=self.fold,
             minimum=self.fold,
             macs=(at_input + 4 * at_double + 16 * at_quad) // self.fold**2,
-            # two 4x feature maps while a finest convolution runs
-            bytes_per_pixel=2 * self.features * 16 // self.fold**2 + 4 * self.features,
+            # three 4x feature maps while a finest convolution runs: two of the net's, one of the library's
+            bytes_per_pixel=3 * self.features * 16 // self.fold**2 + 4 * self.features,
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -28,6 +28,12 @@ def strip_rows(net: SRVGGNetCompact, width: int) -> int:
     return max(8, _STRIP_BYTES // row)
 
 
+def strip_bytes(net: SRVGGNetCompact, width: int) -> int:
+    """Memory that the strips of a picture of that width take."""
+    layers, rows = net.convs + 2, strip_rows(net, width)
+    return layers * (rows + layers + 3) * width * net.features * net.body[0].weight.element_size()
+
+
 def detail_strips(net: SRVGGNetCompact, x: Tensor, rows: int) -> Iterator[tuple[int, Tensor]]:
     """Yields `(first row, rows of net.detail(x))` from top to bottom for one frame `x` `(1, C, H, W)`.
 
