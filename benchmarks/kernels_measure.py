@@ -122,7 +122,6 @@ def psnr_skimage_agrees(a: Planes, b: Planes, folder: Path) -> str:
 
 
 def resized(a: Planes, width: int, height: int, filter: str) -> Planes:
-    """FFmpeg's scale filter takes untagged chroma as sited left, and so does this."""
     from kernels.resize import chroma_offset, resize
 
     left = chroma_offset(WIDTH / width, 1, 0.0)
@@ -131,7 +130,7 @@ def resized(a: Planes, width: int, height: int, filter: str) -> Planes:
 
 
 def resize_case(width: int, height: int, filter: str, flags: str) -> Case:
-    chain = f"scale={width}:{height}:flags={flags}"
+    chain = f"scale={width}:{height}:in_chroma_loc=left:out_chroma_loc=left:flags={flags}"
 
     def agree(a: Planes, b: Planes, folder: Path) -> str:
         return compared(folder, case, chain, (width, height), resized([p[:4] for p in a], width, height, filter))
@@ -149,7 +148,10 @@ def to_rgb(a: Planes, b: Planes) -> Any:
     return yuv_to_rgb(*a, matrix="bt601", subsampling="420", siting="left")
 
 
-RGB = "scale=in_color_matrix=smpte170m:in_range=limited:flags=bilinear+full_chroma_int+accurate_rnd,format=gbrp"
+RGB = (
+    "scale=in_color_matrix=smpte170m:in_range=limited:in_chroma_loc=left"
+    ":flags=bilinear+full_chroma_int+accurate_rnd,format=gbrp"
+)
 
 
 def rgb_agrees(a: Planes, b: Planes, folder: Path) -> str:

@@ -17,6 +17,7 @@ from kernels.colour import (
     rgb_to_yuv,
     yuv_to_rgb,
 )
+from kernels.measure.psnr import psnr
 from tests._filter_graph import through
 
 #: 100 % colour bars in 8-bit limited range: R'G'B' -> Y' Cb Cr, as tabulated with BT.601 and BT.709.
@@ -151,6 +152,20 @@ def test_agrees_with_swscale(matrix, name, range):
     assert np.abs(mine[:, 0].astype(int) - red).max() <= 2
     assert np.abs(mine[:, 1].astype(int) - green).max() <= 2
     assert np.abs(mine[:, 2].astype(int) - blue).max() <= 2
+
+
+@pytest.mark.parametrize("subsampling, layout", [("420", "yuv420p"), ("422", "yuv422p")])
+@pytest.mark.parametrize("siting", ["left", "center", "topleft"])
+def test_chroma_is_sited_as_in_swscale(subsampling, layout, siting):
+    """Linear chroma on both sides: another siting gives less than 49 dB, this one 64 or more."""
+    photo = np.ascontiguousarray(data.astronaut()[:128, :192].transpose(2, 0, 1))[None]
+    yuv = rgb_to_yuv(photo, subsampling=subsampling, siting=siting)
+    flags = "flags=bilinear+accurate_rnd+full_chroma_int"
+    sws = f"scale=in_color_matrix=smpte170m:in_range=limited:out_range=full:in_chroma_loc={siting}:{flags}"
+    green, blue, red = through(f"{sws},format=gbrp", list(yuv), layout)
+    mine = yuv_to_rgb(*yuv, subsampling=subsampling, siting=siting)
+    apart = [psnr(np.ascontiguousarray(mine[:, c]), p)[0] for c, p in enumerate((red, green, blue))]
+    assert min(apart) > 60
 
 
 def test_float_keeps_what_lies_beyond_white():
