@@ -1,0 +1,59 @@
+"""The product of two 16x16 matrices as straight-line vector code, for Numba bodies.
+
+Rows of the right factor and of the result are vectors of 16; the left factor's elements are spread over them.  The
+right factor stays in registers where there are enough of them (AVX-512); elsewhere LLVM splits the vectors.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.errors import TypingError
+from numba.core.typing import signature
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+SIDE = 16
+
+
+@intrinsic(prefer_literal=True)
+def product16(typingctx, out, at, step, left, right, place, stride, add):
+    """`out = left @ right`, or `out += left @ right` when `add` (a constant) is true.
+
+    out, right : float32 C arrays of any shape; row i starts at element `at + i * step`, `place + i * stride`.
+    left       : float32 C array, 256 elements, row by row.
+    Nothing is checked: the rows must lie inside.
+    """
+    if not isinstance(add, types.BooleanLiteral | types.IntegerLiteral):
+        raise TypingError("product16: add must be a constant")
+
+    def codegen(context, builder, sig, args):
+        row = ir.VectorType(ir.FloatType(), SIDE)
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(row, [row] * 3), f"llvm.fmuladd.v{SIDE}f32"
+        )
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), SIDE), [0] * SIDE)
+        blank = ir.Constant(row, ir.Undefined)
+        index = ir.IntType(64)
+
+        def data(i):
+            return make_array(sig.args[i])(context, builder, args[i]).data
+
+        def rows(i):
+            start, first, gap = data(i), args[i + 1], args[i + 2]
+            spots = (builder.add(first, builder.mul(gap, index(k))) for k in range(SIDE))
+            return [builder.bitcast(builder.gep(start, [s]), row.as_pointer()) for s in spots]
+
+        matrix = [builder.load(p, align=4) for p in rows(4)]
+        factors = data(3)
+        for k, to in enumerate(rows(0)):
+            total = builder.load(to, align=4) if add.literal_value else ir.Constant(row, [0.0] * SIDE)
+            for j in range(SIDE):
+                one = builder.load(builder.gep(factors, [index(k * SIDE + j)]), align=4)
+                spread = builder.shuffle_vector(builder.insert_element(blank, one, ir.IntType(32)(0)), blank, zeros)
+                total = builder.call(fma, [spread, matrix[j], total])
+            builder.store(total, to, align=4)
+        return context.get_dummy_value()
+
+    place_types = types.intp, types.intp
+    return signature(types.void, out, *place_types, left, right, *place_types, add), codegen
