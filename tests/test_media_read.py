@@ -310,15 +310,39 @@ def test_planes_are_taken_where_the_layout_table_says():
     assert layout("yuv420p10be") is None and layout("rgb24") is None and layout("yuv420p10le").bits == 10
 
 
-def test_colour_and_siting_are_read_from_the_file():
-    path = folder() / "tagged.mkv"
-    tags = "color_primaries=bt470bg:color_trc=bt470bg:colorspace=bt470bg:range=pc:chroma_location=topleft"
-    words = ("-frames:v", 2, "-vf", f"scale=96:64,setparams={tags}", "-c:v", "libx264")
-    ffmpeg("-i", real_clip("bikes.mp4"), *words, path)
+@pytest.mark.parametrize("siting", ["left", "topleft"])
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv420p10le", "yuvj420p"])
+def test_colour_and_siting_are_read_from_the_file(pixels, siting):
+    path = folder() / f"tagged-{pixels}-{siting}.mkv"
+    range_ = "pc" if pixels == "yuvj420p" else "tv"
+    tags = f"color_primaries=bt470bg:color_trc=bt470bg:colorspace=bt470bg:range={range_}:chroma_location={siting}"
+    vf = f"scale=96:64:out_range={range_},format={pixels.replace('j', '')},setparams={tags}"
+    ffmpeg("-i", real_clip("bikes.mp4"), "-frames:v", 2, "-vf", vf, "-c:v", "libx264", path)
     form = Clip.open(path).format
-    assert (form.matrix, form.primaries, form.transfer, form.range) == ("bt601", "bt470bg", "bt470bg", "full")
-    assert form.siting == "topleft"
+    assert (form.matrix, form.primaries, form.transfer) == ("bt601", "bt470bg", "bt470bg")
+    assert form.range == ("full" if range_ == "pc" else "limited")
+    assert form.siting == siting
+
+
+def test_siting_that_goes_without_saying():
     assert Clip.open(made("dv_pal.avi")).format.siting == "topleft"
+    assert Clip.open(made("h264.mp4")).format.siting == "left"
+    path = folder() / "mpeg1.mpg"
+    ffmpeg("-i", real_clip("bikes.mp4"), "-frames:v", 4, "-vf", "scale=96:64", "-c:v", "mpeg1video", path)
+    assert Clip.open(path).format.siting == "center"
+
+
+def test_opening_in_many_threads_while_others_decode():
+    """FFmpeg's log must not be listened to: its threads would wait for Python's lock while Python waits for them."""
+    code = (
+        "import sys, threading\nfrom toolkit.clip import Clip\n"
+        "def work():\n    for _ in range(25):\n        c = Clip.open(sys.argv[1]); next(c.batches(size=3)).planes\n"
+        "threads = [threading.Thread(target=work) for _ in range(6)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]; print('done')\n"
+    )
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code, str(made("h264.mp4"))], capture_output=True, timeout=60)
+        assert done.stdout == b"done\n"
 
 
 # -- what is mended and what is said -----------------------------------------------------------------------------

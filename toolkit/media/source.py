@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
 from toolkit.clip import Clip, PictureFormat, SoundTrack
 from toolkit.errors import InputMissing, InputUnreadable
@@ -19,7 +19,6 @@ UNTOUCHED = "the file was not touched"
 _FIELD_ORDER = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 #: The layout meant when only the number of channels is known.
 STANDARD_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-_SITING = {"left": "left", "center": "center", "topleft": "topleft", "top": "center"}
 
 
 def open_container(path: Path) -> Any:
@@ -172,14 +171,13 @@ def _sound_track(stream: Any) -> SoundTrack:
     )
 
 
-_log_lock = threading.Lock()
+def _first_field(frame: Any) -> str | None:
+    """ "tff" or "bff" as the frame is flagged, None when it is flagged progressive.
 
-
-def _frame_flags(frame: Any) -> tuple[str, str]:
-    """`(field flag, chroma location)` of a frame, "T" / "B" / "P" and FFmpeg's name.
-
-    PyAV does not expose either, but the filter `showinfo` prints both; its one line is caught here.
+    PyAV shows only that a frame is interlaced; the filter `select` knows which field comes first.
     """
+    if not frame.interlaced_frame:
+        return None
     graph = av.filter.Graph()
     source = graph.add(
         "buffer",
@@ -189,19 +187,40 @@ def _frame_flags(frame: Any) -> tuple[str, str]:
         colorspace=str(int(frame.colorspace)),
         range=str(int(frame.color_range)),
     )
-    graph.link_nodes(source, graph.add("showinfo", checksum="0"), graph.add("buffersink")).configure()
-    with _log_lock:
-        level = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
-        try:
-            with av.logging.Capture(local=False) as logs:
-                graph.push(frame)
-                graph.pull()
-        finally:
-            av.logging.set_level(level)
-    words = " ".join(text for _, _, text in logs).split()
-    found = {w[: w.index(":")]: w[w.index(":") + 1 :] for w in words if w.startswith(("i:", "cl:"))}
-    return found.get("i", "P"), found.get("cl", "unspecified")
+    passes = graph.add("select", "eq(interlace_type,TOPFIRST)")
+    graph.link_nodes(source, passes, graph.add("buffersink")).configure()
+    graph.push(frame)
+    try:
+        graph.pull()
+    except (BlockingIOError, EOFError):  # PyAV's own are subclasses of these
+        return "bff"
+    return "tff"
+
+
+def _told_siting(frame: Any, how: pixels.Layout) -> str | None:
+    """Where the frame says its chroma sits, None for the centre, which is also what an untagged frame looks like.
+
+    PyAV does not show the tag, but swscale follows it: a ramp is drawn into the frame's chroma and looked at after
+    the conversion to 4:4:4.  The frame's picture is lost.
+    """
+    if how.subsampling in (None, (0, 0)) or how.parts[1][2] != 1 or how.shift:
+        return None
+    frame.make_writable()
+    slope, (sx, sy), (_, u, v) = 6, how.subsampling, frame.planes[:3]
+
+    def ramp(size: int, step: int) -> np.ndarray:  # `slope` levels a luma sample, 128 in the middle
+        return np.clip(128 + slope * (np.arange(size) - size // 2) * (1 << step), 16, 240) << (how.bits - 8)
+
+    def lines(plane: Any) -> np.ndarray:
+        return np.frombuffer(plane, np.uint8).reshape(plane.height, -1)
+
+    lines(u).view(how.dtype)[:, : u.width] = ramp(u.width, sx)
+    lines(v).view(how.dtype)[:] = ramp(v.height, sy)[:, None]
+    wide = frame.reformat(format="yuv444p", interpolation="BILINEAR")
+    across = int(lines(wide.planes[1])[frame.height // 2, u.width // 2 << sx])
+    down = int(lines(wide.planes[2])[v.height // 2 << sy, frame.width // 2])
+    aligned = sx > 0 and across >= 127, sy > 0 and down >= 127
+    return {(True, True): "topleft", (True, False): "left", (False, True): "center"}.get(aligned)
 
 
 def _format(frame: Any, stream: Any) -> PictureFormat:
@@ -210,8 +229,7 @@ def _format(frame: Any, stream: Any) -> PictureFormat:
     rgb = pixels.is_rgb(frame.format)
     if how is None:
         how = pixels.layout(pixels.stand_in(frame.format))
-    flag, siting = _frame_flags(frame)
-    order = {"T": "tff", "B": "bff"}.get(flag) or _FIELD_ORDER.get(context.field_order, "unknown")
+    order = _first_field(frame) or _FIELD_ORDER.get(context.field_order, "unknown")
     matrix = pixels.MATRIX.get(int(frame.colorspace), "unknown")
     if rgb:
         matrix = "bt601" if frame.height <= 576 else "bt709"  # what `Reader` converts RGB to
@@ -229,12 +247,13 @@ def _format(frame: Any, stream: Any) -> PictureFormat:
         primaries=pixels.PRIMARIES.get(int(frame.color_primaries), "unknown"),
         transfer=pixels.TRANSFER.get(int(frame.color_trc), "unknown"),
         range="full" if full and not rgb else "limited",
-        siting=_siting(context.name, how.subsampling, siting),
+        siting=_siting(context.name, how, frame),
     )
 
 
-def _siting(codec: str, subsampling: tuple[int, int] | None, told: str) -> str:
-    if codec == "dvvideo" and subsampling == (1, 1):
+def _siting(codec: str, how: pixels.Layout, frame: Any) -> str:
+    if codec == "dvvideo" and how.subsampling == (1, 1):
         return "topleft"  # IEC 61834: DV 625/50 puts Cr and Cb on the luma grid, on alternate lines
-    default = "center" if codec in ("mpeg1video", "mjpeg") else "left"
-    return _SITING.get(told, default)
+    if codec in ("mpeg1video", "mjpeg"):
+        return "center"
+    return (_told_siting(frame, how) if pixels.layout(frame.format.name) is how else None) or "left"
