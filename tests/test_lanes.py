@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def test_lanes_equal_numpy(dtype):
     for i, want in enumerate(expected):
         wrong = out[i] != want
         assert not wrong.any(), f"operation {i}: {out[i][wrong][:5]}, expected {want[wrong][:5]}"
+
+
+def test_a_plain_processor_computes_the_same():
+    """Compiled for a processor without AVX, where `packed` and all wide vectors go other ways."""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    command = [sys.executable, "-m", "pytest", __file__, "-k", "test_lanes_equal_numpy"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout[-2000:]
 
 
 def test_wrong_arguments_do_not_compile():
