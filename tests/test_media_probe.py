@@ -99,6 +99,13 @@ def test_only_a_few_bursts_are_decoded(monkeypatch):
     assert again - before < 6 * 20
 
 
+def test_uneven_spacing_is_seen_without_an_index(monkeypatch):
+    monkeypatch.setattr("toolkit.media.probe.spacing", lambda clip: (None, None))
+    assert probe(made("vfr.mkv")).vfr is True and probe(made("vfr.mkv")).frames is None
+    seen = probe(made("ffv1.mkv"))
+    assert seen.vfr is False and seen.frames == 30
+
+
 def test_a_probe_lists_every_sound_track_and_late_starts():
     text = str(probe(two_tracks()))
     assert "sound 0      pcm_s16le 48000 Hz stereo (eng)" in text

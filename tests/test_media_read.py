@@ -204,10 +204,18 @@ def _long_avi():
     return Clip.open(path)
 
 
+def _trimmed():
+    """Its edit list hides the frames from the key frame before the cut up to it."""
+    path = folder() / "trimmed.mp4"
+    if not path.exists():
+        ffmpeg("-ss", "0.5", "-i", _long_clip().path, "-c", "copy", path)
+    return Clip.open(path)
+
+
 _read_once: dict = {}
 
 
-@pytest.mark.parametrize("opened", [_long_clip, _long_tape, _long_avi])
+@pytest.mark.parametrize("opened", [_long_clip, _long_tape, _long_avi, _trimmed])
 @settings(max_examples=12)
 @given(first=st.integers(0, 260), count=st.integers(0, 40), size=st.integers(1, 20))
 def test_any_range_in_any_batch_size_is_the_same_frames(opened, first, count, size):
@@ -226,7 +234,7 @@ def test_any_range_in_any_batch_size_is_the_same_frames(opened, first, count, si
         at += len(b)
 
 
-@pytest.mark.parametrize("opened", [_long_clip, _long_avi])
+@pytest.mark.parametrize("opened", [_long_clip, _long_avi, _trimmed])
 def test_a_late_frame_is_sought_not_decoded_up_to(opened, monkeypatch):
     clip, decoded = opened(), []
     plain = Reader._decoded
