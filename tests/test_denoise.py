@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels.denoise.dft import dft_threshold
 from kernels.denoise.nlmeans import nlmeans
 from kernels.denoise.temporal import temporal
 
@@ -111,3 +112,27 @@ def test_knobs_are_levels_of_8_bit_video(bits):
     for kernel in (nlmeans, temporal):
         eight, many = kernel(frame).astype(float), kernel(deep, bits=bits) / (1 << (bits - 8))
         assert np.abs(eight - many).max() <= 0.51
+
+
+# dft_threshold
+
+
+def test_keeps_texture_that_moves_better_than_patches_do():
+    truth = np.stack([np.roll(photograph(), 2 * t, axis=1) for t in range(5)])
+    for sigma in (10.0, 20.0):
+        frames = noisy(truth, sigma)
+        apart = [psnr(truth[2], dft_threshold(frames, noise=sigma, radius=r)[2]) for r in (0, 1, 2)]
+        patches = psnr(truth[2], nlmeans(frames, strength=0.8 * sigma, noise=sigma)[2])
+        assert apart[0] > patches and apart[1] > apart[0] + 1 and apart[2] > apart[1], f"{patches:.2f}, {apart}"
+
+
+@pytest.mark.parametrize("radius", [0, 2])
+def test_a_threshold_of_nothing_changes_nothing(radius):
+    frames = noisy(np.broadcast_to(photograph(), (3, 160, 200)), 10)
+    assert np.abs(dft_threshold(frames, threshold=0, radius=radius).astype(int) - frames).max() == 0
+
+
+def test_even_grey_keeps_its_level():
+    for level in (0, 1, 128, 255):
+        frames = np.full((2, 20, 33), level, np.uint8)
+        assert np.array_equal(dft_threshold(frames, noise=20), frames)

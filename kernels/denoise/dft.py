@@ -26,9 +26,11 @@ from numba import njit, prange
 from kernels.arrays import beside, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.denoise.products import product16
+from kernels.denoise.stack import stack_floats
 
 SIDE, STEP = 16, 4
 SLOTS = 144  # complex values of a block: 7 x 16 for rows 1-7, 8 each for rows 0 and 8, their two at column 8, padding
+BOTH, RING = 2 * SLOTS, 7 * 2 * SLOTS
 LOW, HIGH = 0.75, 1.25  # the ramp, in squared thresholds
 ROOT = np.float32(np.sqrt(2.0))
 
@@ -42,7 +44,7 @@ def window() -> np.ndarray:
 def dft_threshold(
     frames,
     noise: Annotated[float, Knob(0.1, 64, unit="levels", soft=(1, 25))] = 5.0,
-    threshold: Annotated[float, Knob(0, 8, unit="times noise", soft=(1, 4))] = 2.4,
+    threshold: Annotated[float, Knob(0, 8, unit="times noise", soft=(1, 4))] = 2.5,
     radius: Annotated[int, Knob(0, 3, step=1, unit="frames")] = 1,
     bits: Bits = 0,
 ):
@@ -107,116 +109,131 @@ def _waves(radius: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _pack(s, re, im):
-    """Real coefficients of rows and columns to twice the complex ones, F(u, v) and F(u, -v)."""
+def _pack(s, slots):
+    """Real coefficients of rows and columns to twice the complex ones, F(u, v) and F(u, -v): real parts, imaginary."""
+    re, im = slots[:SLOTS], slots[SLOTS:]
     for u in range(1, 8):
         c, d, at = u * 16, (u + 8) * 16, (u - 1) * 16
         for v in range(8):
-            cc, cs, sc, ss = s[c + v], s[c + 8 + v], s[d + v], s[d + 8 + v]
-            re[at + v] = cc - ss
-            im[at + v] = cs + sc
-            re[at + 8 + v] = cc + ss
-            im[at + 8 + v] = sc - cs
+            re[at + v] = s[c + v] - s[d + 8 + v]
+        for v in range(8):
+            re[at + 8 + v] = s[c + v] + s[d + 8 + v]
+        for v in range(8):
+            im[at + v] = s[c + 8 + v] + s[d + v]
+        for v in range(8):
+            im[at + 8 + v] = s[d + v] - s[c + 8 + v]
         re[at], im[at] = ROOT * s[c], ROOT * s[d]  # columns 0 and 8 have no sine
         re[at + 8], im[at + 8] = ROOT * s[c + 8], ROOT * s[d + 8]
     for v in range(8):
-        re[112 + v], im[112 + v] = ROOT * s[v], ROOT * s[8 + v]
-        re[120 + v], im[120 + v] = ROOT * s[128 + v], ROOT * s[136 + v]
+        re[112 + v] = ROOT * s[v]
+        im[112 + v] = ROOT * s[8 + v]
+        re[120 + v] = ROOT * s[128 + v]
+        im[120 + v] = ROOT * s[136 + v]
     two, none = np.float32(2), np.float32(0)
+    for v in range(128, SLOTS):
+        re[v] = none
+        im[v] = none
     re[112], re[120], re[128], re[129] = two * s[0], two * s[128], two * s[8], two * s[136]
-    im[112], im[120], im[128], im[129] = none, none, none, none
+    im[112], im[120] = none, none
 
 
 @njit(cache=True, nogil=True)
-def _unpack(re, im, s):
+def _unpack(slots, s):
     """The inverse of `_pack`."""
+    re, im = slots[:SLOTS], slots[SLOTS:]
     half, root = np.float32(0.5), np.float32(1 / np.sqrt(2.0))
     for u in range(1, 8):
         c, d, at = u * 16, (u + 8) * 16, (u - 1) * 16
         for v in range(8):
-            a, b, e, f = re[at + v], im[at + v], re[at + 8 + v], im[at + 8 + v]
-            s[c + v] = (a + e) * half
-            s[d + 8 + v] = (e - a) * half
-            s[d + v] = (b + f) * half
-            s[c + 8 + v] = (b - f) * half
+            s[c + v] = (re[at + v] + re[at + 8 + v]) * half
+        for v in range(8):
+            s[d + 8 + v] = (re[at + 8 + v] - re[at + v]) * half
+        for v in range(8):
+            s[d + v] = (im[at + v] + im[at + 8 + v]) * half
+        for v in range(8):
+            s[c + 8 + v] = (im[at + v] - im[at + 8 + v]) * half
         s[c], s[d], s[c + 8], s[d + 8] = re[at] * root, im[at] * root, re[at + 8] * root, im[at + 8] * root
     for v in range(8):
-        s[v], s[8 + v] = re[112 + v] * root, im[112 + v] * root
-        s[128 + v], s[136 + v] = re[120 + v] * root, im[120 + v] * root
+        s[v] = re[112 + v] * root
+        s[8 + v] = im[112 + v] * root
+        s[128 + v] = re[120 + v] * root
+        s[136 + v] = im[120 + v] * root
     s[0], s[128], s[8], s[136] = re[112] * half, re[120] * half, re[128] * half, re[129] * half
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
-def _shrink(spectra, middle, count, waves, low, slope, out):
-    """Threshold along time.  `spectra[k]` is (real, imaginary) of ring place k; `out` the middle frame's share."""
-    radius = count // 2
-    one, none = np.float32(1), np.float32(0)
-    re, im = spectra[middle, 0], spectra[middle, 1]
-    sums, differences = np.empty((3, 2, SLOTS), np.float32), np.empty((3, 2, SLOTS), np.float32)
-    to_re, to_im = out[0], out[1]
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _keep_still(slots, low, slope):
+    """Wave 0 along time: the sum over frames, thresholded; the mean of the whole piece (slot 112) always stays."""
+    re, im = slots[:SLOTS], slots[SLOTS:]
+    level = re[112]
     for x in range(SLOTS):
-        to_re[x], to_im[x] = re[x], im[x]
-    for k in range(radius):
-        after, before = spectra[(middle + k + 1) % count], spectra[(middle + count - k - 1) % count]
-        for part in range(2):
-            a, b, p, d = after[part], before[part], sums[k, part], differences[k, part]
-            for x in range(SLOTS):
-                p[x] = a[x] + b[x]
-            for x in range(SLOTS):
-                d[x] = a[x] - b[x]
-            to = out[part]
-            for x in range(SLOTS):
-                to[x] += p[x]
-    level = to_re[112]  # the mean of the piece is always kept
+        a, b = re[x], im[x]
+        keep = min(max((a * a + b * b - low) * slope, np.float32(0)), np.float32(1))
+        re[x] = a * keep
+        im[x] = b * keep
+    re[112] = level
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _keep_waves(even, odd, out, low, slope):
+    """A wave and its mirror image along time, `P - iD` and `P + iD`; what is kept is added to `out`."""
+    pr, pi, dr, di = even[:SLOTS], even[SLOTS:], odd[:SLOTS], odd[SLOTS:]
+    re, im = out[:SLOTS], out[SLOTS:]
+    none, one = np.float32(0), np.float32(1)
     for x in range(SLOTS):
-        keep = min(max((to_re[x] * to_re[x] + to_im[x] * to_im[x] - low) * slope, none), one)
-        to_re[x] *= keep
-        to_im[x] *= keep
-    to_re[112] = level
-    waved = np.empty((4, SLOTS), np.float32)
-    pr, pi, dr, di = waved[0], waved[1], waved[2], waved[3]
+        a, b, e, f = pr[x] + di[x], pi[x] - dr[x], pr[x] - di[x], pi[x] + dr[x]
+        first = min(max((a * a + b * b - low) * slope, none), one)
+        second = min(max((e * e + f * f - low) * slope, none), one)
+        re[x] += first * a + second * e
+        im[x] += first * b + second * f
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _shrink(ring, middle, count, waves, low, slope, out, even, odd):
+    """Threshold along time of the slots in `ring`; `out` becomes the middle frame's (times the number of frames)."""
+    radius, both = count // 2, 2 * SLOTS
+    now = ring[middle * both : middle * both + both]
+    for x in range(both):
+        out[x] = now[x]
+    for k in range(count - 1):
+        other = (middle + k + 1) % count * both
+        near = ring[other : other + both]
+        for x in range(both):
+            out[x] += near[x]
+    _keep_still(out, low, slope)
     for w in range(radius):
-        for x in range(SLOTS):
-            pr[x], pi[x] = re[x], im[x]
-        for x in range(SLOTS):
-            dr[x], di[x] = none, none
+        for x in range(both):
+            even[x] = now[x]
+            odd[x] = np.float32(0)
         for k in range(radius):
             c, s = waves[0, w, k], waves[1, w, k]
-            a, b, e, f = sums[k, 0], sums[k, 1], differences[k, 0], differences[k, 1]
-            for x in range(SLOTS):
-                pr[x] += c * a[x]
-            for x in range(SLOTS):
-                pi[x] += c * b[x]
-            for x in range(SLOTS):
-                dr[x] += s * e[x]
-            for x in range(SLOTS):
-                di[x] += s * f[x]
-        for x in range(SLOTS):
-            a, b, e, f = pr[x] + di[x], pi[x] - dr[x], pr[x] - di[x], pi[x] + dr[x]
-            first = min(max((a * a + b * b - low) * slope, none), one)
-            second = min(max((e * e + f * f - low) * slope, none), one)
-            to_re[x] += first * a + second * e
-            to_im[x] += first * b + second * f
+            later, sooner = (middle + k + 1) % count * both, (middle + count - k - 1) % count * both
+            after, before = ring[later : later + both], ring[sooner : sooner + both]
+            for x in range(both):
+                even[x] += c * (after[x] + before[x])
+                odd[x] += s * (after[x] - before[x])
+        _keep_waves(even, odd, out, low, slope)
 
 
 @njit(cache=True, nogil=True)
-def _column(padded, sums, y, x, start, count, matrix, turned, waves, low, slope, space):
+def _column(padded, sums, spot, start, count, matrix, turned, waves, low, slope):
     """One block position through all frames: forward once per frame into a ring, threshold, back into `sums`."""
-    ring, out, s, half = space
+    ring, out = stack_floats(RING), stack_floats(BOTH)
+    even, odd = stack_floats(BOTH), stack_floats(BOTH)
+    s, half = stack_floats(256), stack_floats(256)
     last, stride, size = padded.shape[0] - 1, padded.shape[2], padded.shape[1] * padded.shape[2]
     radius = count // 2
-    spot = y * stride + x
     for t in range(start - radius, start + sums.shape[0] + radius):
-        k = (t + count) % count
         src = min(max(t, 0), last)  # beyond the ends frames repeat
+        k = (t + count) % count * BOTH
         product16(half, 0, SIDE, matrix, padded, src * size + spot, stride, False)
         product16(s, 0, SIDE, half, turned, 0, SIDE, False)
-        _pack(s, ring[k, 0], ring[k, 1])
+        _pack(s, ring[k : k + BOTH])
         if t < start + radius:
             continue
         n = t - radius
-        _shrink(ring, (n + count) % count, count, waves, low, slope, out)
-        _unpack(out[0], out[1], s)
+        _shrink(ring, (n + count) % count, count, waves, low, slope, out, even, odd)
+        _unpack(out, s)
         product16(half, 0, SIDE, s, matrix, 0, SIDE, False)
         product16(sums, (n - start) * size + spot, stride, turned, half, 0, SIDE, True)
 
@@ -235,12 +252,10 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves,
     down, across = (rows.shape[0] - SIDE) // STEP + 1, (columns.shape[0] - SIDE) // STEP + 1
     for phase in range(SIDE // STEP):  # rows of blocks that do not overlap go in parallel
         for i in prange((down - phase + 3) // 4):
-            ring = np.zeros((count, 2, SLOTS), np.float32)
-            kept = np.zeros((2, SLOTS), np.float32)
-            space = ring, kept, np.empty(SIDE * SIDE, np.float32), np.empty(SIDE * SIDE, np.float32)
+            y = (phase + 4 * i) * STEP
             for x in range(across):
-                _column(padded, sums, (phase + 4 * i) * STEP, x * STEP, start - begin, count, matrix, turned, waves,
-                        low, slope, space)  # fmt: skip
+                spot = y * columns.shape[0] + x * STEP
+                _column(padded, sums, spot, start - begin, count, matrix, turned, waves, low, slope)
     edge = SIDE - STEP
     for i in prange(out.shape[0] * out.shape[1]):
         t, y = i // out.shape[1], i % out.shape[1]
@@ -266,3 +281,25 @@ def _(frames, out, start, noise, threshold, radius, bits):
     tables = matrix.ravel(), np.ascontiguousarray(matrix.T).ravel(), _waves(radius)
     mirrors = (_mirrored(n) for n in frames.shape[1:])
     _threshold(frames, out, start, *mirrors, radius, *tables, *_facts(frames, noise, threshold, radius, bits))
+
+
+def _plan(arrays: list[Any], out: Any, start: int, noise: float, threshold: float, radius: int, bits: int):
+    frames, i = arrays[0], np.int32
+    outs, height, width = out.shape
+    rows, columns = _mirrored(height), _mirrored(width)
+    high, wide = len(rows), len(columns)
+    low, slope, scale, share, peak, half = _facts(frames, noise, threshold, radius, bits)
+    sums = empty_like_backend(frames, (outs, high, wide), np.float32)
+    waves = _waves(radius) if radius else np.zeros(1, np.float32)
+    tables = (beside(frames, a) for a in (rows, columns, _matrix(), waves))
+    sizes = i(start), i(outs), i(len(frames)), i(height), i(width), i(high), i(wide), i(radius)
+    grid = ((wide - SIDE) // STEP + 1, (high - SIDE) // STEP + 1, 1)
+    last = (sums, out, i(height), i(width), i(high), i(wide), share, peak, half)
+    return [
+        Launch("clear", (-(-high * wide // 256), outs, 1), (256, 1, 1), (sums, i(high * wide))),
+        Launch("threshold", grid, (256, 1, 1), (frames, sums, *tables, *sizes, low, slope, scale)),
+        Launch("finish", (-(-width // 128), height, outs), (128, 1, 1), last),
+    ]
+
+
+dft_threshold.cuda("dft.cu", _plan)
