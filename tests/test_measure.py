@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from skimage import data
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from skimage.transform import downscale_local_mean
 
 from kernels.measure.combing import combing
+from kernels.measure.ms_ssim import ms_ssim
 from kernels.measure.psnr import mse, psnr
 from kernels.measure.ssim import ssim
 
@@ -80,6 +83,34 @@ def test_ssim_of_any_size(height, width, seed, weights):
         assert abs(got[n] - want) < 1e-6
     assert (ssim(a, a, weights=weights) == 1).all()
     assert np.allclose(ssim(b, a, weights=weights), got, atol=1e-9)
+
+
+def reference_ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """From SciPy's Gaussian filter and scikit-image's block means; even sizes only."""
+    result = 1.0
+    for level, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        x, y = (downscale_local_mean(p.astype(float), (2**level, 2**level)) for p in (a, b))
+        mx, my, xx, yy, xy = (
+            gaussian_filter(p, 1.5, truncate=3.5)[5:-5, 5:-5] for p in (x, y, x * x, y * y, x * y)
+        )
+        structure = (2 * (xy - mx * my) + 58.5225) / (xx - mx**2 + yy - my**2 + 58.5225)
+        luma = (2 * mx * my + 6.5025) / (mx**2 + my**2 + 6.5025)
+        result *= (structure * (luma if level == 4 else 1)).mean() ** weight
+    return result
+
+
+@pytest.mark.parametrize("fault", ["noise", "blur", "bright"])
+def test_ms_ssim_is_the_published_one(fault):
+    a = data.camera()[64:320, 32:400]
+    wide = a.astype(float)
+    b = {
+        "noise": wide + np.random.default_rng(3).normal(0, 12, a.shape),
+        "blur": gaussian_filter(wide, 2.0),
+        "bright": wide + 15,
+    }[fault]
+    b = np.clip(np.rint(b), 0, 255).astype(np.uint8)
+    assert abs(ms_ssim(a[None], b[None])[0] - reference_ms_ssim(a, b)) < 1e-6
+    assert ms_ssim(a[None], a[None])[0] == 1
 
 
 def test_too_small_a_frame_for_the_window_is_refused():

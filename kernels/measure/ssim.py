@@ -37,23 +37,23 @@ def ssim(a, b, weights: Literal["gaussian", "uniform"] = "gaussian", bits: Bits 
     a, b : `(T, H, W)` uint8, uint16 or float32, one plane each, at least 11x11; `bits` is the depth of uint16 planes.
     Returns `(T,)` float64.
     """
-    line, unbiased = WINDOWS[weights]
     peak = (1 << depth(a, bits)) - 1
+    maps = (similarity(p, q, weights, peak) for p, q in zip(a, b, strict=True))
+    return np.array([(luma * structure).mean() for luma, structure in maps])
+
+
+def similarity(a: np.ndarray, b: np.ndarray, weights: str, peak: float) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of SSIM for every window inside a frame `(H, W)`: luminance, and contrast with structure."""
+    line, unbiased = WINDOWS[weights]
+    window = np.outer(line, line)
     c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
-    kernel_2d = np.outer(line, line)
-    result = np.empty(len(a))
-    for n in range(len(a)):
-        x, y = (
-            np.lib.stride_tricks.sliding_window_view(p[n].astype(np.float64), kernel_2d.shape) for p in (a, b)
-        )
-        mean_x, mean_y, xx, yy, xy = (
-            (product * kernel_2d).sum(axis=(2, 3)) for product in (x, y, x * x, y * y, x * y)
-        )
-        var_x, var_y = unbiased * (xx - mean_x**2), unbiased * (yy - mean_y**2)
-        cov = unbiased * (xy - mean_x * mean_y)
-        similar = (2 * mean_x * mean_y + c1) * (2 * cov + c2)
-        result[n] = (similar / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean()
-    return result
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    views = (np.lib.stride_tricks.sliding_window_view(p, window.shape) for p in (x, y, x * x, y * y, x * y))
+    mean_x, mean_y, xx, yy, xy = (np.einsum("yxij,ij->yx", view, window) for view in views)
+    var_x, var_y = unbiased * (xx - mean_x**2), unbiased * (yy - mean_y**2)
+    cov = unbiased * (xy - mean_x * mean_y)
+    luma = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return luma, (2 * cov + c2) / (var_x + var_y + c2)
 
 
 # Both bodies filter four moments: s, d, s^2 and d^2 of the sum s = x + y and the difference d = x - y, since
@@ -96,7 +96,7 @@ def _weigh_four(source, step, places, weights, count):
 
 @njit(nogil=True)
 def _similar(s, d, ss, dd, unbiased, centre_s, centre_d):
-    """SSIM of vectors of weighted moments."""
+    """Of vectors of weighted moments: SSIM, and its factor for contrast and structure."""
     half = splat(np.float32(0.5))
     var_d = mul(splat(unbiased), sub(dd, mul(d, d)))
     var_s = mul(splat(unbiased), sub(ss, mul(s, s)))
@@ -104,7 +104,8 @@ def _similar(s, d, ss, dd, unbiased, centre_s, centre_d):
     s, d = add(s, splat(centre_s)), add(d, splat(centre_d))
     d = mul(d, d)
     means = weigh(splat(np.float32(C1)), half, weigh(d, s, s))
-    return div(mul(sub(means, d), sub(variances, var_d)), mul(means, variances))
+    structure = div(sub(variances, var_d), variances)
+    return mul(div(sub(means, d), means), structure), structure
 
 
 @njit(nogil=True)
@@ -119,16 +120,16 @@ def _centres(p, q, size, scale):
 
 @njit(nogil=True)
 def _frame(a, b, t, low, high, window, scale, unbiased):
-    """The sum of SSIM over the windows that begin in lines `low` to `high` of frame `t`."""
+    """The sums of both over the windows that begin in lines `low` to `high` of frame `t`."""
     (height, width), count = a.shape[1:], window.shape[0]
     reach = count - 1
     columns = width - reach
     line_a, ring_a = np.zeros(4 * PITCH, np.float32), np.zeros(count * 4 * STRIP + LANES, np.float32)
-    values_a, beside_a, above_a = np.empty(LANES, np.float32), np.arange(count), np.empty(count, np.intp)
+    values_a, beside_a, above_a = np.empty(2 * LANES, np.float32), np.arange(count), np.empty(count, np.intp)
     line, values, weights = pointer(line_a), pointer(values_a), pointer(window)
     beside, above = pointer(beside_a), pointer(above_a)
     ring = after(pointer(ring_a), -ring_a.ctypes.data % 64 // 4)  # vectors lie within cache lines
-    total = 0.0
+    total, total_structure = 0.0, 0.0
     for left in range(0, columns, STRIP):
         size = min(STRIP, columns - left)
         whole, corner = size // LANES * LANES, t * height * width + left
@@ -150,65 +151,75 @@ def _frame(a, b, t, low, high, window, scale, unbiased):
                 continue
             for k in range(count):
                 above[k] = (slot + k if slot + k < count else slot + k - count) * 4 * STRIP
-            sums = splat(np.float32(0))
+            sums, structures = splat(np.float32(0)), splat(np.float32(0))
             for x in range(0, size, LANES):
                 s, d, ss, dd = _weigh_four(after(ring, x), STRIP, above, weights, count)
-                similar = _similar(s, d, ss, dd, unbiased, centre_s, centre_d)
+                similar, structure = _similar(s, d, ss, dd, unbiased, centre_s, centre_d)
                 if x < whole:
-                    sums = add(sums, similar)
-                else:
-                    store(values, 0, similar)
-                    for i in range(size - whole):
-                        total += values[i]
+                    sums, structures = add(sums, similar), add(structures, structure)
+                    continue
+                store(values, 0, similar)
+                store(values, LANES, structure)
+                for i in range(size - whole):
+                    total += values[i]
+                    total_structure += values[LANES + i]
             total += lane_sum(sums)
+            total_structure += lane_sum(structures)
     keep(line_a, ring_a, values_a, beside_a, above_a, window, a, b)
-    return total
+    return total, total_structure
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _ssim(a, b, start, weights, scale, unbiased, parts):
+def _sums(a, b, start, weights, scale, unbiased, parts):
     pieces, rows = parts.shape[1], a.shape[1] - weights.shape[0] + 1
-    for task in prange(parts.size):
+    for task in prange(parts.shape[0] * pieces):
         n, piece = task // pieces, task % pieces
         low, high = piece * rows // pieces, (piece + 1) * rows // pieces
-        parts[n, piece] = _frame(a, b, start + n, low, high, weights, scale, unbiased)
+        parts[n, piece, 0], parts[n, piece, 1] = _frame(a, b, start + n, low, high, weights, scale, unbiased)
 
 
-def _exact(line: np.ndarray) -> np.ndarray:
+def exact(line: np.ndarray) -> np.ndarray:
     """Weights as float32 that still sum to exactly 1: else every variance is off by a share of the squared mean."""
     line = np.rint(line * 2**26) / 2**26
     line[len(line) // 2] += 1 - line.sum()
     return line.astype(np.float32)
 
 
+def means(a: np.ndarray, b: np.ndarray, start: int, count: int, weights: str, bits: int) -> np.ndarray:
+    """`(count, 2)`: the means of SSIM and of its contrast and structure, over frames `start` on, by the Numba body."""
+    line, unbiased = exact(WINDOWS[weights][0]), np.float32(WINDOWS[weights][1])
+    height, width = a.shape[1:]
+    parts = np.empty((count, 1 if count >= 4 * numba.get_num_threads() else max(1, min(8, height // 48)), 2))
+    _sums(a, b, start, line, np.float32(255 / ((1 << bits) - 1)), unbiased, parts)
+    return parts.sum(1) / ((height - len(line) + 1) * (width - len(line) + 1))
+
+
 @ssim.cpu
 def _(a, b, out, start, weights, bits):
-    line = _exact(WINDOWS[weights][0])
-    height, width = a.shape[1:]
-    parts = np.empty((len(out), 1 if len(out) >= 4 * numba.get_num_threads() else max(1, min(8, height // 48))))
-    scale, unbiased = np.float32(255 / ((1 << bits) - 1)), np.float32(WINDOWS[weights][1])
-    _ssim(a, b, start, line, scale, unbiased, parts)
-    out[:] = parts.sum(1) / ((height - len(line) + 1) * (width - len(line) + 1))
+    out[:] = means(a, b, start, len(out), weights, bits)[:, 0]
 
 
 SPAN = 32  # rows a CUDA block walks down
 
 
-def _plan(arrays: list[Any], out: Any, start: int, weights: str, bits: int) -> list[Launch]:
-    a, b = arrays
-    line, unbiased = _exact(WINDOWS[weights][0]), WINDOWS[weights][1]
-    reach, count, i, f = len(line) - 1, out.shape[0], np.int32, np.float32
-    rows, columns = a.shape[1] - reach, a.shape[2] - reach
-    grid = (-(-columns // 128), -(-rows // SPAN), count)
-    parts = empty_like_backend(a, (count, grid[0] * grid[1]), np.float64)
+def similar_launch(function: str, a: Any, b: Any, start: int, count: int, weights: str, bits: int) -> Launch:
+    """The launch that sums SSIM and its contrast and structure block by block; its third argument takes the sums."""
+    line, unbiased = exact(WINDOWS[weights][0]), WINDOWS[weights][1]
+    reach, i, f = len(line) - 1, np.int32, np.float32
+    grid = (-(-(a.shape[2] - reach) // 128), -(-(a.shape[1] - reach) // SPAN), count)
+    parts = empty_like_backend(a, (count, grid[0] * grid[1], 2), np.float64)
     half = np.zeros(6, np.float32)
     half[: reach // 2 + 1] = line[reach // 2 :]
     facts = f(255 / ((1 << bits) - 1)), f(unbiased), i(reach), *(f(w) for w in half)
-    return [
-        Launch("similar", grid, (128, 1, 1), (a, b, parts, i(start), i(a.shape[1]), i(a.shape[2]), *facts)),
-        Launch("mean", (-(-count // 128), 1, 1), (128, 1, 1),
-               (parts, out, i(count), i(parts.shape[1]), np.float64(rows * columns))),
-    ]  # fmt: skip
+    return Launch(function, grid, (128, 1, 1), (a, b, parts, i(start), i(a.shape[1]), i(a.shape[2]), *facts))
+
+
+def _plan(arrays: list[Any], out: Any, start: int, weights: str, bits: int) -> list[Launch]:
+    count, reach = out.shape[0], len(WINDOWS[weights][0]) - 1
+    sums = similar_launch("similar", *arrays, start, count, weights, bits)
+    parts, samples = sums.args[2], (arrays[0].shape[1] - reach) * (arrays[0].shape[2] - reach)
+    finish = (parts, out, np.int32(count), np.int32(parts.shape[1]), np.float64(samples))
+    return [sums, Launch("mean", (-(-count // 128), 1, 1), (128, 1, 1), finish)]
 
 
 ssim.cuda("ssim.cu", _plan)
