@@ -1,7 +1,12 @@
-"""Widgets for JupyterLab: `look` moves through a tape before and after.  Nothing else of the toolkit imports this."""
+"""Widgets for JupyterLab.  Nothing else of the toolkit imports this.
+
+    look(before, after)    a slider through the tape, the same moment side by side
+    wipe(before, after)    one moment laid over another, to wipe between
+"""
 
 from __future__ import annotations
 
 from toolkit.widgets.look import look
+from toolkit.widgets.wipe import Wipe, wipe
 
-__all__ = ["look"]
+__all__ = ["Wipe", "look", "wipe"]

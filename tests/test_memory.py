@@ -1,0 +1,39 @@
+"""Memory does not grow with the length of a tape, measured from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests import _media as m
+
+resource = pytest.importorskip("resource", reason="POSIX counts a process's peak")
+
+
+def peak(tape, out) -> float:
+    """Largest resident memory in MiB of a whole `restore`.
+
+    A small process starts it, because the system counts a child's peak from its fork and this one is large.
+    """
+    words = ["restore", tape, out, "--overwrite", "--field-order", "tff", "--max-memory", "100MiB", "--audio", "moderate"]
+    command = [sys.executable, "-m", "toolkit.cli", *map(str, words), "--encoder-preset", "ultrafast", "--threads", "1"]
+    starter = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", starter, *command], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+def test_a_ten_times_longer_tape_needs_no_more_memory(tmp_path):
+    short, long = tmp_path / "short.avi", tmp_path / "long.avi"
+    m.ffmpeg("-stream_loop", 1, "-i", m.made("huffyuv.avi"), "-c", "copy", short)
+    m.ffmpeg("-stream_loop", 19, "-i", m.made("huffyuv.avi"), "-c", "copy", long)
+    out = tmp_path / "out.mp4"
+    peak(short, out)  # compiles what is not on disk yet, which takes memory of its own
+    few, many = peak(short, out), peak(long, out)
+    assert many < 1.05 * few, f"{few:.0f} MiB for 60 frames, {many:.0f} MiB for 600"

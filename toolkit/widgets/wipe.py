@@ -1,0 +1,63 @@
+"""Before and after in one frame: wipe, side by side, blink, difference; by mouse or keyboard."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from toolkit.clip import Clip
+from toolkit.compare.grid import frames_at, to_rgb
+
+HERE = Path(__file__).parent
+
+
+class Wipe(anywidget.AnyWidget):
+    """Two pictures laid over one another.
+
+    before, after : data URLs of pictures of one size.
+    labels        : their names.
+    mode          : "wipe", "side by side", "blink" or "difference" (four times as bright as it is).
+    position      : where the wipe stands, in percent from the left.
+    """
+
+    _esm = HERE / "wipe.js"
+    _css = HERE / "wipe.css"
+    before = traitlets.Unicode().tag(sync=True)
+    after = traitlets.Unicode().tag(sync=True)
+    labels = traitlets.List(["before", "after"]).tag(sync=True)
+    mode = traitlets.Enum(["wipe", "side by side", "blink", "difference"], "wipe").tag(sync=True)
+    position = traitlets.Float(50.0, min=0, max=100).tag(sync=True)
+
+
+def wipe(
+    before: Any,
+    after: Any,
+    *,
+    time: float | None = None,
+    labels: tuple[str, str] = ("before", "after"),
+    height: int = 480,
+) -> Wipe:
+    """Shows one moment of two clips (paths or Clips), `time` seconds in (the middle when left out), to wipe between.
+
+    Both are shown at the same size and their own display aspect, `height` pixels high.
+    """
+    clips = [c if isinstance(c, Clip) else Clip.open(c) for c in (before, after)]
+    if time is None:
+        time = min(c.duration or 0.0 for c in clips) / 2
+    width = round(height * clips[1].format.dar)
+    urls = [_url(frames_at(c, [time])[0], (width, height)) for c in clips]
+    return Wipe(before=urls[0], after=urls[1], labels=list(labels))
+
+
+def _url(batch: Any, size: tuple[int, int]) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(to_rgb(batch)[0]).resize(size, Image.Resampling.LANCZOS)
+    box = io.BytesIO()
+    picture.save(box, "JPEG", quality=92)
+    return "data:image/jpeg;base64," + base64.b64encode(box.getvalue()).decode()
