@@ -17,12 +17,14 @@ __device__ inline float kept(float re, float im, float low, float slope) {
 
 extern "C" __global__ void threshold(const SAMPLE* __restrict__ frames, float* __restrict__ sums,
                                      const int* __restrict__ rows, const int* __restrict__ columns,
-                                     const float* __restrict__ matrix, const float* __restrict__ waves, int start,
-                                     int outs, int count, int height, int width, int high, int wide, int radius,
+                                     const float* __restrict__ matrix, const float* __restrict__ waves,
+                                     const float* __restrict__ grey, int start, int outs, int count,
+                                     int height, int width, int high, int wide, int radius,
                                      float low, float slope, float scale) {
     __shared__ float m[SIDE][SIDE + 1], a[SIDE][SIDE + 1], b[SIDE][SIDE + 1];
     __shared__ float ring[RING][2][SLOTS];
     __shared__ float out[2][SLOTS];
+    __shared__ float level;
     const int tid = threadIdx.x, i = tid / SIDE, j = tid % SIDE;
     const int top = blockIdx.y * STEP, left = blockIdx.x * STEP, n = 2 * radius + 1;
     m[i][j] = matrix[tid];
@@ -40,6 +42,8 @@ extern "C" __global__ void threshold(const SAMPLE* __restrict__ frames, float* _
         for (int x = 0; x < SIDE; ++x) sum += b[i][x] * m[j][x];
         a[i][j] = sum;  // coefficients: a[row wave][column wave], cosines 0-8 then sines 1-7
         __syncthreads();
+        const int middle = (t - radius + 2 * n) % n;
+        float re0 = 0.0f, im0 = 0.0f, re1 = 0.0f, im1 = 0.0f;
         if (tid < SLOTS) {
             float re = 0.0f, im = 0.0f;
             if (tid < 112) {
@@ -63,34 +67,36 @@ extern "C" __global__ void threshold(const SAMPLE* __restrict__ frames, float* _
             }
             ring[k][0][tid] = re;
             ring[k][1][tid] = im;
-            if (t >= start + radius) {  // a thread reads only its own slot of the ring
-                const int middle = (t - radius + n) % n;
-                const float re0 = ring[middle][0][tid], im0 = ring[middle][1][tid];
-                float re1 = re0, im1 = im0;
-                for (int f = 1; f < n; ++f) {
-                    re1 += ring[(middle + f) % n][0][tid];
-                    im1 += ring[(middle + f) % n][1][tid];
-                }
-                const float keep = kept(re1, im1, low, slope);
-                re1 = tid == 112 ? re1 : re1 * keep;
-                im1 *= keep;
-                for (int w = 0; w < radius; ++w) {
-                    float pr = re0, pi = im0, dr = 0.0f, di = 0.0f;
-                    for (int f = 0; f < radius; ++f) {
-                        const float c = waves[w * radius + f], s = waves[(radius + w) * radius + f];
-                        const int after = (middle + f + 1) % n, before = (middle + n - f - 1) % n;
-                        pr += c * (ring[after][0][tid] + ring[before][0][tid]);
-                        pi += c * (ring[after][1][tid] + ring[before][1][tid]);
-                        dr += s * (ring[after][0][tid] - ring[before][0][tid]);
-                        di += s * (ring[after][1][tid] - ring[before][1][tid]);
-                    }
-                    const float first = kept(pr + di, pi - dr, low, slope), second = kept(pr - di, pi + dr, low, slope);
-                    re1 += first * (pr + di) + second * (pr - di);
-                    im1 += first * (pi - dr) + second * (pi + dr);
-                }
-                out[0][tid] = re1;
-                out[1][tid] = im1;
+            re1 = re0 = ring[middle][0][tid];  // a thread reads only its own slot of the ring
+            im1 = im0 = ring[middle][1][tid];
+            for (int f = 1; f < n; ++f) {
+                re1 += ring[(middle + f) % n][0][tid];
+                im1 += ring[(middle + f) % n][1][tid];
             }
+            if (tid == 112) level = re1 / grey[112];
+        }
+        __syncthreads();
+        if (tid < SLOTS && t >= start + radius) {
+            const float g = level * grey[tid], h = level * grey[SLOTS + tid];  // even grey is set aside
+            const float keep = kept(re1 - g, im1 - h, low, slope);
+            re1 = (re1 - g) * keep + g;
+            im1 = (im1 - h) * keep + h;
+            for (int w = 0; w < radius; ++w) {
+                float pr = re0, pi = im0, dr = 0.0f, di = 0.0f;
+                for (int f = 0; f < radius; ++f) {
+                    const float c = waves[w * radius + f], s = waves[(radius + w) * radius + f];
+                    const int after = (middle + f + 1) % n, before = (middle + n - f - 1) % n;
+                    pr += c * (ring[after][0][tid] + ring[before][0][tid]);
+                    pi += c * (ring[after][1][tid] + ring[before][1][tid]);
+                    dr += s * (ring[after][0][tid] - ring[before][0][tid]);
+                    di += s * (ring[after][1][tid] - ring[before][1][tid]);
+                }
+                const float first = kept(pr + di, pi - dr, low, slope), second = kept(pr - di, pi + dr, low, slope);
+                re1 += first * (pr + di) + second * (pr - di);
+                im1 += first * (pi - dr) + second * (pi + dr);
+            }
+            out[0][tid] = re1;
+            out[1][tid] = im1;
         }
         __syncthreads();
         if (t < start + radius) continue;  // the same for the whole block

@@ -66,15 +66,18 @@ def dft_threshold(
     padded = frames[:, _mirrored(height)][:, :, _mirrored(width)].astype(np.float64) * scale
     shape = np.outer(window(), window())
     limit = (threshold * noise) ** 2 * np.mean(shape**2)
+    grey = np.fft.fft2(shape)  # even grey under the window has other frequencies than 0, too: it is set aside
     sums = np.zeros(padded.shape)
     for t in range(count):
         near = padded[np.clip(np.arange(t - radius, t + radius + 1), 0, count - 1)]
         for y in down:
             blocks = np.stack([near[:, y : y + SIDE, x : x + SIDE] for x in across]) * shape
             f = np.fft.fftn(blocks, axes=(1, 2, 3), norm="ortho")
-            keep = np.clip((np.abs(f) ** 2 - LOW * limit) / ((HIGH - LOW) * limit), 0, 1) if limit else np.ones(f.shape)
-            keep[:, 0, 0, 0] = 1
-            middle = np.fft.ifftn(f * keep, axes=(1, 2, 3), norm="ortho").real[:, radius] * shape
+            mean = f[:, 0, 0, 0, None, None] / grey[0, 0] * grey
+            f[:, 0] -= mean
+            f *= np.clip((np.abs(f) ** 2 - LOW * limit) / ((HIGH - LOW) * limit), 0, 1) if limit else 1
+            f[:, 0] += mean
+            middle = np.fft.ifftn(f, axes=(1, 2, 3), norm="ortho").real[:, radius] * shape
             for x, block in zip(across, middle, strict=True):
                 sums[t, y : y + SIDE, x : x + SIDE] += block
     edge = SIDE - STEP
@@ -162,16 +165,16 @@ def _unpack(slots, s):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _keep_still(slots, low, slope):
-    """Wave 0 along time: the sum over frames, thresholded; the mean of the whole piece (slot 112) always stays."""
-    re, im = slots[:SLOTS], slots[SLOTS:]
-    level = re[112]
+def _keep_still(slots, grey, low, slope):
+    """Wave 0 along time: the sum over frames, thresholded, but for its share of even grey, which always stays."""
+    re, im, grey_re, grey_im = slots[:SLOTS], slots[SLOTS:], grey[:SLOTS], grey[SLOTS:]
+    level = re[112] / grey_re[112]
     for x in range(SLOTS):
-        a, b = re[x], im[x]
+        g, h = level * grey_re[x], level * grey_im[x]
+        a, b = re[x] - g, im[x] - h
         keep = min(max((a * a + b * b - low) * slope, np.float32(0)), np.float32(1))
-        re[x] = a * keep
-        im[x] = b * keep
-    re[112] = level
+        re[x] = a * keep + g
+        im[x] = b * keep + h
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -189,7 +192,7 @@ def _keep_waves(even, odd, out, low, slope):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _shrink(ring, middle, count, waves, low, slope, out, even, odd):
+def _shrink(ring, middle, count, waves, grey, low, slope, out, even, odd):
     """Threshold along time of the slots in `ring`; `out` becomes the middle frame's (times the number of frames)."""
     radius, both = count // 2, 2 * SLOTS
     now = ring[middle * both : middle * both + both]
@@ -200,7 +203,7 @@ def _shrink(ring, middle, count, waves, low, slope, out, even, odd):
         near = ring[other : other + both]
         for x in range(both):
             out[x] += near[x]
-    _keep_still(out, low, slope)
+    _keep_still(out, grey, low, slope)
     for w in range(radius):
         for x in range(both):
             even[x] = now[x]
@@ -216,7 +219,7 @@ def _shrink(ring, middle, count, waves, low, slope, out, even, odd):
 
 
 @njit(cache=True, nogil=True)
-def _column(padded, sums, spot, start, count, matrix, turned, waves, low, slope):
+def _column(padded, sums, spot, start, count, matrix, turned, waves, grey, low, slope):
     """One block position through all frames: forward once per frame into a ring, threshold, back into `sums`."""
     ring, out = stack_floats(RING), stack_floats(BOTH)
     even, odd = stack_floats(BOTH), stack_floats(BOTH)
@@ -232,14 +235,15 @@ def _column(padded, sums, spot, start, count, matrix, turned, waves, low, slope)
         if t < start + radius:
             continue
         n = t - radius
-        _shrink(ring, (n + count) % count, count, waves, low, slope, out, even, odd)
+        _shrink(ring, (n + count) % count, count, waves, grey, low, slope, out, even, odd)
         _unpack(out, s)
         product16(half, 0, SIDE, s, matrix, 0, SIDE, False)
         product16(sums, (n - start) * size + spot, stride, turned, half, 0, SIDE, True)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves, low, slope, scale, share, peak, half):
+def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves, grey, low, slope, scale,
+               share, peak, half):  # fmt: skip
     count = 2 * radius + 1
     begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
     padded = np.empty((end - begin, rows.shape[0], columns.shape[0]), np.float32)
@@ -255,7 +259,7 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves,
             y = (phase + 4 * i) * STEP
             for x in range(across):
                 spot = y * columns.shape[0] + x * STEP
-                _column(padded, sums, spot, start - begin, count, matrix, turned, waves, low, slope)
+                _column(padded, sums, spot, start - begin, count, matrix, turned, waves, grey, low, slope)
     edge = SIDE - STEP
     for i in prange(out.shape[0] * out.shape[1]):
         t, y = i // out.shape[1], i % out.shape[1]
@@ -263,6 +267,13 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves,
         for x in range(to.shape[0]):
             v = row[x] * share + half
             to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
+
+
+def _grey() -> np.ndarray:
+    """The slots of even grey under the window."""
+    slots, ones = np.empty(BOTH, np.float32), _matrix().sum(axis=1)
+    _pack(np.outer(ones, ones).ravel(), slots)
+    return slots
 
 
 def _facts(frames: Any, noise: float, threshold: float, radius: int, bits: int) -> tuple[np.float32, ...]:
@@ -278,7 +289,7 @@ def _facts(frames: Any, noise: float, threshold: float, radius: int, bits: int) 
 @dft_threshold.cpu
 def _(frames, out, start, noise, threshold, radius, bits):
     matrix = _matrix()
-    tables = matrix.ravel(), np.ascontiguousarray(matrix.T).ravel(), _waves(radius)
+    tables = matrix.ravel(), np.ascontiguousarray(matrix.T).ravel(), _waves(radius), _grey()
     mirrors = (_mirrored(n) for n in frames.shape[1:])
     _threshold(frames, out, start, *mirrors, radius, *tables, *_facts(frames, noise, threshold, radius, bits))
 
@@ -291,7 +302,8 @@ def _plan(arrays: list[Any], out: Any, start: int, noise: float, threshold: floa
     low, slope, scale, share, peak, half = _facts(frames, noise, threshold, radius, bits)
     sums = empty_like_backend(frames, (outs, high, wide), np.float32)
     waves = _waves(radius) if radius else np.zeros(1, np.float32)
-    tables = (beside(frames, a) for a in (rows, columns, _matrix(), waves))
+    grey = _grey()
+    tables = (beside(frames, a) for a in (rows, columns, _matrix(), waves, grey))
     sizes = i(start), i(outs), i(len(frames)), i(height), i(width), i(high), i(wide), i(radius)
     grid = ((wide - SIDE) // STEP + 1, (high - SIDE) // STEP + 1, 1)
     last = (sums, out, i(height), i(width), i(high), i(wide), share, peak, half)
