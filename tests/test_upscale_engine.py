@@ -218,7 +218,12 @@ def test_a_frame_does_not_depend_on_its_company(two_threads):
         together = small(batch=batch)(planes, SD)
         alone = [small()(tuple(p[t : t + 1] for p in planes), SD) for t in range(5)]
         for index, plane in enumerate(together):
-            np.testing.assert_array_equal(plane, np.concatenate([a[index] for a in alone]))
+            # One frame alone goes in bands, a thread each; float32 sums may differ in their last bit there.
+            error = np.abs(plane.astype(int) - np.concatenate([a[index] for a in alone]))
+            assert error.max() <= 1 and np.mean(error) < 1e-3
+    with torch_threads(1):
+        for a, b in zip(small()(planes, SD), together, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 class Memory:
@@ -229,13 +234,13 @@ class Memory:
         self.now = self.calls = self.most = 0
         self.lock, self.together = threading.Lock(), threading.Barrier(2)
 
-    def __call__(self, net, rgb, facts, tile, overlap):
+    def __call__(self, net, rgb, facts, tile, overlap, each=None):
         with self.lock:
             self.calls += 1
             call = self.calls
         if call in self.fail_calls or (self.tile is not None and (tile or 10**6) > self.tile):
             raise self.error
-        return self.real(net, rgb, facts, tile, overlap)
+        return self.real(net, rgb, facts, tile, overlap, each)
 
 
 ERRORS = [
@@ -292,6 +297,15 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory(monkeypatch, two_thre
     monkeypatch.setattr(engine, "run_tiled", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         small()(planes_of(SD, 3), SD)
+
+
+def test_any_number_of_threads_gives_the_same_picture():
+    planes = planes_of(SD, 3)
+    expected = small()(planes, SD)
+    for threads in (2, 3, 5, 8):
+        with torch_threads(threads):
+            for a, b in zip(small()(planes, SD), expected, strict=True):
+                assert np.abs(a.astype(int) - b).max() <= 1 and np.mean(a != b) < 1e-3
 
 
 def test_a_memory_limit_is_kept_by_tiles():

@@ -11,9 +11,10 @@ import contextlib
 import copy
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,6 +79,27 @@ def out_of_memory(error: BaseException) -> bool:
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="upscale")
+
+
+def _spread(work: Callable[[Any], None], items: Iterable[Any], threads: int, share: int = 1) -> None:
+    """Does `work(item)` for every item in `threads` threads, each with `share` of Torch's own.
+
+    Returns, or raises the first error, when nothing of it runs any more.
+    """
+
+    def one(item: Any) -> None:
+        torch.set_num_threads(share)
+        with torch.inference_mode():
+            work(item)
+
+    works = [_pool(threads).submit(one, item) for item in items]
+    try:
+        wait(works)
+    finally:
+        for done in works:
+            done.cancel()
+    for done in works:
+        done.result()
 
 
 class Upscaler:
@@ -202,32 +224,31 @@ class Upscaler:
         thousand times per frame; a thread per frame meets nobody.
         """
         frames, threads = part.stop - part.start, torch.get_num_threads()
-        if self.device != "cpu" or frames == 1 or threads == 1:
+        if self.device != "cpu" or threads == 1:
             self._enlarge(planes, out, part, source, target, tile)
-            return
-        share = max(1, threads // frames)
+        elif frames >= threads or not isinstance(self.net, SRVGGNetCompact):
+            share = max(1, threads // frames)
+            self._net_between(source.matrix, target.matrix)  # made once, not once per thread
 
-        def one(frame: int) -> None:
-            torch.set_num_threads(share)
-            self._enlarge(planes, out, slice(frame, frame + 1), source, target, tile)
+            def one(frame: int) -> None:
+                self._enlarge(planes, out, slice(frame, frame + 1), source, target, tile)
 
-        self._net_between(source.matrix, target.matrix)  # made once, not once per thread
-        works = [_pool(threads).submit(one, frame) for frame in range(part.start, part.stop)]
-        try:
-            wait(works)  # all of them, so that nothing still runs when one has failed
-        finally:
-            for work in works:
-                work.cancel()
-        for work in works:
-            work.result()
+            if frames == 1:
+                one(part.start)
+            else:
+                _spread(one, range(part.start, part.stop), threads, share)
+        else:  # fewer frames than threads: frames in bands, which this net's small radius allows
+            bands = max(1, min(-(-threads // frames), source.height // (4 * max(self.overlap, 1))))
+            rows = -(-source.height // bands)
+            band = (min(tile or rows, rows), tile or source.width)
+            self._enlarge(planes, out, part, source, target, band, threads)
 
-    def _enlarge(
-        self, planes, out, part: slice, source: PictureFormat, target: PictureFormat, tile: int | None
-    ) -> None:
+    def _enlarge(self, planes, out, part: slice, source, target, tile, threads: int = 1) -> None:
+        each = functools.partial(_spread, threads=threads) if threads > 1 else None
         with torch.inference_mode():
             on_device = tuple(self._to_device(p[part]) for p in planes)
             net = self._net_between(source.matrix, target.matrix)
-            large = run_tiled(net, colour.to_ycc(on_device, source), self.facts, tile, self.overlap)
+            large = run_tiled(net, colour.to_ycc(on_device, source), self.facts, tile, self.overlap, each)
             for whole, plane in zip(out, colour.from_ycc(large, target), strict=True):
                 whole[part] = plane.cpu().numpy()
 

@@ -34,11 +34,12 @@ def _cuts(length: int, tile: int, multiple: int) -> list[tuple[int, int]]:
     return [(at, min(at + step, length)) for at in range(0, length, step)]
 
 
-def tiles(height: int, width: int, tile: int, overlap: int, multiple: int = 1) -> Iterator[Tile]:
+def tiles(height: int, width: int, tile: int | tuple[int, int], overlap: int, multiple: int = 1) -> Iterator[Tile]:
     """Cuts a picture into tiles whose cores cover every sample exactly once; reads start at multiples of `multiple`."""
     overlap = -(-overlap // multiple) * multiple
-    for top, bottom in _cuts(height, tile, multiple):
-        for left, right in _cuts(width, tile, multiple):
+    rows, columns = (tile, tile) if isinstance(tile, int) else tile
+    for top, bottom in _cuts(height, rows, multiple):
+        for left, right in _cuts(width, columns, multiple):
             yield Tile(
                 (top, bottom, left, right),
                 (max(top - overlap, 0), min(bottom + overlap, height),
@@ -61,17 +62,37 @@ def pad_to_rules(rgb: Tensor, facts: Facts) -> Tensor:
     return F.pad(rgb, (0, right, 0, below), mode=mode)
 
 
-def run_tiled(net: Callable[[Tensor], Tensor], rgb: Tensor, facts: Facts, tile: int | None, overlap: int) -> Tensor:
-    """`net(rgb)` for `rgb` `(T, 3, H, W)`, computed in tiles of `tile` samples (None: in one piece)."""
+def run_tiled(
+    net: Callable[[Tensor], Tensor],
+    rgb: Tensor,
+    facts: Facts,
+    tile: int | tuple[int, int] | None,
+    overlap: int,
+    each: Callable[[Callable[[tuple[int, Tile]], None], list[tuple[int, Tile]]], object] | None = None,
+) -> Tensor:
+    """`net(rgb)` for `rgb` `(T, 3, H, W)`, computed in tiles of `tile` samples (None: in one piece).
+
+    `tile` may be `(height, width)`.  By default tile follows tile, all frames at once; `each(work, items)` does
+    every frame and tile for itself, in its own way.
+    """
     height, width = rgb.shape[-2:]
     padded, scale = pad_to_rules(rgb, facts), facts.scale
-    if tile is None or (tile >= padded.shape[-2] and tile >= padded.shape[-1]):
+    rows, columns = (tile, tile) if isinstance(tile, int) else tile or padded.shape[-2:]
+    if rows >= padded.shape[-2] and columns >= padded.shape[-1]:
         return net(padded)[..., : height * scale, : width * scale]
     out = torch.empty((len(rgb), 3, height * scale, width * scale), dtype=rgb.dtype, device=rgb.device)
-    for piece in tiles(padded.shape[-2], padded.shape[-1], tile, overlap, facts.multiple):
+
+    def work(piece: Tile, frames: slice = slice(None)) -> None:
         (top, bottom, left, right), (above, below, before, after) = piece.core, piece.area
-        large = net(padded[..., above:below, before:after])
-        target = out[..., top * scale : bottom * scale, left * scale : right * scale]
+        large = net(padded[frames, :, above:below, before:after])
+        target = out[frames, :, top * scale : bottom * scale, left * scale : right * scale]
         y, x = (top - above) * scale, (left - before) * scale
         target.copy_(large[..., y : y + target.shape[-2], x : x + target.shape[-1]])
+
+    pieces = list(tiles(padded.shape[-2], padded.shape[-1], (rows, columns), overlap, facts.multiple))
+    if each is not None:
+        each(lambda item: work(item[1], slice(item[0], item[0] + 1)), [(t, p) for t in range(len(rgb)) for p in pieces])
+    else:
+        for piece in pieces:
+            work(piece)
     return out
