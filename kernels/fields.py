@@ -152,6 +152,8 @@ def _pulldown(frames: np.ndarray) -> float | None:
 
 def _grey(frames: np.ndarray) -> np.ndarray:
     """The inner part of the frames as float32, pairs of columns averaged; an even number of lines."""
+    if not isinstance(frames, np.ndarray):
+        raise TypeError(f"got {type(frames).__module__}.{type(frames).__qualname__}; expected a NumPy array")
     if frames.ndim != 3 or len(frames) < 2 or min(frames.shape[1:]) < 16:
         raise ValueError(f"got frames of shape {frames.shape}; expected (T >= 2, H >= 16, W >= 16)")
     height, width = frames.shape[1:]

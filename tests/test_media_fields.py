@@ -127,6 +127,8 @@ def test_frames_too_few_or_too_small_are_refused():
     for shape in ((1, 64, 64), (4, 8, 64), (64, 64)):
         with pytest.raises(ValueError, match="expected"):
             measure_field_order(np.zeros(shape, np.uint8))
+    with pytest.raises(TypeError, match="expected a NumPy array"):
+        measure_cadence([[[0] * 16] * 16] * 12)
     assert measure_field_order().order == "unknown"
 
 
