@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parent.parent / "kernels"
@@ -18,6 +21,11 @@ KERNELS = HERE.parent.parent / "kernels"
 @functools.cache
 def build(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
     """The `.cu` file as a shared library with one `host_<name>` entry per `__global__` function."""
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        if os.environ.get("CI"):
+            raise RuntimeError("CI has no C++ compiler, so the CUDA bodies would go untested")
+        pytest.skip("no C++ compiler (g++): CUDA bodies cannot be run on the CPU here")
     names = re.findall(
         r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', source.read_text()
     )
@@ -29,7 +37,8 @@ def build(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
     )
     wrapper, library = folder / "wrapper.cpp", folder / "kernel.so"
     wrapper.write_text(f'#include "host.h"\n#include "{source}"\n{entries}\n')
-    command = ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w", f"-I{HERE}", f"-I{KERNELS}"]
+    flags = "-std=c++17 -O1 -ffp-contract=off -fPIC -shared -w".split()
+    command = [compiler, *flags, f"-I{HERE}", f"-I{KERNELS}"]
     done = subprocess.run(
         [*command, *defines, str(wrapper), "-o", str(library)], capture_output=True, text=True, timeout=120
     )
