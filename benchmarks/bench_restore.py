@@ -11,27 +11,31 @@ that the start cancels.  Before anything is timed the two outputs are compared w
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import ffmpeg_program, ffmpeg_version, in_turn, median, run, save
+from common import RESULTS, ffmpeg_program, ffmpeg_version, in_turn, median, run, save
 
 import toolkit
-from toolkit.clip import Clip
 from toolkit.compare import compare
 
 THREADS = 2
 SHORT = 64  # frames of the tape: all the real clip has when its frames become fields
-ENCODERS = {"x264 ultrafast": "ultrafast", "x264 veryfast": "veryfast"}
-#: name -> (our --denoise, FFmpeg's filter, frames of the long tape)
+#: name -> (our --denoise, FFmpeg's filter, frames of the long tape, encoder presets, rivals)
 CHAINS = {
-    "bwdif + hqdn3d + lanczos x2": ("hqdn3d", "hqdn3d", 10 * SHORT),
-    "bwdif + nlmeans + lanczos x2": ("nlmeans:strength={ours}", "nlmeans=s={theirs}:p=7:r=15", 4 * SHORT),
-}
-#: Strengths tried for non-local means on either side; the best by PSNR against the truth is taken.
-OURS, THEIRS = (2, 3, 4, 6, 8), (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    "bwdif + hqdn3d + lanczos x2": (
+        "hqdn3d", "hqdn3d", 6 * SHORT, ("ultrafast", "veryfast"), ("ffmpeg", "ffmpeg, matrix not converted"),
+    ),
+    "bwdif + nlmeans + lanczos x2": (
+        "nlmeans:strength={ours[0]},noise={ours[1]}", "nlmeans=s={theirs}:p=7:r=15", 3 * SHORT, ("ultrafast",),
+        ("ffmpeg",),
+    ),
+}  # fmt: skip
+#: Strengths (and noise levels) tried for non-local means on either side; the best by PSNR against the truth is taken.
+OURS, THEIRS = ((2, 2), (2, 3), (3, 2), (3, 3), (4, 0), (5, 0)), (1.5, 2.0, 2.5, 3.0)
 
 
 def real_clip() -> Path:
@@ -87,7 +91,7 @@ def judged(truth: Path, result: Path) -> dict[str, float]:
 
 def tuned(folder: Path, tapes: dict[str, Path], name: str) -> tuple[str, str]:
     """Both sides' denoiser at the strength that is best for it on this tape."""
-    mine, rival, _ = CHAINS[name]
+    mine, rival = CHAINS[name][:2]
     if "{" not in mine:
         return mine, rival
     tape = folder / "tune.avi"
@@ -107,10 +111,10 @@ def tuned(folder: Path, tapes: dict[str, Path], name: str) -> tuple[str, str]:
 
 def measure_chain(folder: Path, tapes: dict[str, Path], name: str, repeats: int) -> list[dict[str, Any]]:
     mine, rival = tuned(folder, tapes, name)
-    long = CHAINS[name][2]
+    long, presets, rivals = CHAINS[name][2:]
     rows = []
-    for encoder, preset in ENCODERS.items():
-        outs = {side: folder / f"side{n}.mkv" for n, side in enumerate(("ours", *RIVALS))}
+    for preset in presets:
+        outs = {side: folder / f"side{n}.mkv" for n, side in enumerate(("ours", *rivals))}
 
         def command(side: str, count: int, outs: dict = outs, preset: str = preset) -> list[str]:
             tape, out = tapes[str(count)], outs[side]
@@ -136,12 +140,12 @@ def measure_chain(folder: Path, tapes: dict[str, Path], name: str, repeats: int)
                 **quality[side],
             }
         ratios = {
-            side: {k: round(sides["ours"][k] / sides[side][k], 3) for k in ("fps", "fps_steady")} for side in RIVALS
+            side: {k: round(sides["ours"][k] / sides[side][k], 3) for k in ("fps", "fps_steady")} for side in rivals
         }
         rows.append(
             {
                 "chain": name,
-                "encoder": encoder,
+                "encoder": f"x264 {preset}",
                 "settings": {"ours": mine, "ffmpeg": rival},
                 "psnr_between_y": round(between["Y", "psnr"], 2),
                 "sides": sides,
@@ -169,36 +173,33 @@ def measure_memory(folder: Path, tapes: dict[str, Path]) -> dict[str, float]:
     }
 
 
+def kept(name: str) -> dict[str, Any]:
+    """What an earlier run measured, for a run with --only."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["measured"] if path.exists() else {"rows": [], "memory": {}}
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=int, default=3)
-    options.add_argument("--only", choices=("hqdn3d", "nlmeans", "memory"))
+    options.add_argument("--repeats", type=int, default=2)
+    options.add_argument("--only", choices=("hqdn3d", "nlmeans", "memory"), help="measure this part, keep the others")
     asked = options.parse_args()
+    before = kept("restore") if asked.only else {"rows": [], "memory": {}}
+    rows, memory = before["rows"], before["memory"]
     with tempfile.TemporaryDirectory(prefix="vhs-bench-") as here:
         folder = Path(here)
         tapes = make_tapes(folder)
-        assert Clip.open(tapes[str(SHORT)]).frames == SHORT
-        rows = []
         for name in CHAINS:
             if asked.only in (None, name.split(" + ")[1]):
-                rows += measure_chain(folder, tapes, name, asked.repeats)
-        memory = measure_memory(folder, tapes) if asked.only in (None, "memory") else {}
+                rows = [r for r in rows if r["chain"] != name] + measure_chain(folder, tapes, name, asked.repeats)
+        if asked.only in (None, "memory"):
+            memory = measure_memory(folder, tapes)
     note = (
         f"Frames of the tape a second, {THREADS} threads on each side, FFmpeg {ffmpeg_version()}. `fps` is the whole "
-        "program with its start, `fps steady` without. Each side's strength of non-local means is the best of those tried."
+        "program with its start, `fps steady` without. Each side's non-local means has the best of the settings tried."
     )
-    data = {
-        "note": note,
-        "rivals": list(RIVALS),
-        "threads": THREADS,
-        "ffmpeg": ffmpeg_version(),
-        "tape_frames": SHORT,
-        "rows": rows,
-        "memory": memory,
-    }
-    if asked.only is None:
-        print(save("restore", data))
-    print(data)
+    data = {"note": note, "threads": THREADS, "tape_frames": SHORT, "rows": rows, "memory": memory}
+    print(save("restore", data))
 
 
 if __name__ == "__main__":

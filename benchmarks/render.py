@@ -30,7 +30,7 @@ def restore(result: dict[str, Any]) -> str:
     data = result["measured"]
     rows = []
     for r in data["rows"]:
-        for side in ("ours", *data["rivals"]):
+        for side in r["sides"]:
             s = r["sides"][side]
             ratio = "" if side == "ours" else f"{r['ratios'][side]['fps_steady']:.2f}"
             rows.append(
@@ -38,14 +38,14 @@ def restore(result: dict[str, Any]) -> str:
                  f"{s['psnr_Y']:.2f}", f"{s['ssim_Y']:.4f}"]
             )  # fmt: skip
     head = "chain|encoder|side|fps|fps steady|ours / this, steady|CPU ms a frame|peak MiB|PSNR Y|SSIM Y".split("|")
-    m = data["memory"]
-    return (
-        f"## The whole chain: `bench_restore.py`\n\n{where(result)}\n{data['note']}\n\n"
-        + table(head, rows)
-        + f"\nMemory of ours: imports {m['imports_mib']} MiB; a tape of {data['tape_frames']} frames adds "
-        f"{m['beyond_imports_mib']} MiB, one ten times longer {m['ten_times_longer_beyond_mib']} MiB "
-        f"({m['growth_percent']:+.1f} % of the whole).\n"
-    )
+    text = f"## The whole chain: `bench_restore.py`\n\n{where(result)}\n{data['note']}\n\n" + table(head, rows)
+    if m := data["memory"]:
+        text += (
+            f"\nMemory of ours: imports {m['imports_mib']} MiB; a tape of {data['tape_frames']} frames adds "
+            f"{m['beyond_imports_mib']} MiB, one ten times longer {m['ten_times_longer_beyond_mib']} MiB "
+            f"({m['growth_percent']:+.1f} % of the whole).\n"
+        )
+    return text
 
 
 RENDERERS = {"restore": restore}
