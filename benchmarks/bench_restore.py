@@ -30,7 +30,7 @@ CHAINS = {
         "hqdn3d", "hqdn3d", 6 * SHORT, ("ultrafast", "veryfast"), ("ffmpeg", "ffmpeg, matrix not converted"),
     ),
     "bwdif + nlmeans + lanczos x2": (
-        "nlmeans:strength={ours[0]},noise={ours[1]}", "nlmeans=s={theirs}:p=7:r=15", 3 * SHORT, ("ultrafast",),
+        "nlmeans:strength={ours[0]},noise={ours[1]},patch=3", "nlmeans=s={theirs}:p=7:r=15", 3 * SHORT, ("ultrafast",),
         ("ffmpeg",),
     ),
 }  # fmt: skip
