@@ -222,11 +222,11 @@ def test_a_gap_in_the_sound_becomes_silence_of_that_length(tmp_path):
     assert np.allclose(heard, want, atol=1e-4)
 
 
-@pytest.mark.parametrize("sound", ["keep", "flac"])
-def test_a_range_brings_its_own_sound(sound, tmp_path):
+@pytest.mark.parametrize("sound, container", [("keep", "mp4"), ("flac", "mp4"), ("keep", "mkv")])
+def test_a_range_brings_its_own_sound(sound, container, tmp_path):
     """Frames 8 to 18: the chirp at 0.4 s comes 0.08 s in, and the one at 0.8 s is not there."""
     clip = Clip.open(made("h264.mp4"))
-    out = tmp_path / "o.mp4"
+    out = tmp_path / f"o.{container}"
     tracks = "keep" if sound == "keep" else [SoundSpec(48000, "stereo", sound, blocks=read_sound(clip))]
     batches = list(clip.batches(frames=(8, 18)))
     zero = int(batches[0].pts[0]) * clip.time_base
@@ -235,9 +235,42 @@ def test_a_range_brings_its_own_sound(sound, tmp_path):
         for batch in batches:
             writer.write(batch)
     samples = told_samples(out)
+    assert told_times(out) == [Fraction(i, 25) for i in range(10)]  # not pushed back by what comes before zero
     assert len(samples) / 48000 == pytest.approx(0.4, abs=0.025)
     assert abs(burst_times(samples, 48000)[0] - 0.08) < 0.001 or abs(burst_times(samples, 48000)[1] - 0.08) < 0.001
     assert np.abs(samples[int(0.2 * 48000) :]).max() < 0.05
+
+
+def test_a_range_of_pcm_is_cut_to_the_sample(tmp_path):
+    """Frames 37 to 70 of a capture whose PCM comes in packets of a third of a second."""
+    source, out = folder() / "chunks.avi", tmp_path / "o.mkv"
+    if not source.exists():
+        tone = "aevalsrc='0.5*sin(2*PI*(100+150*t)*t)':s=48000:d=4"
+        ffmpeg("-i", real_clip("bikes.mp4"), "-f", "lavfi", "-i", tone, "-vf", "scale=96:64", "-frames:v", 100,
+               "-pix_fmt", "yuv422p", "-c:v", "huffyuv", "-af", "asetnsamples=16000", "-c:a", "pcm_s16le",
+               source)  # fmt: skip
+    clip = Clip.open(source)
+    batches = list(clip.batches(frames=(60, 85)))
+    zero, until = Fraction(60, 25), Fraction(85, 25)
+    with Writer(out, clip.format, clip.time_base, sound="keep", source=clip, origin=zero, until=until) as writer:
+        for batch in batches:
+            writer.write(batch)
+    mine, theirs = told_samples(out), told_samples(source)[round(zero * 48000) : round(until * 48000)]
+    assert len(mine) == len(theirs) and np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_sound_goes_on_where_a_dvds_parts_were_joined(container, tmp_path):
+    path = folder() / "joined_w.mpg"
+    path.write_bytes(made("mpeg2_ac3.mpg").read_bytes() * 2)
+    clip = Clip.open(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        copy(clip, tmp_path / f"o.{container}")
+    result = Clip.open(tmp_path / f"o.{container}")
+    blocks = list(read_sound(result))
+    assert blocks[-1].end == pytest.approx(2.432, abs=0.01)
+    assert len(told_times(result.path)) == 60
 
 
 # -- depth and chroma --------------------------------------------------------------------------------------------

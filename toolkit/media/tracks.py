@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ SOUND_CODECS = ("aac", "flac", "pcm_s16le", "pcm_s24le")
 #: Codecs that are kept as they are in MP4: those its players can be expected to know.  FFmpeg would also write PCM,
 #: but most players stay silent on it.
 _KEPT_IN_MP4 = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "flac")
+#: Bytes of one sample as it is stored; packets of these can be cut anywhere.
+_PCM_BYTES = {
+    "pcm_u8": 1, "pcm_s16le": 2, "pcm_s16be": 2, "pcm_s24le": 3, "pcm_s24be": 3, "pcm_s32le": 4, "pcm_f32le": 4,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,7 @@ class KeptTracks:
         self._packets: Iterator[Any] | None = None
         self._ahead: Any = None
         self._end: dict[int, int] = {}  # where the last packet of each stream ended, in its source's ticks
+        self._offset: dict[int, int] = {}
         self._written: dict[int, int] = {}
 
     def add(self, container: Any, index: int) -> bool:
@@ -184,6 +190,9 @@ class KeptTracks:
                 if stream.index not in self._to:
                     stream.discard = av.stream.Discard.all
             streams = [self._source.streams[i] for i in self._to]
+            if self._origin > 2:
+                with contextlib.suppress(av.error.FFmpegError):  # then it is read from its beginning
+                    self._source.seek(int((self._origin - 1) * av.time_base))
             self._packets = self._source.demux(streams) if streams else iter(())  # no streams would mean all of them
         while True:
             try:
@@ -201,23 +210,52 @@ class KeptTracks:
                 return
             index, tick = packet.stream_index, packet.time_base
             pts = packet.pts if packet.pts is not None else packet.dts
-            pts = pts if pts is not None else self._end.get(index, 0)
+            due = self._end.get(index, 0)
+            pts = due if pts is None else pts + self._offset.get(index, 0)
+            if pts < due - 1 / tick:  # the clock was set back, as where a DVD's parts were joined: go on from here
+                self._offset[index] = self._offset.get(index, 0) + due - pts
+                pts = due
             at = float(pts * tick - self._origin)
             if at > until:
                 return
             self._ahead = None
             self._end[index] = pts + (packet.duration or 0)
-            # A packet across zero can stay where an edit list hides its first samples, in MP4 and MOV.
-            end = float(self._end[index] * tick - self._origin)
-            if at >= self._last or (at < -float(tick) / 2 and (not self._negative or end <= 0)):
-                continue
-            shifted = pts - round(self._origin / tick)
-            if shifted < self._written.get(index, shifted):
-                continue  # time runs backwards in the source; no container can hold that
-            self._written[index] = shifted
-            packet.pts = packet.dts = shifted
-            packet.stream = self._to[index]
-            container.mux_one(packet)
+            if self._write(packet, pts, at, container):
+                self._written[index] = pts
+
+    def _write(self, packet: Any, pts: int, at: float, container: Any) -> bool:
+        index, tick = packet.stream_index, packet.time_base
+        if pts < self._written.get(index, pts):
+            return False  # time runs backwards in the source; no container can hold that
+        length = (packet.duration or 0) * float(tick)
+        early = at < -float(tick) / 2
+        if at >= self._last or (early and at + length <= 0):
+            return False
+        source = self._source.streams[index].codec_context
+        if source.name in _PCM_BYTES and (early or at + length > self._last):
+            packet, pts = self._cut(packet, pts, source)
+            if packet is None:
+                return False
+        elif early and not self._negative:  # a packet across zero stays only where an edit list can hide its first part
+            return False
+        packet.pts = packet.dts = pts - round(self._origin / packet.time_base)
+        packet.stream = self._to[index]
+        container.mux_one(packet)
+        return True
+
+    def _cut(self, packet: Any, pts: int, source: Any) -> tuple[Any, int]:
+        """The samples of a PCM packet that lie in the range, and their time."""
+        rate, size = source.sample_rate, _PCM_BYTES[source.name] * source.channels
+        first = pts * packet.time_base - self._origin
+        skip = max(0, math.ceil(-first * rate))
+        stop = packet.size // size
+        if self._last < math.inf:
+            stop = min(stop, round((self._last - float(first)) * rate))
+        if skip >= stop:
+            return None, pts
+        piece = av.Packet(bytes(packet)[skip * size : stop * size])
+        piece.time_base, piece.duration = packet.time_base, round(Fraction(stop - skip, rate) / packet.time_base)
+        return piece, pts + round(Fraction(skip, rate) / packet.time_base)
 
     def finish(self, container: Any) -> None:
         self.pull(math.inf, container)
@@ -245,7 +283,8 @@ def keep(
         if (kind != "mp4" or track.codec in _KEPT_IN_MP4) and copied.add(container, track.index):
             continue
         codec = "flac" if kind == "matroska" else "aac"
-        spec = SoundSpec(track.sample_rate, track.layout, codec, language=track.language, blocks=read_sound(clip, i))
+        blocks = read_sound(clip, i, span=(float(origin), None if until is None else float(until)))
+        spec = SoundSpec(track.sample_rate, track.layout, codec, language=track.language, blocks=blocks)
         tracks.append(EncodedTrack(container, spec, origin, until))
         notes.append(
             f"sound track {i} ({track.codec}) would not play from this {kind.upper()} file and became {codec.upper()}"
