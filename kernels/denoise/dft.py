@@ -26,13 +26,10 @@ from numba import njit, prange
 from kernels.arrays import beside, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.denoise.products import product16
-from kernels.denoise.stack import stack_floats
+from kernels.denoise.spectra import BOTH, SLOTS, pack, shrink, unpack
 
 SIDE, STEP = 16, 4
-SLOTS = 144  # complex values of a block: 7 x 16 for rows 1-7, 8 each for rows 0 and 8, their two at column 8, padding
-BOTH, RING = 2 * SLOTS, 7 * 2 * SLOTS
 LOW, HIGH = 0.75, 1.25  # the ramp, in squared thresholds
-ROOT = np.float32(np.sqrt(2.0))
 
 
 def window() -> np.ndarray:
@@ -112,139 +109,44 @@ def _waves(radius: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _pack(s, slots):
-    """Real coefficients of rows and columns to twice the complex ones, F(u, v) and F(u, -v): real parts, imaginary."""
-    re, im = slots[:SLOTS], slots[SLOTS:]
-    for u in range(1, 8):
-        c, d, at = u * 16, (u + 8) * 16, (u - 1) * 16
-        for v in range(8):
-            re[at + v] = s[c + v] - s[d + 8 + v]
-        for v in range(8):
-            re[at + 8 + v] = s[c + v] + s[d + 8 + v]
-        for v in range(8):
-            im[at + v] = s[c + 8 + v] + s[d + v]
-        for v in range(8):
-            im[at + 8 + v] = s[d + v] - s[c + 8 + v]
-        re[at], im[at] = ROOT * s[c], ROOT * s[d]  # columns 0 and 8 have no sine
-        re[at + 8], im[at + 8] = ROOT * s[c + 8], ROOT * s[d + 8]
-    for v in range(8):
-        re[112 + v] = ROOT * s[v]
-        im[112 + v] = ROOT * s[8 + v]
-        re[120 + v] = ROOT * s[128 + v]
-        im[120 + v] = ROOT * s[136 + v]
-    two, none = np.float32(2), np.float32(0)
-    for v in range(128, SLOTS):
-        re[v] = none
-        im[v] = none
-    re[112], re[120], re[128], re[129] = two * s[0], two * s[128], two * s[8], two * s[136]
-    im[112], im[120] = none, none
+def _pack_once(s, slots):
+    pack(s, slots, 0)
 
 
 @njit(cache=True, nogil=True)
-def _unpack(slots, s):
-    """The inverse of `_pack`."""
-    re, im = slots[:SLOTS], slots[SLOTS:]
-    half, root = np.float32(0.5), np.float32(1 / np.sqrt(2.0))
-    for u in range(1, 8):
-        c, d, at = u * 16, (u + 8) * 16, (u - 1) * 16
-        for v in range(8):
-            s[c + v] = (re[at + v] + re[at + 8 + v]) * half
-        for v in range(8):
-            s[d + 8 + v] = (re[at + 8 + v] - re[at + v]) * half
-        for v in range(8):
-            s[d + v] = (im[at + v] + im[at + 8 + v]) * half
-        for v in range(8):
-            s[c + 8 + v] = (im[at + v] - im[at + 8 + v]) * half
-        s[c], s[d], s[c + 8], s[d + 8] = re[at] * root, im[at] * root, re[at + 8] * root, im[at + 8] * root
-    for v in range(8):
-        s[v] = re[112 + v] * root
-        s[8 + v] = im[112 + v] * root
-        s[128 + v] = re[120 + v] * root
-        s[136 + v] = im[120 + v] * root
-    s[0], s[128], s[8], s[136] = re[112] * half, re[120] * half, re[128] * half, re[129] * half
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _keep_still(slots, grey, low, slope):
-    """Wave 0 along time: the sum over frames, thresholded, but for its share of even grey, which always stays."""
-    re, im, grey_re, grey_im = slots[:SLOTS], slots[SLOTS:], grey[:SLOTS], grey[SLOTS:]
-    level = re[112] / grey_re[112]
-    for x in range(SLOTS):
-        g, h = level * grey_re[x], level * grey_im[x]
-        a, b = re[x] - g, im[x] - h
-        keep = min(max((a * a + b * b - low) * slope, np.float32(0)), np.float32(1))
-        re[x] = a * keep + g
-        im[x] = b * keep + h
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _keep_waves(even, odd, out, low, slope):
-    """A wave and its mirror image along time, `P - iD` and `P + iD`; what is kept is added to `out`."""
-    pr, pi, dr, di = even[:SLOTS], even[SLOTS:], odd[:SLOTS], odd[SLOTS:]
-    re, im = out[:SLOTS], out[SLOTS:]
-    none, one = np.float32(0), np.float32(1)
-    for x in range(SLOTS):
-        a, b, e, f = pr[x] + di[x], pi[x] - dr[x], pr[x] - di[x], pi[x] + dr[x]
-        first = min(max((a * a + b * b - low) * slope, none), one)
-        second = min(max((e * e + f * f - low) * slope, none), one)
-        re[x] += first * a + second * e
-        im[x] += first * b + second * f
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _shrink(ring, middle, count, waves, grey, low, slope, out, even, odd):
-    """Threshold along time of the slots in `ring`; `out` becomes the middle frame's (times the number of frames)."""
-    radius, both = count // 2, 2 * SLOTS
-    now = ring[middle * both : middle * both + both]
-    for x in range(both):
-        out[x] = now[x]
-    for k in range(count - 1):
-        other = (middle + k + 1) % count * both
-        near = ring[other : other + both]
-        for x in range(both):
-            out[x] += near[x]
-    _keep_still(out, grey, low, slope)
-    for w in range(radius):
-        for x in range(both):
-            even[x] = now[x]
-            odd[x] = np.float32(0)
-        for k in range(radius):
-            c, s = waves[0, w, k], waves[1, w, k]
-            later, sooner = (middle + k + 1) % count * both, (middle + count - k - 1) % count * both
-            after, before = ring[later : later + both], ring[sooner : sooner + both]
-            for x in range(both):
-                even[x] += c * (after[x] + before[x])
-                odd[x] += s * (after[x] - before[x])
-        _keep_waves(even, odd, out, low, slope)
-
-
-@njit(cache=True, nogil=True)
-def _column(padded, sums, spot, start, count, matrix, turned, waves, grey, low, slope):
+def _column(padded, sums, spot, start, radius, matrix, turned, grey, low, slope, ring, out, s, half, order):
     """One block position through all frames: forward once per frame into a ring, threshold, back into `sums`."""
-    ring, out = stack_floats(RING), stack_floats(BOTH)
-    even, odd = stack_floats(BOTH), stack_floats(BOTH)
-    s, half = stack_floats(256), stack_floats(256)
     last, stride, size = padded.shape[0] - 1, padded.shape[2], padded.shape[1] * padded.shape[2]
-    radius = count // 2
+    count = 2 * radius + 1
     for t in range(start - radius, start + sums.shape[0] + radius):
         src = min(max(t, 0), last)  # beyond the ends frames repeat
-        k = (t + count) % count * BOTH
         product16(half, 0, SIDE, matrix, padded, src * size + spot, stride, False)
         product16(s, 0, SIDE, half, turned, 0, SIDE, False)
-        _pack(s, ring[k : k + BOTH])
+        pack(s, ring, (t + count) % count * BOTH)
         if t < start + radius:
             continue
-        n = t - radius
-        _shrink(ring, (n + count) % count, count, waves, grey, low, slope, out, even, odd)
-        _unpack(out, s)
+        n, level = t - radius, np.float32(0)
+        for k in range(count):
+            order[k] = (n - radius + k + count) % count * BOTH
+            level += ring[order[k] + 112]
+        level /= grey[112]
+        for x in range(0, SLOTS, 16):
+            if radius == 0:
+                shrink(ring, order, grey, level, low, slope, out, x, 0)
+            elif radius == 1:
+                shrink(ring, order, grey, level, low, slope, out, x, 1)
+            elif radius == 2:
+                shrink(ring, order, grey, level, low, slope, out, x, 2)
+            else:
+                shrink(ring, order, grey, level, low, slope, out, x, 3)
+        unpack(out, s)
         product16(half, 0, SIDE, s, matrix, 0, SIDE, False)
         product16(sums, (n - start) * size + spot, stride, turned, half, 0, SIDE, True)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves, grey, low, slope, scale,
+def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, low, slope, scale,
                share, peak, half):  # fmt: skip
-    count = 2 * radius + 1
     begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
     padded = np.empty((end - begin, rows.shape[0], columns.shape[0]), np.float32)
     for i in prange(padded.shape[0] * padded.shape[1]):
@@ -257,9 +159,13 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves,
     for phase in range(SIDE // STEP):  # rows of blocks that do not overlap go in parallel
         for i in prange((down - phase + 3) // 4):
             y = (phase + 4 * i) * STEP
+            ring, out_ = np.empty((2 * radius + 1) * BOTH, np.float32), np.empty(BOTH, np.float32)
+            s, between = np.empty(SIDE * SIDE, np.float32), np.empty(SIDE * SIDE, np.float32)
+            order = np.empty(2 * radius + 1, np.int64)
             for x in range(across):
                 spot = y * columns.shape[0] + x * STEP
-                _column(padded, sums, spot, start - begin, count, matrix, turned, waves, grey, low, slope)
+                _column(padded, sums, spot, start - begin, radius, matrix, turned, grey, low, slope,
+                        ring, out_, s, between, order)  # fmt: skip
     edge = SIDE - STEP
     for i in prange(out.shape[0] * out.shape[1]):
         t, y = i // out.shape[1], i % out.shape[1]
@@ -272,7 +178,7 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, waves,
 def _grey() -> np.ndarray:
     """The slots of even grey under the window."""
     slots, ones = np.empty(BOTH, np.float32), _matrix().sum(axis=1)
-    _pack(np.outer(ones, ones).ravel(), slots)
+    _pack_once(np.outer(ones, ones).ravel(), slots)
     return slots
 
 
@@ -286,10 +192,26 @@ def _facts(frames: Any, noise: float, threshold: float, radius: int, bits: int) 
     return tuple(np.float32(v) for v in (*facts, 0 if real else (1 << bits) - 1, 0 if real else 0.5))
 
 
+def _grey_cuda() -> np.ndarray:
+    """The same in the CUDA body's slots: F(u, v) and F(u, -v) as they are, columns without a sine as (cosine, sine)."""
+    ones, root = _matrix().sum(axis=1), np.sqrt(2)
+    s, slots = np.outer(ones, ones), np.zeros((2, SLOTS), np.float32)
+    for u in range(1, 8):
+        c, d, at = s[u], s[u + 8], (u - 1) * 16
+        slots[0, at : at + 16] = np.concatenate([c[:8] - d[8:], c[:8] + d[8:]])
+        slots[1, at : at + 16] = np.concatenate([c[8:] + d[:8], d[:8] - c[8:]])
+        slots[:, at], slots[:, at + 8] = (root * c[0], root * d[0]), (root * c[8], root * d[8])
+    slots[0, 112:128] = root * np.concatenate([s[0, :8], s[8, :8]])
+    slots[1, 112:128] = root * np.concatenate([s[0, 8:], s[8, 8:]])
+    slots[0, [112, 120, 128, 129]] = 2 * s[[0, 8, 0, 8], [0, 0, 8, 8]]
+    slots[1, [112, 120]] = 0
+    return slots.ravel()
+
+
 @dft_threshold.cpu
 def _(frames, out, start, noise, threshold, radius, bits):
     matrix = _matrix()
-    tables = matrix.ravel(), np.ascontiguousarray(matrix.T).ravel(), _waves(radius), _grey()
+    tables = matrix.ravel(), np.ascontiguousarray(matrix.T).ravel(), _grey()
     mirrors = (_mirrored(n) for n in frames.shape[1:])
     _threshold(frames, out, start, *mirrors, radius, *tables, *_facts(frames, noise, threshold, radius, bits))
 
@@ -302,8 +224,7 @@ def _plan(arrays: list[Any], out: Any, start: int, noise: float, threshold: floa
     low, slope, scale, share, peak, half = _facts(frames, noise, threshold, radius, bits)
     sums = empty_like_backend(frames, (outs, high, wide), np.float32)
     waves = _waves(radius) if radius else np.zeros(1, np.float32)
-    grey = _grey()
-    tables = (beside(frames, a) for a in (rows, columns, _matrix(), waves, grey))
+    tables = (beside(frames, a) for a in (rows, columns, _matrix(), waves, _grey_cuda()))
     sizes = i(start), i(outs), i(len(frames)), i(height), i(width), i(high), i(wide), i(radius)
     grid = ((wide - SIDE) // STEP + 1, (high - SIDE) // STEP + 1, 1)
     last = (sums, out, i(height), i(width), i(high), i(wide), share, peak, half)
