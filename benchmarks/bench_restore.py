@@ -30,12 +30,12 @@ CHAINS = {
         "hqdn3d", "hqdn3d", 6 * SHORT, ("ultrafast", "veryfast"), ("ffmpeg", "ffmpeg, matrix not converted"),
     ),
     "bwdif + nlmeans + lanczos x2": (
-        "nlmeans:strength={ours[0]},noise={ours[1]},patch=3", "nlmeans=s={theirs}:p=7:r=15", 3 * SHORT, ("ultrafast",),
-        ("ffmpeg",),
+        "nlmeans:strength={ours[0]},noise={ours[1]},chroma=1.5,patch=3", "nlmeans=s={theirs}:p=7:r=15",
+        3 * SHORT, ("ultrafast",), ("ffmpeg",),
     ),
 }  # fmt: skip
 #: Strengths (and noise levels) tried for non-local means on either side; the best by PSNR against the truth is taken.
-OURS, THEIRS = ((2, 2), (2, 3), (3, 2), (3, 3), (4, 0), (5, 0)), (1.5, 2.0, 2.5, 3.0)
+OURS, THEIRS = ((2, 3), (3, 2), (3, 3), (3.5, 2), (4, 0), (4, 2)), (2.0, 2.5, 2.75, 3.0)
 
 
 def real_clip() -> Path:
@@ -94,15 +94,12 @@ def tuned(folder: Path, tapes: dict[str, Path], name: str) -> tuple[str, str]:
     mine, rival = CHAINS[name][:2]
     if "{" not in mine:
         return mine, rival
-    tape = folder / "tune.avi"
-    short = ["-i", str(tapes[str(SHORT)]), "-frames:v", "20", "-c", "copy"]
-    run([ffmpeg_program(), "-v", "error", "-y", *short, str(tape)])
     best: dict[str, tuple[float, str]] = {}
     for side, values in (("ours", OURS), ("theirs", THEIRS)):
         for value in values:
             out = folder / "tune.mkv"
             words = mine.format(ours=value) if side == "ours" else rival.format(theirs=value)
-            run((ours if side == "ours" else theirs)(tape, out, words, "veryfast"))
+            run((ours if side == "ours" else theirs)(tapes[str(SHORT)], out, words, CHAINS[name][3][0]))
             score = judged(tapes["truth"], out)["psnr_Y"]
             print(f"  {side} {words}: {score:.2f} dB", flush=True)
             best[side] = max(best.get(side, (0.0, "")), (score, words))

@@ -235,7 +235,7 @@ def test_prepared_chains_are_kept_and_shared():
 
 def test_neighbouring_filters_become_one():
     names = audio.prepare("moderate", 48000, "stereo").names
-    assert "highpass+lowpass" in names
+    assert "highpass+lowpass+equaliser" in names
 
 
 def test_layouts_change_only_where_asked():

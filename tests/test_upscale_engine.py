@@ -339,7 +339,7 @@ def test_a_memory_limit_is_kept_by_tiles():
         ({"precision": "int8"}, KnobError, "precision is 'int8'"),
     ],
 )
-def test_requests_that_make_no_sense_are_refused_before_anything_is_loaded(monkeypatch, options, error, word):
+def test_requests_that_make_no_sense_are_refused(options, error, word):
     with pytest.raises(error, match=word):
         Upscaler(MODEL, **options)
 

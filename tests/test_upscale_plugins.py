@@ -123,6 +123,8 @@ def test_the_cures_are_gone_after_the_import():
     """realesrgan imports, and what was bent for it is straight again."""
     out = fresh(
         "import sys, torch; before = torch.library.register_fake\n"
+        "import toolkit.upscale.engine\n"
+        "assert not {'av', 'decord', 'librosa', 'cupy', 'spandrel'} & set(sys.modules)\n"
         "from toolkit.upscale import compat\n"
         "assert 'torchvision' not in sys.modules\n"
         "package = compat.import_realesrgan()\n"

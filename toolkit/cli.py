@@ -54,6 +54,8 @@ def restore(
     height: int | None = None,
     field_order: str = "auto",
     audio: str | None = None,
+    sound_track: str | None = None,
+    fix_drift: str | None = None,
     device: str = "auto",
     frames: str | None = None,
     max_memory: str = "2GiB",
@@ -75,7 +77,9 @@ def restore(
     scale: How many times as wide and high.
     height: Lines of the result; the width follows.
     field_order: auto (measured), tff, bff or progressive.
-    audio: keep, none, or a mode (light, moderate, aggressive, voice, music).
+    audio: keep, none, a mode (light, moderate, aggressive, voice, music), or stages joined by + (see "sounds").
+    sound_track: One of several sound tracks, by number (from 0) or language.
+    fix_drift: auto (what the file itself tells), events (cuts and flashes against onsets of sound), or a ratio.
     device: auto, cpu or cuda.
     frames: A:B, only these frames of the tape.
     max_memory: Most memory for frames, for instance 2GiB.
@@ -102,6 +106,8 @@ def restore(
         pipeline=steps,
         field_order=field_order,
         audio=audio,
+        sound_track=sound_track,
+        fix_drift=fix_drift,
         device=device,
         frames=parse_range(frames),
         max_memory=parse_bytes(max_memory),
@@ -128,11 +134,46 @@ def stages(*, json: Json = False) -> None:
     from toolkit.settings import stage_table
 
     rows = stage_table()
-    lines = []
-    for row in rows:
-        lines.append(f"{row['name']}  {row['summary']}")
-        lines += [f"    {k['name']}={k['default']}  ({k['range']} {k['unit']})".rstrip() for k in row["knobs"]]
-    show(rows, json, "\n".join(lines))
+    show(rows, json, "\n".join(map(_stage_lines, rows)))
+
+
+def _stage_lines(row: dict[str, Any]) -> str:
+    knobs = [f"    {k['name']}={k['default']}  ({k['range']} {k['unit']})".rstrip() for k in row["knobs"]]
+    return "\n".join([f"{row['name']}  {row['summary']}", *knobs])
+
+
+@app.command
+def sounds(*, json: Json = False) -> None:
+    """Lists the sound modes and the sound stages with their knobs, for --audio."""
+    from toolkit.audio import MODES, STAGES
+    from toolkit.settings import knob_rows
+
+    modes = [{"name": n, "when": when, "stages": [s.to_dict() for s in chain]} for n, (when, chain) in MODES.items()]
+    rows = [knob_rows(n, s.__doc__, s.knobs) for n, s in STAGES.items()]
+    lines = [f"{m['name']:<10}  {m['when']}\n{'':<12}{' + '.join(s['stage'] for s in m['stages'])}" for m in modes]
+    lines += ["custom      Your own chain, or a mode changed: custom+dehum+denoise:12, moderate+denoise:reduction=12"]
+    show({"modes": modes, "stages": rows}, json, "\n".join([*lines, "", *map(_stage_lines, rows)]))
+
+
+@app.command
+def sync(file: Path, *, track: str | None = None, events: Annotated[bool, Parameter(negative="")] = False,
+         json: Json = False) -> None:  # fmt: skip
+    """Measures how the sound of FILE lies against its picture: offset, and drift in milliseconds per hour.
+
+    Parameters
+    ----------
+    track: The sound track, by number (from 0) or language.
+    events: Decode all and compare cuts and flashes with onsets of sound, instead of trusting the file's own times.
+    """
+    from dataclasses import asdict
+
+    from toolkit.audio import choose_track
+    from toolkit.clip import Clip
+    from toolkit.soundtrack import measure_sync
+
+    clip = Clip.open(file)
+    found = measure_sync(clip, choose_track(clip, track), events)
+    show({**asdict(found), "drift_ms_per_hour": found.drift, "certain": found.certain}, json, found)
 
 
 @app.command

@@ -50,7 +50,7 @@ class Plan:
 
     @property
     def rate(self) -> int:
-        return self.rates[-1]
+        return self.rates[-1] if self.rates else 1  # no steps: only the sound is worked on
 
     def __str__(self) -> str:
         lines = [f"reads    {self.formats[0]}" + (f", {self.frames} frames" if self.frames else "")]

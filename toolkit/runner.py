@@ -17,6 +17,7 @@ from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, Toolki
 from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
 from toolkit.presets import Preset, preset
 from toolkit.progress import Progress
+from toolkit.soundtrack import SoundPlan, plan_sound, with_track
 from toolkit.stages import Context
 from toolkit.stages.upscale import choose_device
 from toolkit.stream import Drain, ahead
@@ -32,6 +33,8 @@ def restore(
     pipeline: Pipeline | None = None,
     field_order: str = "auto",
     audio: str | None = None,
+    sound_track: int | str | None = None,
+    fix_drift: float | str | None = None,
     device: str = "auto",
     frames: tuple[int, int | None] = (0, None),
     max_memory: int = 2 * GIB,
@@ -44,7 +47,9 @@ def restore(
     preset      : name of a preset, which gives steps, sound mode and encoder; `pipeline`, `audio` and `write`
                   (codec, crf, preset, threads, options, sound_codec) take the place of its parts.
     field_order : "auto" measures it; "tff", "bff" or "progressive" sets it.
-    audio       : "keep" (as it is), "none", or a mode of `toolkit.audio`.
+    audio       : "keep" (as it is), "none", or a mode or chain of `toolkit.audio`.
+    sound_track : one of several tracks, by number (from 0) or language; None for all of them.
+    fix_drift   : None leaves the sound's times alone; "auto", "events" or a ratio: see `soundtrack.plan_sound`.
     frames      : first and last-but-one frame of the tape.
     max_memory  : bytes of frames and working memory the run may hold at once.
 
@@ -52,7 +57,7 @@ def restore(
     """
     from toolkit.media.write import PICTURE_CODECS, check_output
 
-    clip = source if isinstance(source, Clip) else Clip.open(source)
+    clip = with_track(source if isinstance(source, Clip) else Clip.open(source), sound_track)
     output = Path(output)
     chosen = find_preset(preset)
     check_output(output, source=clip, overwrite=overwrite)
@@ -66,9 +71,10 @@ def restore(
     settings = merged(chosen.write, write or {})
     if settings["codec"] not in PICTURE_CODECS:
         raise UnknownName("picture codec", settings["codec"], PICTURE_CODECS)
+    sound = plan_sound(clip, audio, output, codec=settings.get("sound_codec"), fix_drift=fix_drift)
     progress = progress or Progress()
     try:
-        return _Runner(clip, output, plan, audio, frames, overwrite, settings, progress, notes).run()
+        return _Runner(clip, output, plan, sound, frames, overwrite, settings, progress, notes).run()
     finally:
         progress.close()
 
@@ -130,14 +136,14 @@ class _Runner:
         clip: Clip,
         output: Path,
         plan: Plan,
-        audio: str,
+        sound: SoundPlan,
         frames: tuple[int, int | None],
         overwrite: bool,
         settings: dict[str, Any],
         progress: Progress,
         notes: list[str],
     ) -> None:
-        self.clip, self.output, self.plan, self.audio, self.frames = clip, output, plan, audio, frames
+        self.clip, self.output, self.plan, self.sound, self.frames = clip, output, plan, sound, frames
         self.overwrite, self.settings, self.progress, self.notes = overwrite, dict(settings), progress, notes
         self.context = Context(plan.device)
         self.pts, self.time_base = array("q"), Fraction(0)
@@ -148,10 +154,11 @@ class _Runner:
         began = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ToolkitWarning)
-            frames_in, sound = self._picture_and_sound()
+            frames_in = self._picture_and_sound()
         for w in caught:
             if issubclass(w.category, ToolkitWarning):
                 self.notes.append(str(w.message))
+        self.notes += self.sound.notes
         elapsed = time.perf_counter() - began
         self.progress.stage("check")
         checks = self._verify()
@@ -177,11 +184,11 @@ class _Runner:
             peak=peak_memory(),
             checks=tuple(checks),
             notes=tuple(self.notes),
-            sound=sound,
+            sound=self.sound.label,
             versions={n: importlib.metadata.version(n) for n in _VERSIONS},
         )
 
-    def _picture_and_sound(self) -> tuple[int, str]:
+    def _picture_and_sound(self) -> int:
         from toolkit.media.read import Reader
         from toolkit.media.write import Writer
 
@@ -200,7 +207,6 @@ class _Runner:
                 tick = Fraction(1, (first.time_base / rate).denominator)
                 self.time_base = first.time_base / rate
                 self.origin, self.until = self._origin(first, tick), self._until(first)
-                sound, label = self._sound()
                 self.progress.stage("restore", total)
                 with (
                     Writer(
@@ -212,7 +218,7 @@ class _Runner:
                         until=self.until,
                         source=self.clip,
                         overwrite=self.overwrite,
-                        sound=sound,
+                        sound=self.sound.tracks,
                         layout=self._layout(),
                         **{k: v for k, v in self.settings.items() if k not in ("sound_codec", "chroma")},
                     ) as writer,
@@ -225,7 +231,7 @@ class _Runner:
                         drain.put(batch)
             finally:
                 decoded.close()
-            return reader.frames_read, label
+            return reader.frames_read
 
     def _write(self, writer: Any, batch: Batch) -> None:
         self.context.timed("write", lambda: writer.write(batch))
@@ -234,7 +240,7 @@ class _Runner:
     def _origin(self, first: Batch, tick: Fraction) -> Fraction:
         """The time that becomes zero: the earliest of picture and sound, or the first frame asked for."""
         start = int(first.pts[0]) * first.time_base
-        if self.frames[0] == 0 and self.audio != "none":
+        if self.frames[0] == 0 and self.sound.tracks:
             start = min([start, *(Fraction(t.start) for t in self.clip.sound)])
         return math.floor(start / tick) * tick
 
@@ -244,27 +250,6 @@ class _Runner:
         if codec not in ("h264", "h265") or self.settings.get("chroma") == "source":
             return None
         return None if self.plan.output.subsampling is None else ((1, 1), 8)
-
-    def _sound(self) -> tuple[Any, str]:
-        """What the `Writer` takes as sound, and a line for the report."""
-        tracks = self.clip.sound
-        if self.audio == "none" or not tracks:
-            return (), "none" if tracks else "none (the tape has none)"
-        listed = ", ".join(f"{t.codec} {t.sample_rate} Hz {t.layout}" for t in tracks)
-        if self.audio == "keep":
-            return "keep", f"kept: {listed}"
-        from toolkit.audio import chain_of
-        from toolkit.audio.tracks import clean_clip
-        from toolkit.media.write import SoundSpec
-
-        chain_of(self.audio)  # an unknown mode is refused before anything is written
-        codec = self.settings.get("sound_codec") or ("flac" if self.output.suffix == ".mkv" else "aac")
-        specs = [
-            SoundSpec(t.sample_rate, t.layout, codec, language=t.language, blocks=clean_clip(self.clip, self.audio, n))
-            for n, t in enumerate(tracks)
-            if t.sample_rate
-        ]
-        return specs, f"{self.audio}: {listed} -> {codec}"
 
     def _until(self, first: Batch) -> Fraction | None:
         """Where the sound is cut, on the tape's clock: at the end of the frames asked for, None at the tape's end."""
@@ -280,9 +265,10 @@ class _Runner:
             self.output,
             expected_pts=[t * self.time_base - self.origin for t in self.pts],
             expected_format=self.written,
-            source=None if self.audio == "none" else self.clip,
+            source=self.clip if self.sound.tracks else None,
             origin=self.origin,
             until=self.until,
+            syncs=self.sound.syncs,
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kernels.declare import Parameter
 from toolkit.errors import KnobError, UnknownName
 from toolkit.pipeline import Pipeline
 from toolkit.stages import GROUPS, Step, all_stages, stage
@@ -132,14 +134,14 @@ def changed(
 
 
 def stage_table() -> list[dict[str, Any]]:
-    """Every stage with its knobs, for listings."""
+    """Every picture stage with its knobs, for listings."""
+    return [knob_rows(name, found.summary, found.parameters) for name, found in all_stages().items()]
+
+
+def knob_rows(name: str, summary: str | None, knobs: Mapping[str, Parameter]) -> dict[str, Any]:
+    """A stage, of the picture or the sound, with its knobs, for listings."""
     rows = []
-    for name, found in all_stages().items():
-        knobs = []
-        for p in found.parameters.values():
-            span = (
-                "|".join(p.choices) if p.choices else f"{p.knob.low:g}..{p.knob.high:g}" if p.knob else p.kind.__name__
-            )
-            knobs.append({"name": p.name, "default": p.default, "range": span, "unit": p.knob.unit if p.knob else ""})
-        rows.append({"name": name, "summary": found.summary, "knobs": knobs})
-    return rows
+    for p in knobs.values():
+        span = "|".join(p.choices) if p.choices else f"{p.knob.low:g}..{p.knob.high:g}" if p.knob else p.kind.__name__
+        rows.append({"name": p.name, "default": p.default, "range": span, "unit": p.knob.unit if p.knob else ""})
+    return {"name": name, "summary": (summary or "").strip().splitlines()[0], "knobs": rows}

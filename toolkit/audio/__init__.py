@@ -1,11 +1,11 @@
 """Sound: clean, level and in time.
 
-    clean(samples, 48000, "moderate")       samples in, samples out
-    clean(clip, "voice")                    an iterator of blocks, for tapes of any length
-    Cleaner("moderate", 48000, "stereo")    the same, block by block, in somebody else's loop
-    MODES, STAGES, chain_of, to_dict        what there is to choose from, and its serialised form
-    measure(samples, rate)                  loudness, loudness range and true peak
-    drift, analysis, hum                    modules: sync, figures, mains hum
+clean(samples, 48000, "moderate")       samples in, samples out
+clean(clip, "voice")                    an iterator of blocks, for tapes of any length
+Cleaner("moderate", 48000, "stereo")    the same, block by block, in somebody else's loop
+MODES, STAGES, chain_of, to_dict        what there is to choose from, and its serialised form
+measure(samples, rate)                  loudness, loudness range and true peak
+drift, analysis, hum                    modules: sync, figures, mains hum
 """
 
 from __future__ import annotations

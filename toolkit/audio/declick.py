@@ -70,18 +70,17 @@ def predictor(x, order):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _errors(x, a, lo, hi):
-    """Magnitudes of the forward and the backward prediction error at lo..hi."""
+def _errors(x, a, lo, hi, way):
+    """Magnitude of the prediction error at lo..hi: forward for way 1, backward for way -1."""
     n = hi - lo
-    ahead, back = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    out = np.zeros(n, np.float32)
     for t in range(len(a)):
-        before, after, w = x[lo - t : hi - t], x[lo + t : hi + t], np.float32(a[t])
+        held, w = x[lo - way * t : hi - way * t], np.float32(a[t])
         for i in range(n):
-            ahead[i] += w * before[i]
-            back[i] += w * after[i]
+            out[i] += w * held[i]
     for i in range(n):
-        ahead[i], back[i] = abs(ahead[i]), abs(back[i])
-    return ahead, back
+        out[i] = abs(out[i])
+    return out
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -157,10 +156,14 @@ def _fill_holes(x, segment, longest):
 def _repair_once(x, segment, threshold, longest):
     lo, hi = segment, 2 * segment
     a = predictor(x[lo - _ORDER : hi + _ORDER], _ORDER)
-    ahead, back = _errors(x, a, lo, min(hi + longest + _JOIN, len(x) - _ORDER))
-    bound = max(_bound(ahead[:segment], threshold), _bound(back[:segment], threshold))
-    low = bound / 4
     gaps = samples = 0
+    ahead = _errors(x, a, lo, hi, 1)
+    bound = _bound(ahead, threshold)
+    if ahead.max() < bound:
+        return gaps, samples
+    back = _errors(x, a, lo, min(hi + longest + _JOIN, len(x) - _ORDER), -1)
+    bound = max(bound, _bound(back[:segment], threshold))
+    low = bound / 4
     i = 0
     while i < segment:
         if ahead[i] < bound:

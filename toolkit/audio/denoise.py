@@ -124,13 +124,13 @@ class NoiseMeter:
         self.segment: list[np.ndarray] = []
 
     def push(self, block: np.ndarray) -> None:
-        self.fifo.push(rotate(block, self.p.sound))
+        self.fifo.push(block)
         while len(self.fifo) >= self.every:
             self._group(self.fifo.peek(self.span))
             self.fifo.drop(self.every)
 
     def _group(self, samples: np.ndarray) -> None:
-        z = self.p.spectra(samples, 5)
+        z = self.p.spectra(rotate(samples, self.p.sound), 5)
         power = uniform_filter1d((z.real**2 + z.imag**2).mean(axis=1), 5, axis=1)
         if profile_level(power, self.p.size) > _SILENT:
             self.segment.append(np.log10(np.maximum(power, 1e-16)).astype(np.float32) * 10)
@@ -211,8 +211,11 @@ def rotate(block: np.ndarray, sound: SoundFormat) -> np.ndarray:
     """Stereo as middle and side; its own inverse.  Hiss differs between the channels, most programme does not."""
     if sound.layout != "stereo":
         return block
-    left, right = block
-    return np.stack([left + right, left - right]) * np.float32(np.sqrt(0.5))
+    out = np.empty_like(block)
+    np.add(block[0], block[1], out[0])
+    np.subtract(block[0], block[1], out[1])
+    out *= np.float32(np.sqrt(0.5))
+    return out
 
 
 class _DenoiseRun(Run):

@@ -48,7 +48,7 @@ class Sync:
     @property
     def certain(self) -> bool:
         """Whether the drift is more than its own uncertainty could feign, and more than 5 ms in an hour."""
-        return abs(self.ratio - 1) > max(3 * self.uncertainty, 5 / 3.6e6)
+        return bool(abs(self.ratio - 1) > max(3 * self.uncertainty, 5 / 3.6e6))
 
     def __str__(self) -> str:
         return (
@@ -250,7 +250,8 @@ def by_events(clip: Clip, track: int = 0, most: float = 2.0) -> Sync:
         return Sync(float(np.median(y - x)), 1.0, 1.0, "events", len(pairs))
     slope, doubt = _fit(x, y)
     doubt = max(doubt, frame / math.sqrt(12 * len(pairs)) / max(x.std(), 1e-9) / 2)
-    return Sync(float(y.mean() - x.mean() - (slope - 1) * (x.mean() - x.min())), 1 / slope, doubt, "events", len(pairs))
+    at_start = float(y.mean() - x.mean() - (slope - 1) * (x.mean() - clip.start))
+    return Sync(at_start, 1 / slope, doubt, "events", len(pairs))
 
 
 def picture_events(clip: Clip) -> np.ndarray:

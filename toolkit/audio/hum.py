@@ -199,6 +199,7 @@ def _refine(excess: np.ndarray, coarse: float, spacing: float) -> tuple[np.ndarr
 
 
 FRAME = 0.375  # s; frames follow one another by half
+SETTLE = 2  # frames from one settled amplitude to the next; between them it runs in a line
 
 
 class Dehum(Prepared):
@@ -265,12 +266,12 @@ class DehumRun(Run):
             return self.fifo.take(0)
         hop = self.p.hop
         self.low.push(self.decimator.finish())
-        self.low.pad(3 * hop)
+        self.low.pad((2 + SETTLE) * hop)
         frames = self.first + len(self.amplitudes)
-        wanted = -(-(self.fifo.position + left) // (hop * self.p.factor)) + 1
+        wanted = -(-(self.fifo.position + left) // (hop * self.p.factor)) + SETTLE
         self._measure(max(0, min(wanted - frames, len(self.low) // hop - 1)))
         self._settle(self.first + len(self.amplitudes))
-        self.fifo.pad(2 * hop * self.p.factor)
+        self.fifo.pad((1 + SETTLE) * hop * self.p.factor)
         return self._subtract()[:, :left]
 
     def _measure(self, count: int) -> None:
@@ -294,21 +295,17 @@ class DehumRun(Run):
 
     def _settle(self, last: int) -> None:
         """Averages the amplitudes around each of the frames up to `last`."""
-        for i in range(self.next, last):
-            lo, hi = max(self.first, i - self.reach), min(self.first + len(self.amplitudes), i + self.reach + 1)
-            self.settled.append(
-                average(
-                    self.amplitudes[lo - self.first : hi - self.first],
-                    self.around[lo - self.first : hi - self.first],
-                    i - lo,
-                )
-            )
-        self.next = max(self.next, last)
-        old = max(0, self.next - self.reach - self.first)
+        while self.next < last:
+            lo = max(self.first, self.next - self.reach)
+            hi = min(self.first + len(self.amplitudes), self.next + self.reach + 1)
+            near = slice(lo - self.first, hi - self.first)
+            self.settled.append(average(self.amplitudes[near], self.around[near], self.next - lo))
+            self.next += SETTLE
+        old = min(max(0, self.next - self.reach - self.first), len(self.amplitudes))
         self.amplitudes, self.around, self.first = self.amplitudes[old:], self.around[old:], self.first + old
 
     def _subtract(self) -> np.ndarray:
-        hop = self.p.hop * self.p.factor
+        hop = SETTLE * self.p.hop * self.p.factor
         count = min(len(self.settled) - 1, len(self.fifo) // hop)
         if count <= 0:
             return np.zeros((self.p.sound.channels, 0), np.float32)

@@ -80,10 +80,10 @@ def _powers(x, filters, state, weight, cell, out):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _peaks(x, phases, cell, out):
+def _peaks(x, phases, cell, enough, out):
     """Raises out to the largest magnitude in each cell, on the samples and between them.
 
-    x is one channel, with `taps` more samples than the cells.
+    x is one channel, with `taps` more samples than the cells.  Between samples of less than `enough` nobody looks.
     """
     lead = phases.shape[1] // 2 - 1
     between = np.empty(cell, np.float32)
@@ -92,7 +92,10 @@ def _peaks(x, phases, cell, out):
         top = out[k]
         for v in x[first + lead : first + lead + cell]:
             top = max(top, abs(v))
-        for p in range(phases.shape[0]):
+        around = np.float32(0)
+        for v in x[first : first + cell + phases.shape[1]]:
+            around = max(around, abs(v))
+        for p in range(phases.shape[0] if around >= enough else 0):
             between[:] = 0
             for t in range(phases.shape[1]):
                 h, held = phases[p, t], x[first + t : first + t + cell]
@@ -108,11 +111,14 @@ def cell_size(rate: int) -> int:
 
 
 class PeakScan:
-    """True peak of each cell of a stream."""
+    """True peak of each cell of a stream; with `only_top`, of those cells that may hold the highest one so far."""
 
-    def __init__(self, sound: SoundFormat):
+    def __init__(self, sound: SoundFormat, only_top: bool = False):
+        self.only_top, self.top = only_top, 0.0
         self.cell = cell_size(sound.rate)
         self.phases = interpolator(sound.rate)
+        # No value between samples is more than so many times the largest sample near it.
+        self.most = float(np.abs(self.phases).sum(axis=1).max()) if len(self.phases) else 1.0
         self.fifo = Fifo(sound.channels)
         self.fifo.pad(_TAPS // 2 - 1)
 
@@ -130,7 +136,9 @@ class PeakScan:
     def _scan(self, cells: int) -> np.ndarray:
         out = np.zeros(cells, np.float32)
         for channel in self.fifo.peek():
-            _peaks(channel, self.phases, self.cell, out)
+            _peaks(channel, self.phases, self.cell, self.top / self.most, out)
+        if self.only_top and cells:
+            self.top = max(self.top, float(out.max()))
         self.fifo.drop(cells * self.cell)
         return out
 
@@ -152,16 +160,19 @@ def decode(code, factor):
 
 
 class Meter:
-    """Loudness of a stream: `push` blocks, then `result()`."""
+    """Loudness of a stream: `push` blocks, then `result()`.
 
-    def __init__(self, sound: SoundFormat):
+    With `only_top` the peaks of quiet cells are those of their samples; the highest of all is right nevertheless.
+    """
+
+    def __init__(self, sound: SoundFormat, only_top: bool = False):
         self.sound = sound
         self.cell = cell_size(sound.rate)
         self.filters = k_weighting(sound.rate)
         self.weights = np.array([WEIGHTS.get(n, 1.0) for n in sound.names])
         self.state = np.zeros((sound.channels, 4))
         self.fifo = Fifo(sound.channels)
-        self.scan = PeakScan(sound)
+        self.scan = PeakScan(sound, only_top)
         self.powers: list[np.ndarray] = []
         self.peaks: list[np.ndarray] = []
         self.samples = 0

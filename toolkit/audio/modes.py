@@ -11,7 +11,7 @@ from toolkit.errors import KnobError, RequestError, UnknownName
 
 Chain = tuple[Step, ...]
 
-#: name -> (when to use it, chain)
+#: name -> (when to use it, chain).  The filters stand side by side, because neighbours become one convolution.
 MODES: dict[str, tuple[str, Chain]] = {
     "keep": ("The sound is good, or must not be touched.", ()),
     "light": (
@@ -26,9 +26,9 @@ MODES: dict[str, tuple[str, Chain]] = {
             S.dehum(),
             S.highpass(100),
             S.lowpass(14500),
+            S.equaliser(3000, 2),
             S.denoise(reduction=20),
             S.compressor(),
-            S.equaliser(3000, 2),
             S.loudness(),
         ),
     ),
@@ -40,9 +40,9 @@ MODES: dict[str, tuple[str, Chain]] = {
             S.dehum(harmonics=40, smoothing=2),
             S.highpass(120, 24),
             S.lowpass(10000, 48),
+            S.equaliser(3000, 3),
             S.denoise(reduction=30, strength=1.5),
             S.compressor(threshold=-24, ratio=3),
-            S.equaliser(3000, 3),
             S.loudness(range=9),
         ),
     ),
@@ -54,9 +54,9 @@ MODES: dict[str, tuple[str, Chain]] = {
             S.dehum(),
             S.highpass(80, 24),
             S.lowpass(9000, 48),
+            S.equaliser(3000, 3, 1.5),
             S.denoise(reduction=24),
             S.compressor(threshold=-24, ratio=2.5, attack=10, release=200),
-            S.equaliser(3000, 3, 1.5),
             S.loudness(range=9),
         ),
     ),

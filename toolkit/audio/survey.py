@@ -11,18 +11,22 @@ FRAME = 0.1  # s
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _band_powers(x, coefs, state, frame, out):
-    """Mean square per frame of one channel behind a biquad; `state` (2) goes on."""
-    s0, s1 = state[0], state[1]
+def _band_powers(x, coefs, frame, out):
+    """Mean square in the second half of each frame of one channel, behind a biquad that settles in the first."""
     for k in range(len(out)):
+        s0 = s1 = 0.0
+        middle = k * frame + frame // 2
+        for v in x[middle - frame // 8 : middle]:
+            y = coefs[0] * v + s0
+            s0 = coefs[1] * v - coefs[4] * y + s1
+            s1 = coefs[2] * v - coefs[5] * y
         total = 0.0
-        for v in x[k * frame : (k + 1) * frame]:
+        for v in x[middle : (k + 1) * frame]:
             y = coefs[0] * v + s0
             s0 = coefs[1] * v - coefs[4] * y + s1
             s1 = coefs[2] * v - coefs[5] * y
             total += y * y
-        out[k] = total / frame
-    state[0], state[1] = s0, s1
+        out[k] = total / (frame - frame // 2)
 
 
 class Survey:
@@ -40,7 +44,6 @@ class Survey:
         self.wants = wants
         self.frame = round(sound.rate * FRAME)
         self.coefs = signal.butter(2, min(400, sound.rate / 8), "high", fs=sound.rate, output="sos")[0]
-        self.state = np.zeros((sound.channels, 2))
         self.fifo = Fifo(sound.channels)
         self.counts = np.zeros((sound.channels, 115), np.int64)  # histogram of levels, 2 dB from -220 on
         self.hum: dict = {}
@@ -57,8 +60,8 @@ class Survey:
             return
         self.fifo.push(block)
         powers = np.empty((len(block), len(self.fifo) // self.frame))
-        for channel, state, power in zip(self.fifo.peek(), self.state, powers, strict=True):
-            _band_powers(channel, self.coefs, state, self.frame, power)
+        for channel, power in zip(self.fifo.peek(), powers, strict=True):
+            _band_powers(channel, self.coefs, self.frame, power)
         self.fifo.drop(powers.shape[1] * self.frame)
         with np.errstate(divide="ignore"):
             levels = np.clip(10 * np.log10(powers), -219, 9)

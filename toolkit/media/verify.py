@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from toolkit.media.times import frame_times
 
 SOUND_LIMIT = 0.001  # seconds
 _WINDOW, _REACH = 2.0, 0.1  # seconds of sound that are compared, and how far they may be apart to be found
+_SHORT = 0.25  # the same where drift was put right: were it not, a longer piece would not be recognised at all
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def verify(
     until: Fraction | None = None,
     sound: int | None = None,
     delay: float = 0.0,
+    syncs: Sequence[Any] = (),
 ) -> list[Check]:
     """Compares a written file with what it was to hold, and returns one `Check` per promise.
 
@@ -53,6 +56,7 @@ def verify(
                       it is taken that the file begins with the source's first frame.
     sound           : how many tracks the file should have; None for as many as the source.
     delay           : seconds by which the sound was moved on purpose.
+    syncs           : for each track the `Sync` by which its drift was put right, or None.
 
     Times are read from the packets, and the first and last frame are decoded.  The sound is compared by ear, so to
     say: pieces from the beginning, middle and end are cross-correlated with the source's; where they are silent or
@@ -67,7 +71,8 @@ def verify(
         checks.append(_same("sound tracks", tracks, len(clip.sound)))
         known = [j for j, track in enumerate(source.sound) if track.sample_rate]  # others could not be brought over
         for i, was in zip(range(min(tracks, len(clip.sound))), known, strict=False):
-            checks.append(_sound(clip, i, source, was, float(origin), until, delay))
+            sync = syncs[i] if i < len(syncs) else None
+            checks.append(_sound(clip, i, source, was, float(origin), until, delay, sync))
     return checks
 
 
@@ -117,16 +122,23 @@ def _decodes(clip: Clip, frames: int) -> Check:
 # -- sound -------------------------------------------------------------------------------------------------------
 
 
-def _sound(clip: Clip, i: int, source: Clip, was: int, origin: float, until: Fraction | None, delay: float) -> Check:
-    """The largest offset between a track and the source's, measured at three places."""
+def _sound(
+    clip: Clip, i: int, source: Clip, was: int, origin: float, until: Fraction | None, delay: float, sync: Any
+) -> Check:
+    """The largest offset between a track and the source's, measured at three places.
+
+    With a `sync` the source's piece is moved and stretched in the same way first.
+    """
     name, limit = f"sound {i} offset", f"below {SOUND_LIMIT * 1000:g} ms"
-    length = (clip.duration or _WINDOW) - _WINDOW
+    window = _WINDOW if sync is None else _SHORT
+    length = (clip.duration or window) - window
     if until is not None:
-        length = min(length, float(until) - origin - _WINDOW)
+        length = min(length, float(until) - origin - window)
     measured = []
     for at in (0.0, length / 2, length) if length > 0 else (0.0,):
-        mine = _piece(clip, i, at + delay)
-        theirs = _piece(source, was, at + origin)
+        mine = _piece(clip, i, at + delay, window)
+        there = (source, was, at + origin, window)
+        theirs = _stretched(*there, sync) if sync else _piece(*there)
         if mine is None or theirs is None or mine[1] != theirs[1]:
             continue
         offset = offset_between(theirs[0], mine[0], mine[1])
@@ -139,15 +151,15 @@ def _sound(clip: Clip, i: int, source: Clip, was: int, origin: float, until: Fra
     mine, theirs = _first_time(clip, i), _first_time(source, was)
     if mine is None or theirs is None:
         return Check(name, limit, "no samples", mine is theirs)
-    worst = mine - delay - max(0.0, theirs - origin)
+    worst = mine - delay - max(0.0, theirs - (sync.offset if sync else 0.0) - origin)
     return Check(name, limit, f"{worst * 1000:+.3f} ms, by its times", abs(worst) < SOUND_LIMIT)
 
 
-def _piece(clip: Clip, track: int, start: float) -> tuple[np.ndarray, int] | None:
+def _piece(clip: Clip, track: int, start: float, window: float) -> tuple[np.ndarray, int] | None:
     """Mono samples from `start` on, silence where the track has none."""
     rate = clip.sound[track].sample_rate
-    out, heard = np.zeros(round(_WINDOW * rate), np.float32), False
-    for block in read_sound(clip, track, span=(start, start + _WINDOW)):
+    out, heard = np.zeros(round(window * rate), np.float32), False
+    for block in read_sound(clip, track, span=(start, start + window)):
         at = round((block.start - start) * rate)
         mono = block.samples.mean(axis=0)[max(0, -at) :]
         at = max(0, at)
@@ -155,6 +167,19 @@ def _piece(clip: Clip, track: int, start: float) -> tuple[np.ndarray, int] | Non
         out[at : at + len(mono)] = mono
         heard = True
     return (out, rate) if heard else None
+
+
+def _stretched(source: Clip, track: int, start: float, window: float, sync: Any) -> tuple[np.ndarray, int] | None:
+    """The piece that should be heard at `start` once the source's track is moved and stretched as `sync` says."""
+    from toolkit.audio.resample import Stretcher
+
+    first = source.sound[track].start
+    piece = _piece(source, track, first + (start + sync.offset - first) / sync.ratio, window)
+    if piece is None:
+        return None
+    stretcher = Stretcher(1, sync.ratio)
+    samples = np.concatenate([stretcher.process(piece[0][None]), stretcher.flush()], axis=1)[0]
+    return np.resize(np.pad(samples, (0, max(0, len(piece[0]) - len(samples)))), len(piece[0])), piece[1]
 
 
 def _first_time(clip: Clip, track: int) -> float | None:

@@ -3,7 +3,7 @@
 A whole layer of a video frame is tens of megabytes: too large for the caches, and fetched anew from the system for
 every layer.  So strips of rows flow through the chain instead.  Each convolution keeps the last two rows it was given;
 with them the next strip gives exactly the rows that the whole picture would give, one row later than it came in.
-Nothing is computed twice, and the result is that of the plain net, bit for bit.
+Nothing is computed twice, and the result is that of the plain net.
 """
 
 from __future__ import annotations
