@@ -11,12 +11,12 @@ from toolkit.audio.modes import MODES
 from toolkit.audio.signal import as_samples
 
 
-def wave(samples: np.ndarray, rate: int) -> bytes:
-    """Samples as a WAV file in memory, 16 bits; what is louder than full scale is cut."""
+def flac(samples: np.ndarray, rate: int) -> bytes:
+    """Samples as a FLAC file in memory, 16 bits, which browsers play; what is louder than full scale is cut."""
     import soundfile
 
     out = io.BytesIO()
-    soundfile.write(out, np.clip(as_samples(samples).T, -1, 1), rate, format="WAV", subtype="PCM_16")
+    soundfile.write(out, np.clip(as_samples(samples).T, -1, 1), rate, format="FLAC", subtype="PCM_16")
     return out.getvalue()
 
 
@@ -36,7 +36,7 @@ def excerpt(clip: Any, start: float, seconds: float, track: int = 0) -> tuple[np
 
 
 def listen(
-    sound: Any, rate: int | None = None, mode: str = "moderate", start: float = 0.0, seconds: float = 20.0
+    sound: Any, rate: int | None = None, mode: str = "moderate", start: float = 0.0, seconds: float = 10.0
 ) -> Any:
     """A panel that plays a stretch of sound before and after a mode, which can be changed.
 
@@ -55,13 +55,13 @@ def listen(
         whole = f'toolkit.audio.clean(samples, {rate}, "{{mode}}")'
     choice = widgets.Dropdown(options=list(MODES), value=mode, description="mode")
     note, said = widgets.Label(), widgets.HTML()
-    before = widgets.Audio(value=wave(samples, rate), format="wav", autoplay=False, loop=False)
-    after = widgets.Audio(value=b"", format="wav", autoplay=False, loop=False)
+    before = widgets.Audio(value=flac(samples, rate), format="flac", autoplay=False, loop=False)
+    after = widgets.Audio(value=b"", format="flac", autoplay=False, loop=False)
 
     def hear(*_: Any) -> None:
         note.value = MODES[choice.value][0]
         result, report = clean_samples(samples, rate, choice.value)
-        after.value = wave(result, rate)
+        after.value = flac(result, rate)
         panel.report, panel.call = report, whole.format(mode=choice.value)
         said.value = f"<code>{panel.call}</code>"
 
