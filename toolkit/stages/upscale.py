@@ -5,6 +5,7 @@ All keep the display aspect ratio and turn BT.601 into BT.709 when the picture g
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -160,6 +161,17 @@ class Net(Stage):
             yield context.timed(self.name, lambda b=batch: upscale(upscaler, b))
 
 
+def _has_driver() -> bool:
+    """Whether NVIDIA's driver can be loaded; asked first, because importing CuPy takes half a second."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def choose_device(device: str) -> str:
     """ "cpu" or "cuda" for "auto", "cpu" or "cuda"; Torch and CuPy are asked only when needed.
 
@@ -169,6 +181,8 @@ def choose_device(device: str) -> str:
         return "cpu"
     if device not in ("auto", "cuda"):
         raise KnobError(f"device is {device!r}", expected="auto, cpu or cuda")
+    if device == "auto" and not _has_driver():
+        return "cpu"
     try:
         import cupy
 
