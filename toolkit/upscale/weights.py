@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UnknownName, WeightsError
+from toolkit.upscale.download import resuming
 
 URL_VARIABLE = "VHS_TOOLKIT_MODELS_URL"
 CACHE_VARIABLE = "VHS_TOOLKIT_CACHE"
@@ -147,8 +148,9 @@ def find(model: Entry) -> Found | None:
 def fetch(name: str) -> dict[str, Any]:
     """Makes sure a model's weights are on this machine, downloading them when they are not; returns `info(name)`.
 
-    The download comes from the folder named by the environment variable `VHS_TOOLKIT_MODELS_URL`, is checked against
-    the recorded SHA-256 and gets its final name only then.  Raises `UnknownName` and `WeightsError`.
+    The download comes from the folder named by the environment variable `VHS_TOOLKIT_MODELS_URL`, goes on where an
+    earlier one broke off, is checked against the recorded SHA-256 and gets its final name only then.  Raises
+    `UnknownName` and `WeightsError`.
     """
     obtain(entry(name))
     return info(name)
@@ -173,16 +175,23 @@ def _download(model: Entry) -> Found:
             expected=f"{published.name} in the cache folder",
             hint=f"{by_hand}, or set {URL_VARIABLE} to a folder that serves it",
         )
+    part = folder / f"{published.name}.part"
+    http = base.startswith(("http://", "https://"))
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         path = pooch.retrieve(
-            f"{base}/{published.name}", known_hash=f"sha256:{published.sha256}", fname=published.name, path=folder
+            f"{base}/{published.name}",
+            known_hash=f"sha256:{published.sha256}",
+            fname=published.name,
+            path=folder,
+            downloader=resuming(part, published.bytes) if http else None,
         )
     except Exception as error:  # pooch lets through whatever requests, ftplib or the file system raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"{published.name} could not be downloaded from {base}: {reason}",
             expected=f"a file with SHA-256 {published.sha256[:12]}...",
-            hint=by_hand,
+            hint=f"fetch again, it goes on at byte {part.stat().st_size}; or {by_hand}" if part.exists() else by_hand,
         ) from None
     return Found("cache", (Path(path),))
 
