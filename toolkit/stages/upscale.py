@@ -109,6 +109,7 @@ class Net(Stage):
     PARAMETERS = {
         **SIZE,
         "precision": Parameter("precision", str, "auto", None, ("auto", "float32", "bf16", "fp16")),
+        "steady": Parameter("steady", float, 0.0, Knob(0, 0.95, step=0.05, unit="of the frame before", soft=(0, 0.8))),
     }
 
     def __init__(self, name: str, model: str | None, doc: str, extra: dict[str, Parameter] | None = None) -> None:
@@ -120,14 +121,14 @@ class Net(Stage):
     def _upscaler(self, knobs: dict[str, Any], device: str) -> Any:
         from toolkit.upscale import open_upscaler
 
-        key = (tuple(sorted(knobs.items())), device)
+        key = (tuple(sorted((k, v) for k, v in knobs.items() if k != "steady")), device)
         if key not in self._open:
             model = self.model or knobs.get("model")
             if not model:
                 raise KnobError(
                     f"{self.name} was given no model", expected="model=PATH of a weight file, or a model's name"
                 )
-            options = {k: v for k, v in knobs.items() if k not in (*SIZE, "model") and v not in ("auto",)}
+            options = {k: v for k, v in knobs.items() if k not in (*SIZE, "model", "steady") and v not in ("auto",)}
             upscaler = open_upscaler(model, device=device, **wanted_size(knobs, None), **options)
             self._open.clear()  # one net in memory at a time
             self._open[key] = upscaler
@@ -156,9 +157,20 @@ class Net(Stage):
     ) -> Iterator[Batch]:
         from toolkit.upscale import upscale
 
-        upscaler = self._upscaler(knobs, context.device)
+        upscaler, steady = self._upscaler(knobs, context.device), None
+        if knobs.get("steady"):
+            from toolkit.upscale.steady import Steady
+
+            steady = Steady(knobs["steady"], context.device)
+
+        def work(batch: Batch) -> Batch:
+            large = upscale(upscaler, batch)
+            if steady is None:
+                return large
+            return large.replace(planes=steady(batch.planes[0], large.planes, fmt.bits, large.format.bits))
+
         for batch in batches:
-            yield context.timed(self.name, lambda b=batch: upscale(upscaler, b))
+            yield context.timed(self.name, lambda b=batch: work(b))
 
 
 def _has_driver() -> bool:
