@@ -48,7 +48,115 @@ def restore(result: dict[str, Any]) -> str:
     return text
 
 
-RENDERERS = {"restore": restore}
+def upscale(result: dict[str, Any]) -> str:
+    head = (
+        "net|input|precision|frames at once|fps|realesrgan's loop, fps|ours / rival|net alone, fps|"
+        "share of its convolutions|share of a matrix product's peak|MiB|PSNR to the rival"
+    ).split("|")
+    rows = [
+        [r["model"], r["size"], r["precision"], r["batch"], f"{r['fps']:.2f}", f"{r['rival_fps']:.2f}",
+         f"{r['times_rival']:.2f}", f"{r['net_fps']:.2f}", f"{r['share_of_convs']:.2f}", f"{r['share_of_matmul']:.2f}",
+         f"{r['peak_mib']:.0f}", f"{r['psnr_to_rival']:.1f}"]
+        for r in result["measured"]["rows"]
+    ]  # fmt: skip
+    text = f"## Nets on the CPU: `bench_upscale.py`\n\n{where(result)}\n"
+    return (
+        text + "The rival is the one-frame loop of the package realesrgan on the same frames.\n\n" + table(head, rows)
+    )
+
+
+def upscale_overlap(result: dict[str, Any]) -> str:
+    head = ["net", "tile", "overlap", "PSNR to the whole picture", "largest error, of full scale"]
+    rows = [
+        [r["model"], r["tile"], r["overlap"], f"{r['psnr']:.1f}", f"{r['largest']:.4f}"]
+        for r in result["measured"]["rows"]
+    ]
+    return f"## What tiles cost: `bench_upscale.py --overlap`\n\n{where(result)}\n" + table(head, rows)
+
+
+def upscale_quality(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    head = ["input", "upscaler", "steady", "PSNR Y", "SSIM Y", "flicker, levels"]
+    rows = [
+        [r["input"], r["upscaler"], r["steady"] or "", f"{r['psnr']:.2f}", f"{r['ssim']:.4f}", f"{r['flicker']:.3f}"]
+        for r in data["rows"]
+    ]
+    return (
+        f"## Nets against a known truth: `bench_upscale.py --quality`\n\n{where(result)}\n"
+        f"{data['frames']} frames, {data['size']}. Nets trained to please the eye lower the PSNR: Lanczos and bicubic "
+        "stand beside them. `steady` blends each frame with the one before along motion.\n\n" + table(head, rows)
+    )
+
+
+def audio(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    text = f"## Sound: `bench_audio.py`\n\n{where(result)}\n"
+    if q := data.get("quality"):
+        head = ["sound", "treated by", "SNR gain, dB", "SNR of magnitudes, dB", "log-spectral distance, dB"]
+        rows = [
+            [
+                sound,
+                name.removesuffix(" restored"),
+                f"{s['snr_gain_db']:+.2f}",
+                f"{s['spectral_snr_db']:.2f}",
+                f"{s['lsd_db']:.2f}",
+            ]
+            for sound, table_ in q["scores"].items()
+            for name, s in table_.items()
+            if name == "damaged" or name.endswith("restored")
+        ]
+        text += (
+            f"Speech by {q['speech_source']}, {q['seconds']:g} s each, FFmpeg {q['ffmpeg']}, noisereduce "
+            f"{q['noisereduce']}. Compressor, equaliser and loudness are left out here, on every side; `tuned` had its "
+            "best setting chosen by the score. FFmpeg's filters turn the phase, which costs SNR and no magnitude.\n\n"
+        ) + table(head, rows)
+        head = ["`moderate` ahead of", "by", *next(iter(v for k, v in q.items() if k.startswith("moderate over")))]
+        ahead = {k.removeprefix("moderate over "): v for k, v in q.items() if k.startswith("moderate over")}
+        rows = [[*k.rsplit(", ", 1), *(f"{x:+.2f}" for x in v.values())] for k, v in ahead.items()]
+        text += "\n" + table(head, rows)
+    if m := data.get("loudness"):
+        text += (
+            f"\nLoudness, {len(m['rows'])} results judged by FFmpeg's ebur128 and by pyloudnorm: at most "
+            f"{m['largest_miss_lu']:.2f} LU off {m['target_lufs']} LUFS, true peaks up to {m['highest_dbtp']:.1f} dBTP "
+            f"(limit {m['limit_dbtp']}).\n"
+        )
+    if d := data.get("drift"):
+        rows = [[k, f"{v['left_ms_per_hour']:+.3f}", v["windows"]] for k, v in d.items()]
+        text += "\n" + table(["drift made", "left, ms an hour", "windows"], rows)
+    if m := data.get("memory"):
+        text += (
+            f"\nMemory: {m['hours']:g} hours of stereo add {m['over_baseline_mib']} MiB to {m['baseline_mib']} MiB; "
+            f"files left on disk: {len(m['left_on_disk'])}.\n"
+        )
+    if s := data.get("speed"):
+        rows = [
+            [k, v["cpu_s"], v["times_real_time_cpu"], v["times_real_time_wall"]]
+            for k, v in s.items()
+            if isinstance(v, dict)
+        ]
+        head = ["chain", "CPU s", "times real time, CPU", "times real time, wall"]
+        text += f"\nOne core, {s['seconds_of_stereo']:g} s of stereo at 48 kHz:\n\n" + table(head, rows)
+    if p := data.get("prepare"):
+        names = [k for k in p if k != "fresh process"]
+        rows = [[k, p[k]["build_ms"], p[k]["from_lru_ms"], p[k]["text_of_the_chain_ms"]] for k in names]
+        f = p["fresh process"]
+        text += "\nWhat preparing once saves:\n\n" + table(
+            ["mode", "build, ms", "from the LRU, ms", "its text, ms"], rows
+        )
+        text += (
+            f"\nA fresh process: {f['import_s']} s of imports, first call {f['first_call_s']} s, second "
+            f"{f['second_call_s']} s.\n"
+        )
+    return text
+
+
+RENDERERS = {
+    "restore": restore,
+    "upscale": upscale,
+    "upscale_quality": upscale_quality,
+    "upscale_overlap": upscale_overlap,
+    "bench_audio": audio,
+}
 
 
 def rendered() -> str:
