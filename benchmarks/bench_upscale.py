@@ -2,6 +2,7 @@
 
     python benchmarks/bench_upscale.py [--quick]      speed, accuracy and memory, per model, precision and batch
     python benchmarks/bench_upscale.py --overlap      what tiling costs an RRDB net, over the overlap of the tiles
+    python benchmarks/bench_upscale.py --cuda         speed, utilisation and memory on an NVIDIA GPU
     python benchmarks/bench_upscale.py --quality      nets and plain resampling against a known truth, and `steady`
 
 Ours goes from planes to planes (YUV to YUV, 4:2:0, at the net's scale); the rival gets an RGB picture and gives one,
@@ -176,6 +177,72 @@ def overlap_curve(models: tuple[str, ...], tile: int = 36, size: int = 72) -> li
     return rows
 
 
+#: Model, width, height and batches on a GPU.
+CUDA_CASES = [
+    ("realesr-animevideov3", 720, 480, (1, 8, 32)),
+    ("RealESRGAN_x4plus_anime_6B", 720, 480, (1, 4, 8)),
+    ("RealESRGAN_x4plus", 720, 480, (1, 4, 8)),
+]
+
+
+def busy_share(work: Any, seconds: float = 4.0) -> tuple[float, float]:
+    """Calls of `work` per second, and the GPU's utilisation meanwhile as NVML tells it (0 to 1)."""
+    import threading
+
+    import pynvml
+
+    pynvml.nvmlInit()
+    handle, seen, stop = pynvml.nvmlDeviceGetHandleByIndex(0), [], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.1):
+            seen.append(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
+
+    for _ in range(3):
+        work()
+    torch.cuda.synchronize()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began, calls = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        work()
+        torch.cuda.synchronize()
+        calls += 1
+    spent = time.perf_counter() - began
+    stop.set()
+    watcher.join()
+    return calls / spent, median(seen) if seen else float("nan")
+
+
+def cuda_peak() -> float:
+    """What a large fp16 matrix product reaches on the GPU, in floating-point operations per second."""
+    a = torch.rand(8192, 8192, device="cuda", dtype=torch.float16)
+    return 2 * 8192**3 * busy_share(lambda: a @ a, 2.0)[0]
+
+
+def measure_cuda() -> list[dict[str, Any]]:
+    rows, peak = [], cuda_peak()
+    for model, width, height, batches in CUDA_CASES:
+        planes, format = frames_of(width, height, max(batches))
+        picture = rgb_picture(planes, format)
+        rival = RealESRGANReference(model, device="cuda")
+        rival_fps, rival_busy = busy_share(lambda rival=rival, picture=picture: rival(picture))
+        up = Upscaler(model, device="cuda")
+        for batch in batches:
+            torch.cuda.reset_peak_memory_stats()
+            some = tuple(p[:batch] for p in planes)
+            rgb = torch.rand(batch, 3, height, width, device="cuda")
+            net, net_busy = busy_share(lambda up=up, rgb=rgb: up.rgb(rgb))
+            chain, busy = busy_share(lambda up=up, some=some, format=format: up(some, format))
+            row = {"model": model, "size": f"{width}x{height}", "precision": up.precision, "batch": batch}
+            row |= {"net_fps": net * batch, "net_utilisation": net_busy, "fps": chain * batch, "utilisation": busy}
+            row |= {"rival_fps": rival_fps, "rival_utilisation": rival_busy}
+            row |= {"share_of_matmul": 2 * up.facts.macs * width * height * net * batch / peak}
+            rows.append(row | {"peak_mib": torch.cuda.max_memory_allocated() / 2**20})
+            print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
+    return rows
+
+
 def quality(frames: int = 8, width: int = 480, height: int = 320, scale: int = 4) -> list[dict[str, Any]]:
     """PSNR, SSIM and flicker against the truth of a clip that was shrunk and is enlarged again.
 
@@ -219,12 +286,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the default model only, once")
     parser.add_argument("--overlap", action="store_true", help="the error of tiling instead of speed")
+    parser.add_argument("--cuda", action="store_true", help="on an NVIDIA GPU")
     parser.add_argument("--quality", action="store_true", help="quality against a known truth instead of speed")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         model, precision, *numbers = given.one
         one(model, precision, *map(int, numbers))
+    elif given.cuda:
+        if not torch.cuda.is_available():
+            sys.exit("bench_upscale --cuda needs an NVIDIA GPU and a CUDA build of Torch; nothing was measured")
+        device = torch.cuda.get_device_name()
+        print(save("upscale_cuda", {"device": device, "torch": torch.__version__, "rows": measure_cuda()}))
     elif given.quality:
         print(save("upscale_quality", {"size": "120x80 to 480x320", "frames": 8, "rows": quality()}))
     elif given.overlap:
