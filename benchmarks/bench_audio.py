@@ -335,11 +335,12 @@ def drift() -> dict[str, Any]:
 def memory(hours: float) -> dict[str, Any]:
     """Peak over the baseline (everything imported and ten seconds done) of a long stereo track at 48 kHz."""
     program = """
-import resource, sys, numpy as np
+import sys, numpy as np
 from pathlib import Path
 from toolkit.audio import Cleaner
 from toolkit.audio.spool import Spool
 from toolkit.audio.example import damage, music
+from toolkit.pipeline import peak_memory
 rate = 48000
 x = damage(music(10, rate, 1), rate)[0]
 def run(seconds):
@@ -350,7 +351,7 @@ def run(seconds):
         cleaner.end_pass()
     return sum(out.shape[1] for out in cleaner.replay())
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory() / 2**20
 run(10)
 before = peak()
 seconds = int(sys.argv[1])

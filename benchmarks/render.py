@@ -150,7 +150,32 @@ def audio(result: dict[str, Any]) -> str:
     return text
 
 
+def kernels(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    text = (
+        f"## Kernels: `bench_kernels.py`\n\n{where(result)}\nFrames a second at 720x480 on one core and on two (FFmpeg "
+        f"{data['ffmpeg']} then as two processes), its reading time subtracted. `ratio` is by the clock, `by CPU` by "
+        "processor time; above 1 ours is faster.\n"
+    )
+    for name, family in data["families"].items():
+        rows = []
+        for r in family["rows"]:
+            what = r.get("case") or f"{r['kernel']}{', ' + r['rate'] + ' rate' if 'rate' in r else ''}"
+            rival = r.get("rival", "FFmpeg")
+            rival = rival if rival in ("FFmpeg", "scikit-image") else f"FFmpeg {rival}"
+            told = r.get("results") or r.get("agreement")
+            if told is None:
+                told = f"PSNR {r['ours_psnr']:.2f} dB, theirs {r['ffmpeg_psnr']:.2f} dB"
+                told += f", at most {r['levels_apart']} levels apart" if "levels_apart" in r else ""
+            theirs = r.get("rival_fps", r.get("ffmpeg_fps"))
+            rows.append([what, rival, r["cores"], r["ours_fps"], theirs, r["ratio"], r["ratio_cpu"], told])
+        head = ["kernel", "rival", "cores", "ours, fps", "rival, fps", "ratio", "by CPU", "results compared"]
+        text += f"\n### {name.capitalize()}\n\n" + table(head, rows)
+    return text
+
+
 RENDERERS = {
+    "kernels": kernels,
     "restore": restore,
     "upscale": upscale,
     "upscale_quality": upscale_quality,

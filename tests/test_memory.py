@@ -37,3 +37,16 @@ def test_a_ten_times_longer_tape_needs_no_more_memory(tmp_path):
     peak(short, out)  # compiles what is not on disk yet, which takes memory of its own
     few, many = peak(short, out), peak(long, out)
     assert many < 1.05 * few, f"{few:.0f} MiB for 240 frames, {many:.0f} MiB for 2400"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own count is all there is")
+def test_the_peak_of_a_run_does_not_count_who_started_it():
+    """A child of a process with 400 MiB: what the report calls its peak is its own."""
+    starter = (
+        "import subprocess, sys; held = bytearray(b'x') * (400 << 20)\n"
+        "print(subprocess.check_output([sys.executable, '-c', 'from toolkit.pipeline import peak_memory;"
+        " print(peak_memory())'], text=True))"
+    )
+    done = subprocess.run([sys.executable, "-c", starter], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 300 << 20

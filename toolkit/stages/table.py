@@ -24,13 +24,18 @@ def _deinterlacers() -> Iterator[Stage]:
 
 
 def _denoisers() -> Iterator[Stage]:
+    from kernels.denoise.dft import dft_threshold
     from kernels.denoise.hqdn3d import hqdn3d
+    from kernels.denoise.median import median, temporal_median
     from kernels.denoise.nlmeans import nlmeans
     from kernels.denoise.temporal import temporal
 
     yield Denoiser(hqdn3d, ("spatial", "temporal"), chroma=0.75)
     yield Denoiser(temporal, ("gate",))
     yield Denoiser(nlmeans, ("strength",))
+    yield Denoiser(dft_threshold, ("noise",))
+    yield Denoiser(median, ())
+    yield Denoiser(temporal_median, ())
 
 
 def _upscalers() -> Iterator[Stage]:
