@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.declare import Parameter
-from toolkit.errors import KnobError, UnknownName
+from toolkit.errors import KnobError, RequestError, UnknownName
 from toolkit.pipeline import Pipeline
 from toolkit.stages import GROUPS, Step, all_stages, stage
 
@@ -62,6 +62,28 @@ def parse_step(group: str, text: str) -> Step | None:
             raise UnknownName(f"knob of {found.name}", key, found.parameters or ["(it has none)"])
         knobs[key] = parse_value(found.parameters[key], value.strip(), found.name)
     return found(**knobs)
+
+
+def spoken(pipeline: Pipeline) -> list[str]:
+    """The words for the command line that stand for `pipeline`, whatever the preset; the reverse of `changed`.
+
+    Raises `RequestError` where there are none: two steps of a group, or another order than the command line's.
+    """
+    groups = [step.stage.group for step in pipeline]
+    if sorted(groups, key=GROUPS.index) != groups or len(set(groups)) != len(groups):
+        raise RequestError(
+            "the command line takes one step of each group, in their order", hint="save a preset, and name its file"
+        )
+    words = []
+    for group in GROUPS:
+        step = next((s for s in pipeline if s.stage.group == group), None)
+        text = "none"
+        if step is not None:
+            own = {k: v for k, v in step.settings if v != step.stage.parameters[k].default}
+            told = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in own.items())
+            text = step.name.partition(".")[2] + (f":{told}" if told else "")
+        words += [f"--{group}", text]
+    return words
 
 
 def parse_pairs(text: str) -> dict[str, Any]:

@@ -61,6 +61,28 @@ def load(path: str | Path) -> Preset:
     return Preset(path.stem, data.when, Pipeline.from_dict({"steps": steps}), data.audio, data.write)
 
 
+def save(path: str | Path, preset: Preset) -> Path:
+    """Writes a preset as a YAML file that `load` and `--preset FILE` read.
+
+    Raises `RequestError` when the file is there already, its name does not end in .yaml, or it cannot be written.
+    """
+    import yaml
+
+    path = Path(path)
+    if path.suffix not in (".yaml", ".yml"):
+        raise RequestError(f"the preset's file is {path.name!r}", expected="a name that ends in .yaml")
+    steps = [{s["stage"]: s["knobs"]} for s in preset.pipeline.to_dict()["steps"]]
+    data = {"when": preset.when, "steps": steps, "audio": preset.audio, "write": preset.write}
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    except FileExistsError:
+        raise RequestError(f"{path} is there already", files="it was not touched", hint="another name") from None
+    except OSError as error:
+        raise RequestError(f"the preset {path} cannot be written ({error.strerror})") from None
+    return path
+
+
 @functools.cache
 def names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in Path(__file__).parent.glob("*.yaml")))

@@ -1,12 +1,13 @@
 """Widgets for JupyterLab.  Nothing else of the toolkit imports this.
 
-    look(before, after)    a slider through the tape, the same moment side by side
-    wipe(before, after)    one moment laid over another, to wipe between
+look(before, after)    a slider through the tape, the same moment side by side
+wipe(before, after)    one moment laid over another, to wipe between
 """
 
 from __future__ import annotations
 
 from toolkit.widgets.look import look
+from toolkit.widgets.panel import Panel, panel
 from toolkit.widgets.wipe import Wipe, wipe
 
-__all__ = ["Wipe", "look", "wipe"]
+__all__ = ["Panel", "Wipe", "look", "panel", "wipe"]

@@ -1,0 +1,44 @@
+"""Gathers quick changes into one: the work is done once they pause, and always with the last value."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+class Debounced:
+    """Calls `work()` once, `wait` seconds after the last of a row of calls.
+
+    The trailing call is never lost: a call that comes while the work is done plans another one.  Without a running
+    event loop (a script, a test) the work is done at once.
+    """
+
+    def __init__(self, work: Callable[[], Any], wait: float = 0.1) -> None:
+        self.work, self.wait = work, wait
+        self._planned: asyncio.TimerHandle | None = None
+
+    def __call__(self, *_: Any) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.work()
+            return
+        self.cancel()
+        self._planned = loop.call_later(self.wait, self._now)
+
+    def _now(self) -> None:
+        self._planned = None
+        self.work()
+
+    def flush(self) -> None:
+        """Does the planned work now."""
+        if self._planned is not None:
+            self.cancel()
+            self.work()
+
+    def cancel(self) -> None:
+        """Forgets the planned work."""
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None

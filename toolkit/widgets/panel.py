@@ -1,0 +1,216 @@
+"""A pipeline under one's hands: every knob a control, the picture follows, and the words for the whole tape."""
+
+from __future__ import annotations
+
+import html
+import io
+import shlex
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+from PIL import Image
+
+from toolkit.clip import FIELD_ORDERS, Batch, Clip
+from toolkit.compare.grid import to_rgb
+from toolkit.errors import KnobError, ToolkitError
+from toolkit.pipeline import Pipeline
+from toolkit.presets import Preset, save
+from toolkit.settings import spoken
+from toolkit.stages import Step
+from toolkit.widgets.controls import Control
+from toolkit.widgets.debounce import Debounced
+from toolkit.widgets.moment import Moment
+
+ZOOMS = {"whole picture": 1, "2x": 2, "4x": 4, "8x": 8}
+VIEWS = ("after", "before", "both")
+WIDTH = 960  # pixels on the screen
+
+
+class StepRow:
+    """One step: a switch, its place in the order, and its controls."""
+
+    def __init__(self, step: Step, panel: Panel) -> None:
+        self.stage = step.stage
+        self.on = ipywidgets.Checkbox(value=True, indent=False, layout=ipywidgets.Layout(width="2em"))
+        small = ipywidgets.Layout(width="2.6em")
+        up = ipywidgets.Button(icon="arrow-up", tooltip="earlier", layout=small)
+        down = ipywidgets.Button(icon="arrow-down", tooltip="later", layout=small)
+        name = ipywidgets.HTML(f"<b>{step.name}</b> &nbsp;{html.escape(self.stage.summary)}")
+        self.controls = {n: Control(p, step.knobs[n], panel.update) for n, p in self.stage.parameters.items()}
+        told = ipywidgets.HTML(f"<pre style='white-space:pre-wrap'>{html.escape(_doc(self.stage))}</pre>")
+        more = ipywidgets.Accordion([told], titles=("what the knobs mean",), selected_index=None)
+        head = ipywidgets.HBox([self.on, up, down, name])
+        self.box = ipywidgets.VBox([head, *(c.box for c in self.controls.values()), more])
+        self.on.observe(lambda _: panel.update(), "value")
+        up.on_click(lambda _: panel.move(self, -1))
+        down.on_click(lambda _: panel.move(self, 1))
+
+    @property
+    def step(self) -> Step:
+        return self.stage(**{n: c.value for n, c in self.controls.items()})
+
+
+def _doc(stage: Any) -> str:
+    lines = (stage.__doc__ or "").strip().splitlines()
+    return "\n".join([lines[0], *(line.removeprefix("    ") for line in lines[1:])]) if lines else ""
+
+
+class Panel(ipywidgets.VBox):
+    """What `panel` gives.  `pipeline` is the one that is set, `call` and `command` the words for it."""
+
+    def __init__(self, pipeline: Pipeline, clip: Clip, *, field_order: str = "auto", time: float | None = None) -> None:
+        self.clip = _decided(clip, field_order)
+        self._moment = Moment(self.clip)
+        self._later = Debounced(self.draw)
+        self.pipeline, self.call, self.command = pipeline, "", ""
+        self.drawn = 0  # pictures
+        length = clip.duration or 0.0
+        self.time = ipywidgets.FloatSlider(
+            value=length / 2 if time is None else time, min=0, max=max(length, 0.01), step=_frame(clip),
+            description="seconds", readout_format=".2f", layout=ipywidgets.Layout(width="40em"),
+        )  # fmt: skip
+        self.view = ipywidgets.ToggleButtons(options=VIEWS, style={"button_width": "5em"})
+        self.zoom = ipywidgets.Dropdown(options=list(ZOOMS.items()), description="zoom")
+        place = {"min": 0.0, "max": 1.0, "step": 0.01, "value": 0.5, "layout": ipywidgets.Layout(width="18em")}
+        self.across = ipywidgets.FloatSlider(description="across", readout=False, **place)
+        self.down = ipywidgets.FloatSlider(description="down", readout=False, **place)
+        self.picture = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%", width=f"{WIDTH}px"))
+        self.message, self.words = ipywidgets.HTML(), ipywidgets.HTML()
+        self.name = ipywidgets.Text(placeholder="my-tape.yaml", description="preset")
+        self.keep = ipywidgets.Button(description="save", icon="save")
+        self.rows = [StepRow(step, self) for step in pipeline]
+        self._list = ipywidgets.VBox([row.box for row in self.rows])
+        where = ipywidgets.HBox([self.zoom, self.across, self.down])
+        super().__init__(
+            [ipywidgets.HBox([self.time, self.view]), where, self.message, self.picture, self._list, self.words,
+             ipywidgets.HBox([self.name, self.keep])]
+        )  # fmt: skip
+        for widget in (self.time, self.view, self.zoom, self.across, self.down):
+            widget.observe(self.update, "value")
+        self.keep.on_click(self._save)
+        self.draw()
+
+    def update(self, *_: Any) -> None:
+        """Draws anew as soon as changes pause."""
+        self._later()
+
+    def move(self, row: StepRow, by: int) -> None:
+        """Puts a step earlier (-1) or later (1)."""
+        at = self.rows.index(row)
+        to = min(max(at + by, 0), len(self.rows) - 1)
+        self.rows.insert(to, self.rows.pop(at))
+        self._list.children = [r.box for r in self.rows]
+        self.update()
+
+    def draw(self) -> None:
+        """Computes and shows the picture for what is set now; what cannot be done is said in words."""
+        began = time.perf_counter()
+        try:
+            self.pipeline = Pipeline(row.step for row in self.rows if row.on.value)
+            self._say_words()
+            before, after = self._moment.frame(self.pipeline, self._index(), self._part())
+            self.picture.value = _jpeg(before, after, self.view.value)
+        except ToolkitError as error:
+            self._say(str(error))
+        except OSError as error:  # the file is gone, or cannot be read any more
+            self._say(f"{self.clip.path.name} cannot be read ({error.strerror}); put it back and move a slider")
+        except Exception as error:  # a dead widget would be worse than a plain message
+            self._say(f"this could not be computed: {type(error).__name__}: {error}")
+        else:
+            self.drawn += 1
+            self._say(f"{after.format}, {1000 * (time.perf_counter() - began):.0f} ms", error=False)
+
+    def save(self, path: str | Path, when: str = "Made by hand for one tape.") -> Path:
+        """Writes what is set as a preset (YAML).  Raises `RequestError`, also when the file is there already."""
+        return save(path, Preset(Path(path).stem, when, self.pipeline))
+
+    def _save(self, _: Any) -> None:
+        name = self.name.value.strip() or "my-tape.yaml"
+        try:
+            path = self.save(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+        except ToolkitError as error:
+            self._say(str(error))
+        else:
+            self._say(f"saved: vhs-toolkit restore {shlex.quote(self.clip.path.name)} OUT --preset {path}", error=False)
+
+    def _say(self, text: str, error: bool = True) -> None:
+        colour = "var(--jp-error-color1, #b00)" if error else "var(--jp-ui-font-color2, #777)"
+        self.message.value = f"<span style='color:{colour}'>{html.escape(text)}</span>"
+
+    def _say_words(self) -> None:
+        name = self.clip.path.name
+        steps = ",\n    ".join(map(repr, self.pipeline))
+        self.call = f"steps = toolkit.Pipeline([\n    {steps},\n])" if self.pipeline else "steps = toolkit.Pipeline([])"
+        self.call += f'\ntoolkit.restore("{name}", "restored.mp4", pipeline=steps)'
+        try:
+            words = ["vhs-toolkit", "restore", name, "restored.mp4", *spoken(self.pipeline)]
+            self.command = shlex.join(words)
+        except ToolkitError as error:
+            self.command = f"# {error}"
+        self.words.value = (
+            "<pre style='user-select:all;white-space:pre-wrap'>"
+            f"{html.escape(self.call)}</pre><pre style='user-select:all;white-space:pre-wrap'>"
+            f"{html.escape(self.command)}</pre>"
+        )
+
+    def _index(self) -> int:
+        return round((self.time.value) / _frame(self.clip))
+
+    def _part(self) -> tuple[float, float, float, float]:
+        share = 1 / self.zoom.value
+        return self.across.value * (1 - share), self.down.value * (1 - share), share, share
+
+
+def _frame(clip: Clip) -> float:
+    return float(1 / clip.rate) if clip.rate else 0.04
+
+
+def _decided(clip: Clip, field_order: str) -> Clip:
+    from toolkit.runner import decide_field_order
+
+    if field_order not in ("auto", *FIELD_ORDERS[:3]):
+        raise KnobError(f"field order is {field_order!r}", expected="auto, tff, bff or progressive")
+    return replace(clip, format=clip.format.replace(field_order=decide_field_order(clip, field_order, [])))
+
+
+def _jpeg(before: Batch, after: Batch, view: str) -> bytes:
+    """The chosen picture at its display aspect, or both side by side at one size."""
+    chosen = {"after": [after], "before": [before], "both": [before, after]}[view]
+    images = []
+    for batch in chosen:
+        image = Image.fromarray(to_rgb(batch)[0])
+        width = WIDTH // len(chosen)
+        height = max(2, round(width / float(batch.format.dar)))
+        smooth = image.width > width
+        images.append(image.resize((width, height), Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST))
+    sheet = Image.new("RGB", (sum(i.width for i in images), max(i.height for i in images)))
+    at = 0
+    for image in images:
+        sheet.paste(image, (at, 0))
+        at += image.width
+    out = io.BytesIO()
+    sheet.save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def panel(
+    pipeline: Pipeline | str, clip: Clip | str | Path, *, field_order: str = "auto", time: float | None = None
+) -> Panel:
+    """Shows a frame of `clip` through `pipeline`, with a control for every knob; the picture follows.
+
+    pipeline    : a `Pipeline`, or the name of a preset.
+    clip        : a `Clip` or a path.
+    field_order : as for `restore`; "auto" measures it once.
+    time        : seconds at which to begin; the middle by default.
+
+    Steps can be switched off and put into another order.  Only the frames that the steps look at and the part that is
+    shown are computed, and nothing in front of the step that was changed is computed again.  The panel says the call
+    and the command line that do the same to the whole tape, and saves them as a preset.
+    """
+    from toolkit.presets import preset
+
+    steps = preset(pipeline).pipeline if isinstance(pipeline, str) else pipeline
+    return Panel(steps, clip if isinstance(clip, Clip) else Clip.open(clip), field_order=field_order, time=time)
