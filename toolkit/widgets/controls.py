@@ -23,7 +23,7 @@ class Control:
         self.parameter = parameter
         self.field = _field(parameter, value)
         self.reset = ipywidgets.Button(
-            icon="undo", tooltip=f"back to {parameter.default}", layout=ipywidgets.Layout(width="2.4em")
+            icon="undo", tooltip=f"back to {parameter.default}", layout=ipywidgets.Layout(width="3em")
         )
         self.reset.on_click(lambda _: setattr(self.field, "value", parameter.default))
         unit = parameter.knob.unit if parameter.knob else ""
