@@ -1,0 +1,130 @@
+"""What rules know of video: which loops run once for each frame, what opens a file, what FFmpeg is asked to write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import libcst as cst
+from libcst.helpers import get_full_name_for_node
+
+from toolkit.profiling.lint.source import LOOPS, Source, argument, text
+
+#: What opens a video, and how it is closed.
+OPENERS = {"cv2.VideoCapture": "release", "av.open": "close", "cv2.VideoWriter": "release"}
+READERS = ("cv2.VideoCapture", "av.open", "decord.VideoReader", "imageio.get_reader", "imageio.v2.get_reader")
+SUBPROCESS = tuple(f"subprocess.{name}" for name in ("run", "call", "check_call", "check_output", "Popen"))
+_FRAME_ITERATORS = ("imageio.v3.imiter", "skvideo.io.vreader", "imageio_ffmpeg.read_frames")
+_WRAPPERS = ("builtins.enumerate", "tqdm.tqdm", "tqdm.auto.tqdm", "tqdm.notebook.tqdm")
+_KNOWN = ("av", "cv2", "decord", "imageio", "imageio_ffmpeg", "skvideo")
+
+
+def gives_frames(source: Source, node: cst.CSTNode) -> bool:
+    """Whether going through `node` yields all frames of a clip."""
+    if not any(source.imports(package) for package in _KNOWN):
+        return False
+    if isinstance(node, cst.Name):
+        return bool(source.made_by(node) & set(READERS[2:]))
+    if not isinstance(node, cst.Call):
+        return False
+    name = source.qualified(node.func)
+    if name in _WRAPPERS and node.args:
+        return gives_frames(source, node.args[0].value)
+    if name in _FRAME_ITERATORS:
+        return True
+    is_decode = isinstance(node.func, cst.Attribute) and node.func.attr.value == "decode"
+    return is_decode and (argument(node, "video") is not None or "av.open" in source.made_by(node.func.value))
+
+
+def frame_loops(source: Source) -> Iterator[tuple[Any, set[str]]]:
+    """Every loop that runs once for each frame of a clip, with the names the frame has in it."""
+    if not any(source.imports(package) for package in _KNOWN):
+        return
+    for loop in source.all(cst.For):
+        if gives_frames(source, loop.iter):
+            yield loop, names_in(loop.target)
+    for call in source.all(cst.Call):
+        if not (isinstance(call.func, cst.Attribute) and call.func.attr.value == "read"):
+            continue
+        loop = source.loop(call)
+        if loop is not None and "cv2.VideoCapture" in source.made_by(call.func.value):
+            up = source.parents[call]
+            if isinstance(up, cst.Assign):
+                yield loop, names_in(up.targets[0].target)
+
+
+def names_in(node: cst.CSTNode) -> set[str]:
+    """All names written in `node`."""
+    found, stack = set(), [node]
+    while stack:
+        here = stack.pop()
+        if isinstance(here, cst.Name):
+            found.add(here.value)
+        stack.extend(here.children)
+    return found
+
+
+def guarded(source: Source, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+    """Whether `node` runs only in some rounds of `loop`."""
+    for up in source.above(node):
+        if up is loop:
+            return False
+        if isinstance(up, (cst.If, cst.Else, cst.ExceptHandler, cst.IfExp, cst.BooleanOperation)):
+            return True
+    return False
+
+
+def same_function(source: Source, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+    return source.function(node) is source.function(loop)
+
+
+def assigned_in(source: Source, loop: Any) -> set[str]:
+    """The names that get a value within `loop`, its own target included."""
+    found = names_in(loop.target) if isinstance(loop, cst.For) else set()
+    for target in source.below(loop, cst.AssignTarget, cst.AnnAssign, cst.NamedExpr, cst.AugAssign):
+        found |= names_in(target.target)
+    for inner in source.below(loop, *LOOPS):
+        found |= names_in(inner.target) if isinstance(inner, cst.For) else set()
+    for item in source.below(loop, cst.AsName):
+        found |= names_in(item.name)
+    return found
+
+
+def ffmpeg_runs(source: Source) -> Iterator[tuple[cst.Call, list[str], cst.BaseExpression]]:
+    """Every run of FFmpeg: the call, its written-out words, and the output (the last word)."""
+    for call in source.calls(*SUBPROCESS):
+        command = argument(call, "args", 0)
+        values = [command] if not isinstance(command, cst.Name) else source.values(command)
+        for value in values:
+            if not isinstance(value, cst.List) or len(value.elements) < 3:
+                continue
+            first = value.elements[0].value
+            program = text(first) or get_full_name_for_node(first) or ""
+            if "ffmpeg" in program.lower():
+                words = [w for e in value.elements if (w := text(e.value)) is not None]
+                yield call, words, value.elements[-1].value
+
+
+def ends_with(source: Source, node: cst.CSTNode, pattern: str) -> bool:
+    """Whether a path, written here or where its name is assigned, ends as `pattern` says."""
+    values = [node, *source.values(node)] if isinstance(node, cst.Name) else [node]
+    for value in values:
+        for part in source.below(value, cst.SimpleString, cst.FormattedString):
+            if re.search(pattern + "$", text(part) or ""):
+                return True
+        if isinstance(value, cst.Call) and value.args and value is not node:
+            if any(isinstance(a.value, cst.Name) and ends_with(source, a.value, pattern) for a in value.args):
+                return True
+    return False
+
+
+def same_path(source: Source, one: cst.CSTNode, other: cst.CSTNode) -> bool:
+    """Whether two expressions are the same path, `str(path)` and `path` alike."""
+
+    def bare(node: Any) -> str:
+        if isinstance(node, cst.Call) and node.args and source.qualified(node.func) in ("builtins.str", "os.fspath"):
+            node = node.args[0].value
+        return source.code(node)
+
+    return bare(one) == bare(other)
