@@ -185,6 +185,7 @@ def _cuda_module(body: CudaBody, dtype: str) -> Any:
 
         log.info("compiling %s for %s (first use on this GPU; kept on disk)", body.source.name, dtype)
         options = ("--std=c++17", f"-I{Path(__file__).parent}", *body.defines(dtype))
+        # lint: ignore[growing-cache] one entry for each kernel and dtype, no more
         _modules[key] = cupy.RawModule(code=body.source.read_text(), options=options)
     return _modules[key]
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import toolkit
+from toolkit.commands.profile import app as profile
 from toolkit.errors import ToolkitError
 
 app = App(
@@ -23,6 +24,7 @@ app = App(
 )
 models = App(name="models", help="Nets for upscaling: list them, see where they are found, fetch them.")
 app.command(models)
+app.command(profile)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Write over an existing output.")]

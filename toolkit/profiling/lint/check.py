@@ -69,7 +69,7 @@ def read(path: Path) -> Source:
     try:
         data = path.read_bytes()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return Source(data.decode(encoding), path)
+        return Source(data.decode(encoding), path, encoding)
     except cst.ParserSyntaxError as error:
         reason = error.message.partition("\n")[0]
         raise UnreadableSource(f"line {error.raw_line}: {reason}") from None

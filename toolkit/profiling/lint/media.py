@@ -113,7 +113,7 @@ def ends_with(source: Source, node: cst.CSTNode, pattern: str) -> bool:
         for part in source.below(value, cst.SimpleString, cst.FormattedString):
             if re.search(pattern + "$", text(part) or ""):
                 return True
-        if isinstance(value, cst.Call) and value.args and value is not node:
+        if isinstance(value, cst.Call):
             if any(isinstance(a.value, cst.Name) and ends_with(source, a.value, pattern) for a in value.args):
                 return True
     return False

@@ -58,7 +58,7 @@ def _commented(line: Any) -> bool:
 
 
 def without_argument(call: cst.Call, name: str) -> cst.Call:
-    """The call without the keyword argument `name`; no comma is left hanging."""
+    """The call without the keyword argument `name`; the comma at the end, if any, stays as it was."""
     left = [a for a in call.args if a.keyword is None or a.keyword.value != name]
     if left and left[-1] is not call.args[-1]:
         left[-1] = left[-1].with_changes(comma=call.args[-1].comma)

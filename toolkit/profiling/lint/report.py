@@ -5,13 +5,16 @@ SARIF: OASIS Standard, Static Analysis Results Interchange Format Version 2.1.0,
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from toolkit.errors import OutputRefused
 from toolkit.profiling.lint.check import Report
 from toolkit.profiling.lint.rule import Rule, all_rules
 
@@ -37,6 +40,19 @@ def summary(report: Report) -> str:
     touched = len({finding.path for finding in report.findings})
     text = f"{_many(len(report.findings), 'finding')} in {touched} of {_many(report.files, 'file')}, {report.lines} lines"
     return text + (f"; {_many(len(report.unread), 'file')} could not be read" if report.unread else "")
+
+
+def write(text: str, path: Path) -> None:
+    """Writes a report into a file, whole or not at all.  Raises `OutputRefused` when the folder does not take it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputRefused(f"{path} could not be written ({error.strerror})") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _many(count: int, noun: str) -> str:

@@ -7,6 +7,7 @@ name, and does not count when the file defines its own.
 from __future__ import annotations
 
 import builtins
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -55,24 +56,34 @@ class Source:
     Raises `libcst.ParserSyntaxError` when the text is not Python.
     """
 
-    def __init__(self, text: str, path: Path = Path("<text>")) -> None:
-        self.text, self.path = text, path
+    def __init__(self, text: str, path: Path = Path("<text>"), encoding: str = "utf-8") -> None:
+        self.text, self.path, self.encoding = text, path, encoding
         self.module = cst.parse_module(text)
         self._wrapper = MetadataWrapper(self.module, unsafe_skip_copy=True)  # freshly parsed: no node occurs twice
         self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
         self._kinds: dict[type, list[Any]] = defaultdict(list)
+        self._numbers: dict[type, list[int]] = defaultdict(list)
+        self._order: dict[cst.CSTNode, int] = {}
+        self._last: dict[cst.CSTNode, int] = {}
         self._walk(self.module)
         self._made: dict[str, set[str]] = {}
 
     def _walk(self, top: cst.CSTNode) -> None:
-        stack = [top]
+        """Numbers all nodes in the order of the file, so that a subtree is a range of numbers."""
+        stack: list[tuple[cst.CSTNode, bool]] = [(top, False)]
         while stack:
-            node = stack.pop()
+            node, left = stack.pop()
+            if left:
+                self._last[node] = len(self._order) - 1
+                continue
+            self._order[node] = len(self._order)
             self._kinds[type(node)].append(node)
+            self._numbers[type(node)].append(self._order[node])
+            stack.append((node, True))
             children = node.children
             for child in children:
                 self.parents[child] = node
-            stack.extend(reversed(children))
+            stack.extend((child, False) for child in reversed(children))
 
     # -- places ------------------------------------------------------------------------------------------------------
 
@@ -81,13 +92,11 @@ class Source:
         return [node for kind in kinds for node in self._kinds[kind]]
 
     def below(self, top: cst.CSTNode, *kinds: type) -> Iterator[Any]:
-        """The nodes of these types in `top`, itself included, in the order of the file."""
-        stack = [top]
-        while stack:
-            node = stack.pop()
-            if isinstance(node, kinds):
-                yield node
-            stack.extend(reversed(node.children))
+        """The nodes of these types in `top`, itself included; each type in the order of the file."""
+        first, last = self._order[top], self._last[top]
+        for kind in kinds:
+            numbers = self._numbers[kind]
+            yield from self._kinds[kind][bisect_left(numbers, first) : bisect_right(numbers, last)]
 
     def above(self, node: cst.CSTNode, *kinds: type) -> Iterator[Any]:
         """The ancestors of these types (all when none is given), nearest first."""
@@ -96,7 +105,7 @@ class Source:
                 yield node
 
     def inside(self, node: cst.CSTNode, top: cst.CSTNode) -> bool:
-        return node is top or any(up is top for up in self.above(node))
+        return self._order[top] <= self._order[node] <= self._last[top]
 
     def function(self, node: cst.CSTNode) -> Any:
         """The function (or module) whose code `node` is."""
@@ -123,8 +132,8 @@ class Source:
         """`(block, statements, index)`: where the statement of `node` stands among its neighbours."""
         line = self.statement(node)
         block = self.parents[line]
-        body = list(block.body) if not isinstance(block, cst.SimpleStatementSuite) else []
-        return block, body, body.index(line) if line in body else -1
+        body = list(block.body) if isinstance(block, (cst.IndentedBlock, cst.Module)) else []  # else: an elif
+        return block, body, next((i for i, other in enumerate(body) if other is line), -1)
 
     @cached_property
     def _positions(self) -> Any:
@@ -346,5 +355,6 @@ def text(node: cst.CSTNode | None) -> str | None:
     if isinstance(node, cst.ConcatenatedString):
         return (text(node.left) or "") + (text(node.right) or "")
     if isinstance(node, cst.FormattedString):
-        return "".join(p.value if isinstance(p, cst.FormattedStringText) else "{}" for p in node.parts)
+        parts = (p.value if isinstance(p, cst.FormattedStringText) else "{}" for p in node.parts)
+        return "".join(parts).replace("\\r", "\r")  # the only escape that a rule asks for
     return None

@@ -150,14 +150,9 @@ def _lets_go(source: Source, ref: Any) -> bool:
     if isinstance(up, cst.Subscript):
         return isinstance(source.parents[up], cst.Del)
     if isinstance(up, (cst.AssignTarget, cst.AnnAssign)):
-        return source.function(ref) is not source.module and not isinstance(source.function(ref), cst.ClassDef) and (
-            not _at_top(source, ref)
-        )
-    return not isinstance(up, (cst.ComparisonTarget, cst.Return, cst.NameItem))  # an argument, len() too
-
-
-def _at_top(source: Source, ref: Any) -> bool:
-    return source.function(ref) is source.module
+        return source.function(ref) is not source.module  # made anew
+    # Looked at or given out whole: it still only grows.  Anything else (an argument, len() too) may bound it.
+    return not isinstance(up, (cst.ComparisonTarget, cst.Return, cst.NameItem))
 
 
 def _remembers(source: Source, refs: list[Any]) -> Iterator[Any]:
@@ -182,7 +177,11 @@ def _remembers(source: Source, refs: list[Any]) -> Iterator[Any]:
 
 
 def _looked_up(source: Source, ref: Any) -> bool:
+    """Whether this use asks for what is there already; a registry that refuses a second entry does not."""
     up = source.parents[ref]
+    branch = next(source.above(ref, cst.If), None)
+    if branch is not None and source.inside(ref, branch.test) and _only_raises(branch.body):
+        return False
     if isinstance(up, cst.ComparisonTarget):
         return isinstance(up.operator, (cst.In, cst.NotIn))
     if isinstance(up, cst.Attribute):
@@ -190,11 +189,17 @@ def _looked_up(source: Source, ref: Any) -> bool:
     return isinstance(up, cst.Subscript) and not isinstance(source.parents[up], cst.AssignTarget)
 
 
+def _only_raises(block: Any) -> bool:
+    last = block.body[-1]
+    return isinstance(last, cst.SimpleStatementLine) and isinstance(last.body[-1], cst.Raise)
+
+
 def _computed(source: Source, value: Any, function: cst.FunctionDef) -> bool:
     """Whether the stored value is the function's own work; a registry stores what it was given."""
     if not isinstance(value, cst.Name):
         return any(True for _ in source.below(value, cst.Call, cst.Await, cst.BinaryOperation))
-    given = {p.name.value for f in [function, *source.above(function, cst.FunctionDef)] for p in source.below(f.params, cst.Param)}
+    around = [function, *source.above(function, cst.FunctionDef)]
+    given = {p.name.value for f in around for p in source.below(f.params, cst.Param)}
     return value.value not in given
 
 

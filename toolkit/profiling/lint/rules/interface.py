@@ -48,8 +48,7 @@ def polling_too_fast(source: Source) -> Iterator[tuple[Any, str]]:
             continue
         given = call.args[0].value if call.args else None
         seconds = [number(v) for v in ([given] if not isinstance(given, cst.Name) else source.values(given))]
-        bounded = any(c for c in source.calls(*_CLOCKS) if source.inside(c, loop))
-        if seconds and all(s is not None and 0 < s < 1 for s in seconds) and not bounded:
+        if seconds and all(s is not None and 0 < s < 1 for s in seconds) and not _bounded(source, loop):
             yield call, f"this looks every {seconds[0]:g} s; wait for an event, or look once a second"
 
 
@@ -329,6 +328,17 @@ def work_in_handler(source: Source) -> Iterator[tuple[Any, str]]:
         if slow or loops:
             what = source.code(slow[0].func) if slow else "a loop over frames"
             yield call, f"the interface stands still while {name or 'the handler'} runs {what}"
+
+
+def _bounded(source: Source, loop: cst.While) -> bool:
+    """Whether the loop gives up soon: it looks at a clock, or counts its rounds and compares the count."""
+    if any(source.inside(c, loop) for c in source.calls(*_CLOCKS)):
+        return True
+    counted = {source.code(a.target) for a in source.below(loop.body, cst.AugAssign)}
+    return any(
+        counted & {source.code(c.left), source.code(c.comparisons[0].comparator)}
+        for c in source.below(loop, cst.Comparison)
+    )
 
 
 def _does_nothing(source: Source, statement: Any) -> bool:

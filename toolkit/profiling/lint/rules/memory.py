@@ -9,7 +9,7 @@ import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
 from toolkit.profiling.lint.media import frame_loops, gives_frames, guarded, names_in, same_function
-from toolkit.profiling.lint.mend import wrap
+from toolkit.profiling.lint.mend import keyword, wrap
 from toolkit.profiling.lint.rule import rule
 from toolkit.profiling.lint.source import Source, argument, is_true, number, spread
 
@@ -49,14 +49,23 @@ def _mend_folder(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]
         return None
     if not isinstance(call.func, cst.Attribute):
         return None  # the import would have to change too
-    made = call.with_changes(func=call.func.with_changes(attr=cst.Name("TemporaryDirectory")))
+    removals = [
+        c for c in source.below(function, cst.Call)
+        if source.qualified(c.func) == "shutil.rmtree" and c.args and _mentions(c.args[0].value, name)
+    ]
+    if len(removals) != 1 or not source.dropped(removals[0]) or not isinstance(removals[0].args[0].value, cst.Name):
+        return None
+    args = list(call.args)
+    if len(removals[0].args) > 1:
+        if len(removals[0].args) > 2 or not is_true(argument(removals[0], "ignore_errors", 1)):
+            return None
+        if args:
+            args[-1] = args[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+        args.append(keyword("ignore_cleanup_errors", "True"))
+    made = call.with_changes(func=call.func.with_changes(attr=cst.Name("TemporaryDirectory")), args=args)
 
     def removes(line: cst.CSTNode) -> bool:
-        return any(
-            isinstance(source.parents[c], cst.Expr) and _mentions(c.args[0].value, name)
-            for c in source.below(line, cst.Call)
-            if source.qualified(c.func) == "shutil.rmtree" and c.args
-        )
+        return source.statement(removals[0]) is line
 
     return wrap(source, call, removes, item=cst.WithItem(made, cst.AsName(cst.Name(name))), name=name)
 

@@ -280,12 +280,13 @@ def _methods(source: Source, name: str) -> Iterator[cst.Call]:
 
 
 def _after_kill(source: Source, call: cst.Call) -> bool:
-    """A program that was just killed ends at once, so waiting for it needs no limit."""
+    """A program that was just killed ends at once, so waiting for it needs no limit; nor when a timer kills it."""
     if any(isinstance(up, (cst.ExceptHandler, cst.Finally)) for up in source.above(call)):
         return True
     _, body, index = source.block(call)
-    owner = source.code(call.func.value)  # type: ignore[attr-defined]
-    return any(f"{owner}.kill()" in source.code(line) for line in body[:index])
+    owner, here = source.code(call.func.value), source.function(call)  # type: ignore[attr-defined]
+    kills = [c for c in source.below(here, cst.Call) if source.code(c.func) in (f"{owner}.kill", f"{owner}.terminate")]
+    return any(source.function(c) is not here or any(source.inside(c, b) for b in body[:index]) for c in kills)
 
 
 def _put_together(source: Source, command: cst.CSTNode | None) -> bool:

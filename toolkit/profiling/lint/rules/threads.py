@@ -313,25 +313,6 @@ def executor_left_open(source: Source) -> Iterator[tuple[Any, str]]:
                 yield call, f"nothing shuts {name} down"
 
 
-def _mend_condition(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]] | None:
-    """`if not ready: condition.wait()` becomes `while not ready: condition.wait()`."""
-    branch = next(source.above(call, cst.If), None)
-    if branch is None or branch.orelse is not None or not isinstance(branch.body, cst.IndentedBlock):
-        return None
-    if len(branch.body.body) != 1 or source.statement(call) is not branch.body.body[0] or call.args:
-        return None  # with a time limit it would wait again and again
-    if isinstance(source.parents[branch], cst.If):
-        return None  # an elif
-    loop = cst.While(
-        test=branch.test,
-        body=branch.body,
-        leading_lines=branch.leading_lines,
-        whitespace_after_while=branch.whitespace_before_test,
-        whitespace_before_colon=branch.whitespace_after_test,
-    )
-    return [(branch, loop)]
-
-
 @rule(
     "condition-without-loop",
     "threads",
@@ -359,8 +340,6 @@ def _mend_condition(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, A
                     changed.wait()
                 return frames.pop()
         """,
-    mend=_mend_condition,
-    mended="`if not ready: condition.wait()` becomes `while not ready: condition.wait()`",
 )
 def condition_without_loop(source: Source) -> Iterator[tuple[Any, str]]:
     if not source.imports("threading"):

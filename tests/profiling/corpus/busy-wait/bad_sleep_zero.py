@@ -1,0 +1,6 @@
+import time
+
+
+def wait(event):
+    while not event.is_set():
+        time.sleep(0)

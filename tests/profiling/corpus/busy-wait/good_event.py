@@ -1,0 +1,4 @@
+def wait(event):
+    event.wait()
+    while not event.is_set():
+        event.wait(1)

@@ -1,0 +1,7 @@
+import functools
+
+
+class Tape:
+    @functools.cache
+    def noise(self, frame):
+        return frame.std()

@@ -1,0 +1,8 @@
+import threading
+
+ready = threading.Condition()
+
+
+def wait():
+    with ready:
+        ready.wait()

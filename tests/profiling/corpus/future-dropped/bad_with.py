@@ -1,0 +1,7 @@
+import concurrent.futures
+
+
+def convert(clips, work):
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        for clip in clips:
+            pool.submit(work, clip)

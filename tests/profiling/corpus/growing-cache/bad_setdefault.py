@@ -1,0 +1,7 @@
+from collections import OrderedDict
+
+pictures = OrderedDict()
+
+
+def picture(path, draw):
+    return pictures.setdefault(path, draw(path))

@@ -1,0 +1,1 @@
+value = 3  # lint: ignore because I say so

@@ -1,0 +1,3 @@
+import tempfile
+
+name = tempfile.mktemp()  # lint: ignore[temp-name] the name is only printed

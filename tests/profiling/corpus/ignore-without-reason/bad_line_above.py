@@ -1,0 +1,4 @@
+import tempfile
+
+# lint: ignore[temp-name] ...
+name = tempfile.mktemp()

@@ -1,0 +1,5 @@
+def run(reader, work):
+    done = 0
+    while work(reader.read()):
+        done += 1
+        print("frame", done, end="\r", flush=True)

@@ -1,0 +1,5 @@
+from os import popen
+
+
+def duration(path):
+    return popen("ffprobe " + path).read()

@@ -1,0 +1,6 @@
+import av
+
+
+def length(path):
+    container = av.open(path)
+    return container.duration / 1e6

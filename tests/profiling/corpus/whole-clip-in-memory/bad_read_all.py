@@ -1,0 +1,5 @@
+import skvideo.io
+
+
+def frames(path):
+    return skvideo.io.vread(path)
