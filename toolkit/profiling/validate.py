@@ -118,7 +118,8 @@ def _files(root: Path) -> Iterator[Path]:
         return
     for here, folders, names in os.walk(root):
         folders[:] = [
-            f for f in folders
+            f
+            for f in folders
             if f not in _LEFT_OUT and not f.startswith(".") and not Path(here, f, "pyvenv.cfg").exists()
         ]
         yield from (Path(here, name).relative_to(root) for name in names if Path(here, name).is_file())

@@ -87,9 +87,7 @@ def findings(source: Source, rules: Iterable[Rule]) -> Iterator[tuple[Finding, A
     for rule in rules:
         for place, message in rule.check(source):
             first, last, column = _span(source, place)
-            if rule.category != "ignore" and any(
-                rule.id in i.rules and first <= i.speaks_of <= last for i in silenced
-            ):
+            if rule.category != "ignore" and any(rule.id in i.rules and first <= i.speaks_of <= last for i in silenced):
                 continue
             if isinstance(place, int):
                 line = end = place
@@ -139,7 +137,8 @@ def python_files(paths: Sequence[str | Path]) -> list[Path]:
 def _walk(top: Path) -> Iterator[Path]:
     for here, folders, names in os.walk(top):
         folders[:] = sorted(
-            f for f in folders
+            f
+            for f in folders
             if f not in _SKIPPED and not f.startswith(".") and not Path(here, f, "pyvenv.cfg").exists()
         )
         yield from (Path(here, n) for n in sorted(names) if n.endswith(".py"))

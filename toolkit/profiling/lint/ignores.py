@@ -1,7 +1,7 @@
 """`# lint: ignore[rule] reason`: one place where a rule is wrong, and why.
 
-At the end of a line it speaks of the statement on that line; on a line of its own, of the line below.  Several rules are
-joined by commas.
+At the end of a line it speaks of the statement on that line; on a line of its own, of the line below.  Commas join
+several rules.
 """
 
 from __future__ import annotations

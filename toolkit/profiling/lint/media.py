@@ -123,7 +123,7 @@ def same_path(source: Source, one: cst.CSTNode, other: cst.CSTNode) -> bool:
     """Whether two expressions are the same path, `str(path)` and `path` alike."""
 
     def bare(node: Any) -> str:
-        if isinstance(node, cst.Call) and node.args and source.qualified(node.func) in ("builtins.str", "os.fspath"):
+        if isinstance(node, cst.Call) and node.args and source.stands_for(node.func, "builtins.str", "os.fspath"):
             node = node.args[0].value
         return source.code(node)
 

@@ -38,7 +38,9 @@ def as_text(report: Report) -> str:
 def summary(report: Report) -> str:
     """`3 findings in 2 of 14 files (1203 lines)`."""
     touched = len({finding.path for finding in report.findings})
-    text = f"{_many(len(report.findings), 'finding')} in {touched} of {_many(report.files, 'file')}, {report.lines} lines"
+    text = (
+        f"{_many(len(report.findings), 'finding')} in {touched} of {_many(report.files, 'file')}, {report.lines} lines"
+    )
     return text + (f"; {_many(len(report.unread), 'file')} could not be read" if report.unread else "")
 
 
@@ -107,7 +109,9 @@ def as_sarif(report: Report) -> str:
         for path, reason in report.unread
     ]
     run = {
-        "tool": {"driver": {"name": "vhs-toolkit profile lint", "version": _version(), "rules": [_rule(r) for r in rules]}},
+        "tool": {
+            "driver": {"name": "vhs-toolkit profile lint", "version": _version(), "rules": [_rule(r) for r in rules]}
+        },
         "columnKind": "unicodeCodePoints",
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
         "results": results,

@@ -90,13 +90,15 @@ def rule(
     mend: Mend | None = None,
     mended: str = "",
 ) -> Callable[[Check], Check]:
-    """Declares the decorated check as the rule `id`.  Raises `ValueError` for an id that is taken or a wrong category."""
+    """Declares the decorated check as the rule `id`.  Raises `ValueError` for a taken id or a wrong category."""
     if id in _rules or category not in CATEGORIES:
         raise ValueError(f"rule {id!r} in category {category!r}: expected a new id and one of {', '.join(CATEGORIES)}")
 
     def declare(check: Check) -> Check:
         examples = {"bad": textwrap.dedent(bad).lstrip("\n"), "good": textwrap.dedent(good).lstrip("\n")}
-        _rules[id] = Rule(id, category, summary, " ".join(why.split()), **examples, check=check, mend=mend, mended=mended)
+        _rules[id] = Rule(
+            id, category, summary, " ".join(why.split()), **examples, check=check, mend=mend, mended=mended
+        )
         return check
 
     return declare

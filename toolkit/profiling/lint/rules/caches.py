@@ -106,8 +106,8 @@ def cached_method(source: Source) -> Iterator[tuple[Any, str]]:
             continue
         for decorator in method.decorators:
             used = decorator.decorator
-            name = source.qualified(used.func if isinstance(used, cst.Call) else used)
-            if name in ("functools.cache", "functools.lru_cache"):
+            used = used.func if isinstance(used, cst.Call) else used
+            if source.stands_for(used, "functools.cache", "functools.lru_cache"):
                 yield decorator, f"the cache of {method.name.value}() keeps every {owner.name.value} alive"
 
 
@@ -138,7 +138,7 @@ def _empty_dict(source: Source, statement: Any) -> str | None:
         return None
     value = statement.value
     empty = isinstance(value, cst.Dict) and not value.elements
-    empty |= isinstance(value, cst.Call) and source.qualified(value.func) in _DICTS and len(value.args) <= 1
+    empty |= isinstance(value, cst.Call) and source.stands_for(value.func, *_DICTS) and len(value.args) <= 1
     return target.value if empty and isinstance(target, cst.Name) else None
 
 

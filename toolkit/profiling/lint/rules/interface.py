@@ -349,13 +349,13 @@ def _does_nothing(source: Source, statement: Any) -> bool:
     if isinstance(statement.value, cst.Ellipsis):
         return True
     call = statement.value
-    is_sleep = isinstance(call, cst.Call) and source.qualified(call.func) == "time.sleep"
+    is_sleep = isinstance(call, cst.Call) and source.stands_for(call.func, "time.sleep")
     return is_sleep and bool(call.args) and number(call.args[0].value) == 0
 
 
 def _is_clock(source: Source, node: cst.CSTNode) -> bool:
     if isinstance(node, cst.Call):
-        return source.qualified(node.func) in _CLOCKS
+        return source.stands_for(node.func, *_CLOCKS)
     return isinstance(node, cst.Name) and bool(source.made_by(node) & set(_CLOCKS))
 
 

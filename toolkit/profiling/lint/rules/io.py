@@ -39,7 +39,7 @@ def _mend_open(source: Source, node: Any) -> list[tuple[cst.CSTNode, Any]] | Non
 
 
 def _mend_once(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]] | None:
-    """`text = open(path).read()` and `data = json.load(open(path))` in a line of their own; `for line in open(path)`."""
+    """`text = open(path).read()`, `data = json.load(open(path))` on lines of their own; `for line in open(path)`."""
     up = source.parents[call]
     name = next(n for n in ("file", "opened", "open_file") if n not in names_in(source.module))
     item = cst.WithItem(call, cst.AsName(cst.Name(name)))
@@ -54,7 +54,7 @@ def _mend_once(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]] 
             return None
     elif isinstance(up, cst.Arg) and source.parents[up].args[0] is up:
         used = source.parents[up]  # json.load(open(path))
-        if source.qualified(used.func) == "csv.reader":
+        if source.stands_for(used.func, "csv.reader"):
             return None  # it reads later
     else:
         return None  # an argument after others, whose order would change
@@ -95,7 +95,7 @@ def open_without_context(source: Source) -> Iterator[tuple[Any, str]]:
             yield call, "nothing closes this file"
         elif isinstance(up, cst.For) and up.iter is call:
             yield call, "nothing closes this file when the loop ends early"
-        elif isinstance(up, cst.Arg) and source.qualified(source.parents[up].func) in _LEAVE_OPEN:
+        elif isinstance(up, cst.Arg) and source.stands_for(source.parents[up].func, *_LEAVE_OPEN):
             yield call, "nothing closes this file"
         elif (name := source.name_of(call)) is not None:
             held = source.held(name, source.function(call))

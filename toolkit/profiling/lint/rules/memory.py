@@ -50,8 +50,9 @@ def _mend_folder(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]
     if not isinstance(call.func, cst.Attribute):
         return None  # the import would have to change too
     removals = [
-        c for c in source.below(function, cst.Call)
-        if source.qualified(c.func) == "shutil.rmtree" and c.args and _mentions(c.args[0].value, name)
+        c
+        for c in source.below(function, cst.Call)
+        if source.stands_for(c.func, "shutil.rmtree") and c.args and _mentions(c.args[0].value, name)
     ]
     if len(removals) != 1 or not source.dropped(removals[0]) or not isinstance(removals[0].args[0].value, cst.Name):
         return None
@@ -97,14 +98,14 @@ def _mend_folder(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]
 def temp_folder_kept(source: Source) -> Iterator[tuple[Any, str]]:
     for call in source.calls("tempfile.mkdtemp"):
         value, up = call, source.parents[call]
-        if isinstance(up, cst.Arg) and source.qualified(source.parents[up].func) == "pathlib.Path":
+        if isinstance(up, cst.Arg) and source.stands_for(source.parents[up].func, "pathlib.Path"):
             value = source.parents[up]
         name, function = source.name_of(value), source.function(call)
         if source.dropped(value):
             yield call, "the folder is made and its name forgotten"
         elif name is None:
             joined = isinstance(up, cst.BinaryOperation) or (
-                isinstance(up, cst.Arg) and source.qualified(source.parents[up].func) == "os.path.join"
+                isinstance(up, cst.Arg) and source.stands_for(source.parents[up].func, "os.path.join")
             )
             if joined:
                 yield call, "the folder's own name is lost, so nothing can remove it"
@@ -139,7 +140,7 @@ def temp_folder_kept(source: Source) -> Iterator[tuple[Any, str]]:
 )
 def temp_file_kept(source: Source) -> Iterator[tuple[Any, str]]:
     for call in source.calls("tempfile.mkstemp", "tempfile.NamedTemporaryFile"):
-        if source.qualified(call.func) == "tempfile.NamedTemporaryFile":
+        if source.stands_for(call.func, "tempfile.NamedTemporaryFile"):
             keep = argument(call, "delete")
             if not (isinstance(keep, cst.Name) and keep.value == "False"):
                 continue
@@ -326,7 +327,8 @@ def _leaves(source: Source, name: str, function: Any, aliases: bool = True) -> b
     if names & shared:
         return True
     kept = (
-        a for a in source.below(function, cst.Assign)
+        a
+        for a in source.below(function, cst.Assign)
         if any(isinstance(t.target, (cst.Attribute, cst.Subscript)) for t in a.targets) and names & names_in(a.value)
     )
     if next(kept, None) is not None:
@@ -365,4 +367,3 @@ def _is_frame(node: cst.CSTNode, names: set[str]) -> bool:
     while isinstance(node, (cst.Call, cst.Attribute)):
         node = node.func if isinstance(node, cst.Call) else node.value
     return isinstance(node, cst.Name) and node.value in names
-

@@ -138,7 +138,7 @@ def _mend_wait(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]] 
 def pipe_never_drained(source: Source) -> Iterator[tuple[Any, str]]:
     for call in source.calls(_POPEN):
         name = source.name_of(call)
-        pipes = {p for p in ("stdout", "stderr") if source.qualified(argument(call, p)) == "subprocess.PIPE"}
+        pipes = {p for p in ("stdout", "stderr") if source.stands_for(argument(call, p), "subprocess.PIPE")}
         if name is None or not pipes:
             continue
         held = source.held(name, source.function(call))
@@ -301,5 +301,3 @@ def _put_together(source: Source, command: cst.CSTNode | None) -> bool:
     if isinstance(command, cst.Call) and isinstance(command.func, cst.Attribute):
         return command.func.attr.value in ("format", "join")
     return False
-
-

@@ -122,14 +122,14 @@ def lock_released_elsewhere(source: Source) -> Iterator[tuple[Any, str]]:
             for c in taken
             if source.code(c.func.value) == lock and next(source.above(c, cst.ClassDef), None) is owner  # type: ignore[attr-defined]
         }
-        if here in takers or not takers or any(is_wrapper(f) for f in takers):
+        if here in takers or not takers or any(_is_wrapper(f) for f in takers):
             continue
         others = {f.name.value for f in takers if isinstance(f, cst.FunctionDef)}
         if (here.name.value in targets) != bool(others & targets):
             yield call, f"{lock} is taken in {' and '.join(sorted(others)) or 'the module'}() by another thread"
 
 
-def is_wrapper(function: Any) -> bool:
+def _is_wrapper(function: Any) -> bool:
     return isinstance(function, cst.FunctionDef) and any(word in function.name.value for word in _WRAPPER_WORDS)
 
 
@@ -195,12 +195,15 @@ def two_rlocks(source: Source) -> Iterator[tuple[Any, str]]:
         for target in source.below(owner, cst.AssignTarget, cst.AnnAssign):
             value = target.value if isinstance(target, cst.AnnAssign) else source.parents[target].value
             written = get_full_name_for_node(target.target) or ""
-            if isinstance(value, cst.Call) and source.qualified(value.func) == "threading.RLock":
+            if isinstance(value, cst.Call) and source.stands_for(value.func, "threading.RLock"):
                 names[written.rpartition(".")[2].lower()] = value
         readers = [n for n in names if "read" in n and "thread" not in n]
         writers = [n for n in names if "writ" in n]
         if readers and writers:
-            yield names[writers[0]], f"{owner.name.value} makes a reader-writer lock of RLocks, which belong to one thread"
+            yield (
+                names[writers[0]],
+                f"{owner.name.value} lets readers and writers pass with RLocks, which belong to one thread",
+            )
             continue
         for call in source.below(owner, cst.Call):  # the same with a count of readers
             if isinstance(call.func, cst.Attribute) and call.func.attr.value == "acquire":
@@ -371,8 +374,8 @@ def _in_finally(source: Source, node: cst.CSTNode) -> bool:
 def _thread_functions(source: Source) -> Iterator[str]:
     """Names of the functions that are handed to a thread or a pool."""
     for call in source.all(cst.Call):
-        name = source.qualified(call.func)
-        handed = argument(call, "target") if name in ("threading.Thread", "multiprocessing.Process") else None
+        starts = source.stands_for(call.func, "threading.Thread", "multiprocessing.Process")
+        handed = argument(call, "target") if starts else None
         if isinstance(call.func, cst.Attribute) and call.func.attr.value == "submit" and call.args:
             handed = call.args[0].value
         if handed is not None:

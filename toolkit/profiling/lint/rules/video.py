@@ -24,7 +24,13 @@ from toolkit.profiling.lint.rule import rule
 from toolkit.profiling.lint.source import LOOPS, Source, argument, text
 
 _SOUND_READERS = ("soundfile.read", "librosa.load", "wave.open", "scipy.io.wavfile.read", "torchaudio.load")
-_IMAGE_WRITERS = ("cv2.imwrite", "imageio.imwrite", "imageio.v3.imwrite", "skimage.io.imsave", "matplotlib.pyplot.imsave")
+_IMAGE_WRITERS = (
+    "cv2.imwrite",
+    "imageio.imwrite",
+    "imageio.v3.imwrite",
+    "skimage.io.imsave",
+    "matplotlib.pyplot.imsave",
+)
 _IMAGE = r"\.(png|jpe?g|bmp|tiff?|ppm)"
 _FEW = {"-ss", "-t", "-to", "-frames:v", "-vframes"}
 
@@ -118,7 +124,7 @@ def frames_as_images(source: Source) -> Iterator[tuple[Any, str]]:
                 yield call, "every frame becomes a file"
     for loop, _ in frame_loops(source):
         for call in source.below(loop.body, cst.Call):
-            is_writer = source.qualified(call.func) in _IMAGE_WRITERS
+            is_writer = source.stands_for(call.func, *_IMAGE_WRITERS)
             is_save = isinstance(call.func, cst.Attribute) and call.func.attr.value == "save"
             path = call.args[0].value if call.args else None
             if (is_writer or is_save) and isinstance(path, cst.FormattedString):
@@ -130,7 +136,7 @@ def frames_as_images(source: Source) -> Iterator[tuple[Any, str]]:
     "seek-per-frame",
     "io",
     summary="A seek before each of many frames in a row",
-    why="Each seek goes back to the last key frame and decodes from there: up to 250 frames for every one that is read.",
+    why="Each seek goes back to the last key frame and decodes from there: up to 250 frames for each that is read.",
     bad="""
         import cv2
 
@@ -160,7 +166,7 @@ def seek_per_frame(source: Source) -> Iterator[tuple[Any, str]]:
         loop = source.loop(call)
         if not isinstance(loop, cst.For) or not isinstance(loop.iter, cst.Call) or guarded(source, call, loop):
             continue
-        in_a_row = source.qualified(loop.iter.func) == "builtins.range" and len(loop.iter.args) <= 2
+        in_a_row = source.stands_for(loop.iter.func, "builtins.range") and len(loop.iter.args) <= 2
         at = call.args[1].value
         if in_a_row and isinstance(at, cst.Name) and at.value in names_in(loop.target):
             yield call, "the frames come in a row anyway; seek once before the loop"
