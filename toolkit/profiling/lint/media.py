@@ -9,7 +9,8 @@ from typing import Any
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
-from toolkit.profiling.lint.source import LOOPS, Source, argument, text
+from toolkit.profiling.lint.literals import argument, text
+from toolkit.profiling.lint.source import LOOPS, Source
 
 #: What opens a video, and how it is closed.
 OPENERS = {"cv2.VideoCapture": "release", "av.open": "close", "cv2.VideoWriter": "release"}

@@ -8,8 +8,9 @@ from typing import Any
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
+from toolkit.profiling.lint.literals import text
 from toolkit.profiling.lint.rule import rule
-from toolkit.profiling.lint.source import Source, text
+from toolkit.profiling.lint.source import Source
 
 _DICTS = ("builtins.dict", "collections.OrderedDict", "collections.defaultdict")
 _SHRINK = {"pop", "popitem", "clear"}

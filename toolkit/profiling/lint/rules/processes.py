@@ -7,9 +7,10 @@ from typing import Any
 
 import libcst as cst
 
+from toolkit.profiling.lint.literals import argument, is_none, is_true, spread
 from toolkit.profiling.lint.mend import keyword
 from toolkit.profiling.lint.rule import rule
-from toolkit.profiling.lint.source import Source, argument, is_none, is_true, spread
+from toolkit.profiling.lint.source import Source
 
 _RUN = tuple(f"subprocess.{name}" for name in ("run", "call", "check_call", "check_output"))
 _POPEN = "subprocess.Popen"

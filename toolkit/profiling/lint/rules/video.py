@@ -8,6 +8,7 @@ from typing import Any
 
 import libcst as cst
 
+from toolkit.profiling.lint.literals import argument, text
 from toolkit.profiling.lint.media import (
     OPENERS,
     READERS,
@@ -21,7 +22,7 @@ from toolkit.profiling.lint.media import (
     same_path,
 )
 from toolkit.profiling.lint.rule import rule
-from toolkit.profiling.lint.source import LOOPS, Source, argument, text
+from toolkit.profiling.lint.source import LOOPS, Source
 
 _SOUND_READERS = ("soundfile.read", "librosa.load", "wave.open", "scipy.io.wavfile.read", "torchaudio.load")
 _IMAGE_WRITERS = (
