@@ -40,8 +40,9 @@ lab: $(VENV)/.test  ## open JupyterLab on the notebooks
 bench: $(VENV)/.test  ## measure against the rivals; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_restore.py
 
-lint: $(VENV)/.test  ## check style
+lint: $(VENV)/.test  ## check style, and look for leaks and wasted work
 	$(BIN)/ruff check .
+	$(BIN)/vhs-toolkit profile lint toolkit kernels
 
 clean:  ## remove the environment, demo files and caches
 	rm -rf $(VENV) demo runs .pytest_cache .ruff_cache .hypothesis *.egg-info

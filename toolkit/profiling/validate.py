@@ -78,7 +78,7 @@ def _one(root: Path, changes: Sequence[Change], timeout: float) -> Validation:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / relative, target)
         changed = [change.path.resolve().relative_to(root) for change in changes]
-        tests = tests_of(copy, changed)
+        tests = find_tests(copy, changed)
         if not tests:
             raise ValidationFailed(
                 f"no test under {root} imports {', '.join(map(str, changed))}",
@@ -125,7 +125,7 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(here, name).relative_to(root) for name in names if Path(here, name).is_file())
 
 
-def tests_of(root: Path, changed: Sequence[Path]) -> list[str]:
+def find_tests(root: Path, changed: Sequence[Path]) -> list[str]:
     """The test files under `root` that belong to the changed files, relative to it."""
     found: dict[str, None] = {}
     tests = sorted({*root.rglob("test_*.py"), *root.rglob("*_test.py")})
