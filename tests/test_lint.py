@@ -89,6 +89,11 @@ def test_another_thing_of_the_same_name_is_left_alone(text):
     assert found(text) == []
 
 
+def test_a_place_is_told_once():
+    report = lint([CORPUS / "growing-class-cache" / "bad_two_classes.py"])
+    assert [f.line for f in report.findings] == [12]
+
+
 def test_an_ignore_with_a_reason_silences_that_rule_on_that_statement_only():
     silenced = "import tempfile\nname = tempfile.mktemp()  # lint: ignore[temp-name] only printed\n"
     assert found(silenced) == []

@@ -123,11 +123,16 @@ def _growing(source: Source, owner: Any, spellings: Any) -> Iterator[tuple[Any, 
             if name is None:
                 continue
             refs = [n for n in source.all(cst.Name, cst.Attribute) if get_full_name_for_node(n) in spellings(name)]
+            refs = [r for r in refs if source.inside(r, owner) or not _of_own_class(r)]
             refs = [r for r in refs if not isinstance(source.parents[r], cst.Attribute) or source.parents[r].value is r]
             if not any(_lets_go(source, ref) for ref in refs):
                 for store in _remembers(source, refs):
                     yield store, f"{name} gets an entry for every new key and never loses one"
                     break
+
+
+def _of_own_class(ref: Any) -> bool:
+    return (get_full_name_for_node(ref) or "").startswith(("self.", "cls."))
 
 
 def _empty_dict(source: Source, statement: Any) -> str | None:

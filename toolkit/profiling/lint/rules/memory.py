@@ -51,6 +51,8 @@ def endless_list(source: Source) -> Iterator[tuple[Any, str]]:
             made = source.values(grown)
             if not made or not same_function(source, call, loop) or any(source.inside(v, loop) for v in made):
                 continue
+            if isinstance(grown, cst.Name) and not all(same_function(source, v, loop) for v in made):
+                continue  # it belongs to the function around, which may end the loop
             lists = all(isinstance(v, cst.List) or source.code(v) == "list()" for v in made)
             within = loop if isinstance(grown, cst.Name) else next(source.above(loop, cst.ClassDef), source.module)
             if lists and not _shrinks(source, source.code(grown), within, assigned=len(made) > 1):

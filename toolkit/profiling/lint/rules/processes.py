@@ -91,7 +91,8 @@ def process_never_waited(source: Source) -> Iterator[tuple[Any, str]]:
     for call in source.calls(_POPEN):
         up = source.parents[call]
         if source.dropped(call):
-            yield call, "the program is started and forgotten"
+            if not _takes_over(source, call):
+                yield call, "the program is started and forgotten"
         elif isinstance(up, cst.Attribute) and up.attr.value in ("stdout", "stderr", "stdin", "pid"):
             yield call, "the program's handle is lost, so nothing can wait for it"
         elif (name := source.name_of(call)) is not None:
@@ -268,6 +269,13 @@ def killed_not_reaped(source: Source) -> Iterator[tuple[Any, str]]:
         held = source.held(name, source.function(call))
         if held.calls("kill", "terminate") and not (held.entered or held.escapes or held.calls(*_WAITS)):
             yield (held.methods["kill"] or held.methods["terminate"])[0], f"{name} is killed and nothing waits for it"
+
+
+def _takes_over(source: Source, call: cst.Call) -> bool:
+    """Whether this program ends right after, so that the other one runs in its place."""
+    _, body, index = source.block(call)
+    leaves = source.calls("os._exit", "sys.exit", "builtins.exit")
+    return index >= 0 and any(source.inside(c, line) for c in leaves for line in body[index + 1 :])
 
 
 def _methods(source: Source, name: str) -> Iterator[cst.Call]:
