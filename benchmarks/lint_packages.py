@@ -21,6 +21,7 @@ GOAL = 1.0  # findings in 500 lines
 READINGS = {
     ("joblib", "communicate-without-timeout"): "fair: tests of deadlocks that wait for a child without a limit",
     ("joblib", "growing-cache"): "fair: every wrapped function stays, with what it closes over, until the process ends",
+    ("joblib", "pipe-never-drained"): "fair: tests that wait() for a child before they read its pipes",
     ("joblib", "polling-too-fast"): "fair: loops that look every 1 to 10 ms for a job, a worker or a connection",
     ("joblib", "run-without-timeout"): "fair: lscpu, pgrep, taskkill and children of tests, without a limit",
 }

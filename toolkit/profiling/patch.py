@@ -33,7 +33,7 @@ class Change:
 
     def diff(self) -> str:
         """The change as a unified diff."""
-        name = self.path.as_posix()
+        name = self.path.as_posix().lstrip("/")
         lines = difflib.unified_diff(
             self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), f"a/{name}", f"b/{name}"
         )

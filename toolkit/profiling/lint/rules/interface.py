@@ -127,8 +127,8 @@ def work_in_handler(source: Source) -> Iterator[tuple[Any, str]]:
 
 
 def _bounded(source: Source, loop: cst.While) -> bool:
-    """Whether the loop gives up soon: it looks at a clock, or counts its rounds and compares the count."""
-    if any(source.inside(c, loop) for c in source.calls(*CLOCKS)):
+    """Whether the loop gives up soon: it looks at a clock, asserts, or counts its rounds and compares the count."""
+    if any(source.inside(c, loop) for c in source.calls(*CLOCKS)) or any(True for _ in source.below(loop, cst.Assert)):
         return True
     counted = {source.code(a.target) for a in source.below(loop.body, cst.AugAssign)}
     return any(

@@ -102,15 +102,23 @@ def process_never_waited(source: Source) -> Iterator[tuple[Any, str]]:
 
 
 def _mend_wait(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]] | None:
-    """`program.wait(...)` as a statement becomes `program.communicate(...)`, which also drains the pipes."""
-    name = source.name_of(call)
-    held = source.held(name or "", source.function(call))
+    """`program.wait(...)` as a statement becomes `communicate(...)`, or goes when communicate() follows at once."""
+    held = source.held(source.name_of(call) or "", source.function(call))
     waits = held.methods.get("wait", [])
     if len(waits) != 1 or held.reads & {"stdout", "stderr"} or not source.dropped(waits[0]):
         return None
-    args = [a if a.keyword else keyword("timeout", source.code(a.value)) for a in waits[0].args]
-    func = waits[0].func.with_changes(attr=cst.Name("communicate"))
-    return [(waits[0], waits[0].with_changes(func=func, args=args))]
+    wait, talks = waits[0], held.methods.get("communicate", [])
+    block, body, index = source.block(wait)
+    if talks:
+        if wait.args or index < 0 or index + 1 == len(body) or len(body[index].body) != 1:
+            return None  # with a time limit of its own
+        if not any(source.inside(talk, body[index + 1]) for talk in talks):
+            return None
+        if body[index].trailing_whitespace.comment or any(e.comment for e in body[index].leading_lines):
+            return None
+        return [(block, block.with_changes(body=[*body[:index], *body[index + 1 :]]))]
+    args = [a if a.keyword else keyword("timeout", source.code(a.value)) for a in wait.args]
+    return [(wait, wait.with_changes(func=wait.func.with_changes(attr=cst.Name("communicate")), args=args))]
 
 
 @rule(
@@ -135,7 +143,7 @@ def _mend_wait(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]] 
             return program.returncode, said
         """,
     mend=_mend_wait,
-    mended="wait() becomes communicate(), which reads the pipes while it waits",
+    mended="wait() becomes communicate(), which reads the pipes while it waits, or goes when that follows anyway",
 )
 def pipe_never_drained(source: Source) -> Iterator[tuple[Any, str]]:
     for call in source.calls(_POPEN):
@@ -145,8 +153,12 @@ def pipe_never_drained(source: Source) -> Iterator[tuple[Any, str]]:
             continue
         held = source.held(name, source.function(call))
         left = sorted(pipes - held.reads)
-        if held.calls("wait") and not held.calls("communicate") and not held.escapes and left:
+        if not held.calls("wait") or held.escapes or not left:
+            continue
+        if not held.calls("communicate"):
             yield call, f"nobody reads {' and '.join(left)}, so a chatty program stops for ever"
+        elif any(_before(source, w, c) for w in held.methods["wait"] for c in held.methods["communicate"]):
+            yield call, f"wait() comes before anybody reads {' and '.join(left)}, so a chatty program stops for ever"
 
 
 @rule(
@@ -269,6 +281,12 @@ def killed_not_reaped(source: Source) -> Iterator[tuple[Any, str]]:
         held = source.held(name, source.function(call))
         if held.calls("kill", "terminate") and not (held.entered or held.escapes or held.calls(*_WAITS)):
             yield (held.methods["kill"] or held.methods["terminate"])[0], f"{name} is killed and nothing waits for it"
+
+
+def _before(source: Source, one: cst.Call, other: cst.Call) -> bool:
+    """Whether `one` is a statement that has to end before `other` in the same block is reached."""
+    _, body, first = source.block(one)
+    return source.dropped(one) and first >= 0 and any(source.inside(other, line) for line in body[first + 1 :])
 
 
 def _takes_over(source: Source, call: cst.Call) -> bool:
