@@ -237,6 +237,13 @@ def test_nothing_is_written_into_uncommitted_work_unless_told(tmp_path):
     assert "with lock:" in (here / "b.py").read_text() and (here / "b.py").read_text().endswith("# new\n")
 
 
+def test_a_file_that_git_ignores_counts_as_not_committed(tmp_path):
+    here = project(tmp_path, {".gitignore": "local.py\n"})
+    (here / "local.py").write_text(LOCK)
+    with pytest.raises(RequestError, match="local.py"):
+        apply(plan([here], chosen("all"))[0])
+
+
 def test_a_folder_outside_git_is_refused_unless_told(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "a.py").write_text(OPEN)

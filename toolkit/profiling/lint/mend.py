@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import dropwhile
 from typing import Any
 
 import libcst as cst
@@ -40,6 +41,8 @@ def wrap(
         )
         if everywhere != here or any(name in names_in(t.target) for t in bound):
             return None
+    comments = list(dropwhile(lambda line: line.comment is None, inner[0].leading_lines))
+    inner[0] = inner[0].with_changes(leading_lines=comments)  # no blank line after the `with`
     start = body[first]
     made = cst.With(
         items=[item.with_changes(comma=cst.MaybeSentinel.DEFAULT)],

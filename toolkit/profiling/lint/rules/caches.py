@@ -126,7 +126,7 @@ def _growing(source: Source, owner: Any, spellings: Any) -> Iterator[tuple[Any, 
             refs = [r for r in refs if source.inside(r, owner) or not _of_own_class(r)]
             refs = [r for r in refs if not isinstance(source.parents[r], cst.Attribute) or source.parents[r].value is r]
             if not any(_lets_go(source, ref) for ref in refs):
-                for store in _remembers(source, refs):
+                for store in _remembers(source, refs, name):
                     yield store, f"{name} gets an entry for every new key and never loses one"
                     break
 
@@ -161,7 +161,7 @@ def _lets_go(source: Source, ref: Any) -> bool:
     return not isinstance(up, (cst.ComparisonTarget, cst.Return, cst.NameItem))
 
 
-def _remembers(source: Source, refs: list[Any]) -> Iterator[Any]:
+def _remembers(source: Source, refs: list[Any], name: str) -> Iterator[Any]:
     """The places where a function stores what it computed under a key that it also looks up."""
     for ref in refs:
         item, function = source.parents[ref], source.function(ref)
@@ -177,9 +177,24 @@ def _remembers(source: Source, refs: list[Any]) -> Iterator[Any]:
         key, value = item.slice[0].slice, source.parents[source.parents[item]].value
         if isinstance(key, cst.Index) and text(key.value) is not None:
             continue
+        if _one_of_known(source, item, function, name):
+            continue
         if any(_looked_up(source, r) for r in here) and _computed(source, value, function):
             if _returns(source, function, refs, value):
                 yield item
+
+
+def _one_of_known(source: Source, item: cst.Subscript, function: Any, name: str) -> bool:
+    """Whether the key is checked against a list of what there is, so that the cache cannot outgrow that list."""
+    key = source.code(item.slice[0])
+    for test in source.below(function, cst.Comparison):
+        compared = test.comparisons[0]
+        if isinstance(compared.operator, (cst.In, cst.NotIn)) and source.code(test.left) == key:
+            branch = next(source.above(test, cst.If, cst.Assert), None)
+            refuses = isinstance(branch, cst.Assert) or (branch is not None and _only_raises(branch.body))
+            if refuses and not source.code(compared.comparator).endswith(name):
+                return True
+    return False
 
 
 def _looked_up(source: Source, ref: Any) -> bool:

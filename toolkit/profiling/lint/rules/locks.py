@@ -249,6 +249,8 @@ def condition_without_loop(source: Source) -> Iterator[tuple[Any, str]]:
         return
     for call in source.all(cst.Call):
         if isinstance(call.func, cst.Attribute) and call.func.attr.value == "wait" and source.dropped(call):
+            if call.args:
+                continue  # with a time limit it is looked at once more in any case
             if source.made_by(call.func.value) == {"threading.Condition"} and source.loop(call) is None:
                 yield call, "wait() can return before anything happened; look again in a `while`"
 

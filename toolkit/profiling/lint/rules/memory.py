@@ -42,7 +42,7 @@ _SHRINK = {"pop", "popleft", "clear", "remove", "popitem"}
 )
 def endless_list(source: Source) -> Iterator[tuple[Any, str]]:
     for loop in source.all(cst.While):
-        if not is_true(loop.test) or _ends(source, loop):
+        if not is_true(loop.test) or _ends(source, loop) or _caught(source, loop):
             continue
         for call in source.below(loop.body, cst.Call):
             if called(call) not in ("append", "extend") or not isinstance(call.func, cst.Attribute):
@@ -152,6 +152,12 @@ def _ends(source: Source, loop: cst.While) -> bool:
         if same_function(source, node, loop):
             return True
     return False
+
+
+def _caught(source: Source, loop: cst.While) -> bool:
+    """Whether the loop stands in a `try`, so that an exception such as StopIteration ends it."""
+    tries = (t for t in source.above(loop, cst.Try) if same_function(source, t, loop))
+    return any(t.handlers and source.inside(loop, t.body) for t in tries)
 
 
 def _shrinks(source: Source, name: str, within: Any, assigned: bool) -> bool:

@@ -214,6 +214,9 @@ def trailing_update_dropped(source: Source) -> Iterator[tuple[Any, str]]:
         for branch in source.below(loop.body, cst.If):
             if source.loop(branch) is not loop or branch.orelse is not None or not _long_enough(source, branch.test):
                 continue
+            since = source.code(branch.test.left.right)  # the throttle begins anew
+            if not any(source.code(t.target) == since for t in source.below(branch.body, cst.AssignTarget)):
+                continue
             shown = {source.code(c.func) for c in _draws(source, branch)}
             after = _after(source, loop)
             if shown and not any(source.code(c.func) in shown for line in after for c in source.below(line, cst.Call)):
