@@ -23,7 +23,7 @@ _ENDINGS = {"flush", "finish", "close", "done", "stop", "end", "complete", "__ex
     "widget-per-frame",
     "interface",
     summary="A widget that is set in every round of a loop",
-    why="Each change travels to the browser and is drawn; at 60 a second the interface falls seconds behind.",
+    why="Each change travels to the browser and is drawn there; nobody sees 60 a second, and the browser falls behind.",
     bad="""
         import ipywidgets
 

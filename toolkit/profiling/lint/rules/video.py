@@ -102,7 +102,7 @@ def temporary_wav(source: Source) -> Iterator[tuple[Any, str]]:
     "frames-as-images",
     "io",
     summary="Every frame of a clip written as an image",
-    why="One hour of PAL is 90 000 files and 50 GB of PNG, all to be removed again; frames can travel through memory.",
+    why="One hour of PAL is 90 000 files, each written, read and removed again; frames can travel through memory.",
     bad="""
         import subprocess
 
@@ -177,7 +177,7 @@ def seek_per_frame(source: Source) -> Iterator[tuple[Any, str]]:
     "reopened-in-loop",
     "io",
     summary="The same video opened again in every round of a loop",
-    why="Opening reads the headers and starts a decoder each time, often longer than decoding the frame.",
+    why="Each round reads the headers again and starts a new decoder, with its threads, at a key frame.",
     bad="""
         import decord
 
