@@ -238,6 +238,14 @@ def test_the_command_line(tmp_path):
     assert "vhs-toolkit profile patch" not in profile("lint", "bad.py", cwd=tmp_path).stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "words"), [("lint", "for editors and code hosts"), ("patch", "not committed in git")]
+)
+def test_help_explains_the_options(command, words, tmp_path):
+    said = " ".join(profile(command, "--help", cwd=tmp_path).stdout.replace("│", " ").split())
+    assert words in said, said
+
+
 def test_every_rule_is_explained_on_the_command_line(tmp_path):
     listed = profile("rules", cwd=tmp_path).stdout
     assert all(r.id in listed and r.summary in listed for r in RULES)

@@ -18,7 +18,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 def lint(
     *paths: Path,
     format: Literal["text", "json", "sarif"] = "text",
-    rule: tuple[str, ...] = (),
+    rule: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     output: Path | None = None,
 ) -> None:
     """Finds leaks and wasted work in Python source, without running it; exits with 1 when there are findings.
@@ -27,10 +27,14 @@ def lint(
 
     Parameters
     ----------
-    paths: Python files, or folders that hold some.
-    format: text, json, or sarif (2.1.0) for editors and code hosts.
-    rule: Only this rule; may be given several times.
-    output: A file for the report, in place of the terminal; written over.
+    paths
+        Python files, or folders that hold some.
+    format
+        text, json, or sarif (2.1.0) for editors and code hosts.
+    rule
+        Only this rule; may be given several times.
+    output
+        A file for the report, in place of the terminal; written over.
     """
     from toolkit.errors import WorkError
     from toolkit.profiling import lint as linter
@@ -80,13 +84,20 @@ def patch(
 
     Parameters
     ----------
-    paths: Python files, or folders that hold some; the current folder when none is given.
-    list_: Only say which patches there are.
-    apply: The patch to apply, or all.
-    dry_run: Print the diff and write nothing.
-    validate: Run the tests that belong to the patch on a copy of the project; nothing is written when one fails.
-    force: Also write into files whose text is not committed in git.
-    timeout: Most seconds for the tests.
+    paths
+        Python files, or folders that hold some; the current folder when none is given.
+    list_
+        Only say which patches there are.
+    apply
+        The patch to apply, or all.
+    dry_run
+        Print the diff and write nothing.
+    validate
+        Run the tests that belong to the patch on a copy of the project; nothing is written when one fails.
+    force
+        Also write into files whose text is not committed in git.
+    timeout
+        Most seconds for the tests.
     """
     from toolkit.errors import RequestError
     from toolkit.profiling import patch as patching
