@@ -18,23 +18,13 @@ import av
 import numpy as np
 
 from toolkit.clip import Batch, Clip, PictureFormat
-from toolkit.errors import OutputFailed, OutputRefused, PictureError, ToolkitWarning
-from toolkit.media import matroska, pixels
+from toolkit.errors import OutputFailed, OutputRefused, ToolkitWarning
+from toolkit.media import matroska
+from toolkit.media.encode import PICTURE_CODECS, EncodedPicture, Encoding
 from toolkit.media.tracks import EncodedTrack, KeptTracks, SoundSpec, keep
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-#: Our names and FFmpeg's.
-PICTURE_CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1", "prores": "prores_ks"}
-#: Encoders that are done with a frame's memory when `encode` returns and read it at any alignment; they get the
-#: batch's own memory, the others a copy.
-_SHARES_MEMORY = ("h264", "ffv1")
-_DEFAULTS = {
-    "h264": {"crf": "18", "preset": "medium"},
-    "h265": {"crf": "20", "preset": "medium"},
-    # Version 3 with slices and checksums: damage stays local and every core helps (RFC 9043).
-    "ffv1": {"level": "3", "slicecrc": "1", "slices": "16", "g": "1", "coder": "1", "context": "0"},
-    "prores": {"profile": "3", "vendor": "apl0"},
-}
+__all__ = ["PICTURE_CODECS", "SoundSpec", "Writer", "check_output", "zero_of"]
 _DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -82,100 +72,94 @@ class Writer:
         self._tracks: list[EncodedTrack | KeptTracks] = []
         self._overwrite = overwrite
         self._kind = check_output(self.path, source=source, overwrite=overwrite)
-        if codec not in PICTURE_CODECS:
-            raise OutputRefused(f"there is no picture codec {codec!r}", expected=f"one of {', '.join(PICTURE_CODECS)}")
         if isinstance(sound, str) and (sound != "keep" or source is None):
             raise ValueError(f'{sound = }; expected "keep" together with source=, or SoundSpecs')
-        self.codec = codec
-        self.format = pixels.tagged(format)
-        self.written_format = _fitting(codec, self.format, layout)
-        self._clock, self._step = Fraction(1, Fraction(time_base).denominator), Fraction(time_base).numerator
-        self.origin, self._until = Fraction(origin), until
-        if self.origin % self._clock:
-            raise ValueError(f"origin {origin} s is not a multiple of the picture's clock, {self._clock} s")
-        self._shift = int(self.origin / self._clock)
-        wished = {k: str(v) for k, v in (options or {}).items()}
-        wished |= {k: str(v) for k, v in (("crf", crf), ("preset", preset)) if v is not None}
+        self.encoding = Encoding(
+            format, time_base, kind=self._kind, rate=rate, codec=codec, crf=crf, preset=preset, threads=threads,
+            options=options, layout=layout, origin=origin,
+        )  # fmt: skip
+        self.codec, self.format, self.written_format = codec, self.encoding.format, self.encoding.written_format
+        self.origin, self._until = self.encoding.origin, until
         try:
-            self._open(wished, rate, threads, sound if sound == "keep" else tuple(sound), source)
+            self._open(sound if sound == "keep" else tuple(sound), source)
         except BaseException as error:
             self.abort()
             if not isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
                 raise
-            form = self.written_format
             raise OutputRefused(
-                f"the encoder {PICTURE_CODECS[codec]} or the container {self._kind} refused {form.width}x{form.height} "
-                f"{pixels.pix_fmt(form)}: {_reason(error)}",
+                f"the encoder {self.encoding.encoder} or the container {self._kind} refused {self.encoding}: "
+                f"{_reason(error)}",
                 hint="another codec or container",
             ) from error
         for note in self.notes:
             warnings.warn(note, ToolkitWarning, stacklevel=2)
 
-    def _open(self, wished, rate, threads, sound, source) -> None:
-        form, muxing = self.written_format, {}
+    def _open(self, sound, source) -> None:
+        encoding, muxing = self.encoding, {}
         rates = [t.sample_rate for t in (source.sound if sound == "keep" else sound) if t.sample_rate]
         if self._kind in ("mp4", "mov"):
             # The clock of edit lists; FFmpeg's default of 1 ms would round where each track begins.
-            muxing["movie_timescale"] = str(_common_clock(self._clock.denominator, *rates))
+            muxing["movie_timescale"] = str(_common_clock(encoding.clock.denominator, *rates))
             if self.codec in ("h264", "h265"):
                 muxing["movflags"] = "+faststart"
         self._container = av.open(str(self._part.absolute()), "w", format=self._kind, container_options=muxing)
-        asked = _DEFAULTS[self.codec] | wished | {"chroma_sample_location": form.siting}
-        # "tb" and "bt" are line-interleaved top and bottom first, in Matroska's and QuickTime's sense.
-        order = {"tff": "tb", "bff": "bt", "progressive": "progressive"}.get(form.field_order)
-        if order:
-            asked["field_order"] = order
-        if self.codec == "h264" and form.interlaced:  # x264 asks at its start and not again
-            asked["x264-params"] = ":".join(filter(None, (f"{form.field_order}=1", wished.get("x264-params"))))
-        if self.codec == "h265":  # x265 prints to stderr by itself
-            asked["x265-params"] = ":".join(filter(None, ("log-level=error", wished.get("x265-params"))))
-        stream = self._container.add_stream(PICTURE_CODECS[self.codec], rate=rate or 25, options=asked)
-        context, flags = stream.codec_context, av.codec.context.Flags
-        context.width, context.height, context.pix_fmt = form.width, form.height, pixels.pix_fmt(form)
-        context.time_base = stream.time_base = self._clock
-        context.sample_aspect_ratio = form.sar.limit_denominator(65535)
-        context.thread_count = threads or 0
-        context.flags |= flags.frame_duration  # the last frame keeps its length
-        if form.interlaced and self.codec != "ffv1":
-            context.flags |= flags.interlaced_dct | flags.interlaced_me
-        colours = pixels.colour_numbers(form)
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = colours
-        if self.codec == "h265" and self._kind in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # what Apple's players ask for
-        if self._kind == "matroska" and form.sar != 1:
+        stream = self._container.add_stream(encoding.encoder, rate=encoding.rate or 25, options=encoding.options)
+        stream.time_base = encoding.clock
+        encoding.set_up(stream.codec_context)
+        if self._kind == "matroska" and self.written_format.sar != 1:
             stream.metadata["title"] = matroska.reserve
         self._stream = stream
         if sound == "keep":
             self._tracks, self.notes = keep(self._container, self._kind, source, self.origin, self._until)
         else:
             self._tracks = [EncodedTrack(self._container, spec, self.origin, self._until) for spec in sound]
-        self._marker = _FieldMarker(form, self._clock) if form.interlaced else None
         self._container.start_encoding()
-        unknown = sorted(set(context.options) & set(asked))
-        if unknown:
-            raise OutputRefused(f"the encoder {PICTURE_CODECS[self.codec]} has no option {', '.join(unknown)}")
+        encoding.check_options(stream.codec_context)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> None:
         """Encodes a batch, and the sound up to its end."""
-        form = self.format
-        if batch.format.plane_shapes != form.plane_shapes or batch.planes[0].dtype != form.dtype:
-            raise PictureError(
-                f"a batch of {batch.format}, {batch.planes[0].dtype}, came to a file opened for {form}, {form.dtype}",
-                files=f"{self.path.name} was not written",
-            )
-        if self._container is None:
-            raise ValueError(f"{self.path.name} is closed already")
+        self.encoding.check(batch, self.path.name)
+        self._check_open()
         try:
-            for i in range(len(batch)):
-                self._container.mux(self._stream.encode(self._frame(batch, i)))
-                self.frames_written += 1
-                end = Fraction(int(batch.pts[i] + batch.durations[i])) * batch.time_base - self.origin
-                for track in self._tracks:
-                    track.pull(float(end), self._container)
+            for frame, end in self.encoding.frames(batch):
+                self._container.mux(self._stream.encode(frame))
+                self._wrote(end)
         except (av.error.FFmpegError, OSError) as error:
             self._fail(error)
+
+    def copy(self, packets: Iterable[EncodedPicture]) -> None:
+        """Takes over pictures that this file's encoder made elsewhere, in coding order, and the sound up to their end.
+
+        Their times are in units of `encoding.clock`.
+        """
+        self._check_open()
+        clock = self.encoding.clock
+        try:
+            for picture in packets:
+                packet = av.Packet(picture.data)
+                packet.time_base, packet.stream = clock, self._stream
+                packet.pts, packet.dts, packet.duration = picture.pts, picture.dts, picture.duration
+                packet.is_keyframe = picture.key
+                self._container.mux_one(packet)
+                self._wrote((picture.pts + picture.duration) * clock)
+        except (av.error.FFmpegError, OSError) as error:
+            self._fail(error)
+
+    @property
+    def setup_data(self) -> bytes:
+        """What the encoder tells a decoder ahead of the first picture (parameter sets, configuration)."""
+        return bytes(self._stream.codec_context.extradata or b"")
+
+    def _check_open(self) -> None:
+        if self._container is None:
+            raise ValueError(f"{self.path.name} is closed already")
+
+    def _wrote(self, end: Fraction) -> None:
+        self.frames_written += 1
+        for track in self._tracks:
+            track.pull(float(end), self._container)
 
     def write_sound(self, samples: np.ndarray, start: float, track: int = 0) -> None:
         """Encodes float32 samples `(channels, n)` whose first is played at `start` seconds on the batches' clock."""
@@ -183,34 +167,6 @@ class Writer:
             self._tracks[track].push(samples, start, self._container)
         except (av.error.FFmpegError, OSError) as error:
             self._fail(error)
-
-    def _frame(self, batch: Batch, i: int) -> Any:
-        form, planes = self.format, [p[i] for p in batch.planes]
-        converts = pixels.pix_fmt(form) != pixels.pix_fmt(self.written_format)
-        sx, sy = form.subsampling or (0, 0)
-        if (
-            self.codec in _SHARES_MEMORY
-            and not converts
-            and not (form.width % (1 << sx) or form.height % (1 << sy))
-            and all(p.flags.writeable and p.strides[1] == p.itemsize and p.strides[0] > 0 for p in planes)
-        ):
-            frame = av.VideoFrame.from_dlpack(planes, format=pixels.pix_fmt(form))
-        else:
-            if form.subsampling is None and self.written_format.subsampling is not None:
-                form = form.replace(subsampling=(0, 0))  # grey gets neutral chroma; swscale would also stretch it
-                planes += [np.full_like(planes[0], 1 << (form.bits - 1))] * 2
-            frame = av.VideoFrame(form.width, form.height, pixels.pix_fmt(form))
-            for target, samples in zip(frame.planes, planes, strict=True):
-                lines = np.frombuffer(target, np.uint8).reshape(-1, target.line_size).view(form.dtype)
-                lines[: samples.shape[0], : samples.shape[1]] = samples
-        if converts:
-            frame = frame.reformat(format=pixels.pix_fmt(self.written_format), interpolation="BICUBIC")
-        frame.pts = int(batch.pts[i]) * self._step - self._shift
-        frame.duration = int(batch.durations[i]) * self._step
-        frame.time_base = self._clock
-        colours = pixels.colour_numbers(self.written_format)
-        frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = colours
-        return self._marker(frame) if self._marker else frame
 
     # -- finishing -----------------------------------------------------------------------------------------------
 
@@ -250,7 +206,7 @@ class Writer:
         for track in self._tracks:
             if isinstance(track, KeptTracks):
                 track.close()
-        self._tracks, self._stream, self._marker = [], None, None
+        self._tracks, self._stream = [], None
 
     def __enter__(self) -> Writer:
         return self
@@ -308,42 +264,6 @@ def zero_of(clip: Clip) -> Fraction:
     return round(first / tick - Fraction(1, 4)) * tick  # a quarter tick of slack for the float it comes as
 
 
-def _fitting(
-    codec: str, form: PictureFormat, layout: tuple[tuple[int, int] | None, int] | None
-) -> PictureFormat:
-    """The format in the file: as asked, else the nearest to the batches' that the codec has, losing least."""
-    if codec == "h265" and form.interlaced:
-        raise OutputRefused(
-            "h265 is written progressive only", expected="deinterlaced frames, or a codec that has fields",
-            hint="h264 or ffv1 for an interlaced file",
-        )  # fmt: skip
-    known = {
-        (how.subsampling, how.bits)
-        for name in (f.name for f in av.codec.Codec(PICTURE_CODECS[codec], "w").video_formats)
-        if (how := pixels.layout(name)) and not how.full_range and how.parts[-1][2] == 1
-    }
-    wanted = layout or (form.subsampling, form.bits)
-    if layout is not None and layout not in known:
-        raise OutputRefused(f"{codec} has no layout {form.replace(subsampling=layout[0], bits=layout[1])}")
-    if layout is None and wanted not in known:
-        wanted = min(known, key=lambda one: _loss(wanted, one))
-    target = form.replace(subsampling=wanted[0], bits=wanted[1])
-    if form.interlaced and form.subsampling and (wanted[0] or (0, 0))[1] != form.subsampling[1]:
-        raise OutputRefused(
-            f"{codec} would need the chroma of interlaced {form} resampled across its fields",
-            hint="deinterlace first, or write ffv1",
-        )
-    return target
-
-
-def _loss(have: tuple, one: tuple) -> tuple:
-    """Sorts layouts: first those that lose no depth, then no chroma, then the smallest."""
-    colour_lost = one[0] is None and have[0] is not None
-    ours, theirs = have[0] or (1, 1), one[0] or (1, 1)
-    coarser = sum(max(0, t - o) for o, t in zip(ours, theirs, strict=True))
-    return max(0, have[1] - one[1]), colour_lost, coarser, one[1], -sum(theirs), one[0] is not None
-
-
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
@@ -352,26 +272,3 @@ def _common_clock(*rates: int) -> int:
     """Ticks per second that all `rates` divide, as long as 32 bits can hold it."""
     common = math.lcm(*rates)
     return common if common < 1 << 31 else max(rates)
-
-
-class _FieldMarker:
-    """Marks frames as top or bottom field first: PyAV cannot set the flag, the filter `setfield` can."""
-
-    def __init__(self, format: PictureFormat, clock: Fraction) -> None:
-        self._graph = av.filter.Graph()
-        space, _, _, range_ = pixels.colour_numbers(format)
-        source = self._graph.add(
-            "buffer",
-            video_size=f"{format.width}x{format.height}",
-            pix_fmt=pixels.pix_fmt(format),
-            time_base=str(clock),
-            pixel_aspect=f"{format.sar.numerator}/{format.sar.denominator}",
-            colorspace=str(space),
-            range=str(range_),
-        )
-        mark = self._graph.add("setfield", mode=format.field_order)
-        self._graph.link_nodes(source, mark, self._graph.add("buffersink")).configure()
-
-    def __call__(self, frame: Any) -> Any:
-        self._graph.push(frame)
-        return self._graph.pull()
