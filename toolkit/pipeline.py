@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import psutil
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import RequestError
 from toolkit.stages import Context, Step, stage
+from toolkit.stages.memory import Memory
 
 #: Batches that exist at once: read ahead, in work (with halo and result), waiting for the encoder.
 _READ_AHEAD, _WRITE_BEHIND = 2, 2
@@ -121,13 +122,18 @@ class Pipeline(tuple[Step, ...]):
             )
         return Plan(self, tuple(formats), tuple(rates), batch, each * batch + halo + work, device, frames)
 
-    def stream(self, batches: Iterable[Batch], fmt: PictureFormat, context: Context) -> Iterator[Batch]:
-        """The batches after all steps, lazily."""
+    def stream(
+        self, batches: Iterable[Batch], fmt: PictureFormat, context: Context, memories: Sequence[Memory] = ()
+    ) -> Iterator[Batch]:
+        """The batches after all steps, lazily.  `memories`, one for each step, let it begin in the middle of a tape."""
         flow = iter(batches)
         if context.device == "cuda":
             flow = map(_to_device, flow)
-        for step in self:
-            flow = step.stage.apply(flow, fmt, step.knobs, context)
+        for n, step in enumerate(self):
+            own = replace(context, memory=memories[n]) if memories else context
+            flow = step.stage.apply(flow, fmt, step.knobs, own)
+            if memories:
+                flow = memories[n].counted(flow)
             fmt = step.stage.format_after(fmt, step.knobs)
         return map(_to_host, flow) if context.device == "cuda" else flow
 

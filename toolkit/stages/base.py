@@ -15,15 +15,20 @@ import numpy as np
 from kernels.declare import Kernel, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import KnobError, PictureError, UnknownName
+from toolkit.stages.memory import Memory
 from toolkit.stream import with_halo
 
 
 @dataclass
 class Context:
-    """What a run hands to its stages: the device, and where time is booked (seconds by step)."""
+    """What a run hands to its stages: the device, and where time is booked (seconds by step).
+
+    memory : of a run that can be gone on with, where a recursive step's state comes from and goes to.
+    """
 
     device: str = "cpu"
     seconds: dict[str, float] = field(default_factory=dict)
+    memory: Memory | None = None
 
     def timed(self, name: str, work: Callable[[], Any]) -> Any:
         """The result of `work()`; its wall time is added to `seconds[name]`."""
@@ -39,7 +44,11 @@ class Stage:
 
     name       : "group.name", for instance "denoise.hqdn3d".
     parameters : the knobs, by name.
+    recursive  : results depend on all frames before; `apply` then begins with the state in `context.memory` and
+                 hands it the state after every batch.  Otherwise they depend on the neighbours in `halo` alone.
     """
+
+    recursive = False
 
     def __init__(self, name: str, parameters: dict[str, Parameter], doc: str) -> None:
         self.name, self.parameters, self.__doc__ = name, parameters, doc
@@ -151,6 +160,7 @@ class KernelStage(Stage):
         hidden = (*hidden, "bits")
         shown = {n: p for n, p in kernel.knobs.items() if n not in hidden}
         super().__init__(f"{group}.{name or kernel.name}", {**shown, **(extra or {})}, kernel.__doc__ or "")
+        self.recursive = kernel.recursive
 
     def kernel_knobs(self, plane: int, fmt: PictureFormat, knobs: dict[str, Any]) -> dict[str, Any]:
         """The kernel's knobs for `plane` (0 is luma)."""
@@ -185,7 +195,11 @@ class KernelStage(Stage):
         self, batches: Iterator[Batch], fmt: PictureFormat, knobs: dict[str, Any], context: Context
     ) -> Iterator[Batch]:
         per_plane = [self.kernel_knobs(n, fmt, knobs) for n in range(len(fmt.plane_shapes))]
+        memory = context.memory if self.recursive else None
         states: list[Any] = [None] * len(per_plane)
+        if memory is not None:
+            batches = memory.pieces(batches)
+            states = memory.begin(context.device) or states
 
         def work(batch: Batch, window: tuple[int, int]) -> Batch:
             planes = []
@@ -198,7 +212,10 @@ class KernelStage(Stage):
             return self.rebuilt(batch[window[0] : window[1]], tuple(planes), fmt, knobs)
 
         for batch, window in with_halo(batches, self.halo(knobs)):
-            yield context.timed(self.name, lambda b=batch, w=window: work(b, w))
+            done = context.timed(self.name, lambda b=batch, w=window: work(b, w))
+            if memory is not None:
+                memory.passed(window[1] - window[0], states)
+            yield done
 
     def rebuilt(self, batch: Batch, planes: tuple[Any, ...], fmt: PictureFormat, knobs: dict[str, Any]) -> Batch:
         """The output batch of `planes` made from `batch`."""

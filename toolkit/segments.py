@@ -1,0 +1,305 @@
+"""The journal that makes a run resumable: finished segments of the encoded picture, kept beside the output.
+
+    tape.mp4.parts/journal.jsonl      what the run is, then one line for each segment that was finished
+    tape.mp4.parts/000003.packets     the pictures of segment 3, from an encoder of its own
+    tape.mp4.parts/000003.states.npz  with what recursive steps begin segment 4
+
+A segment's files are on the disk under their final names before its line is written, and every line carries its own
+checksum, so whatever moment a kill or a power cut hits, the journal names only what is whole.  Finished segments are
+verified against the SHA-256 in their line before they are used; one that does not match is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from toolkit.errors import OutputRefused
+
+_JOURNAL, _LOCK = "journal.jsonl", "lock"
+_PIECE = 1 << 20
+
+
+class ResumeRefused(OutputRefused):
+    """What is to go on was begun with another tape, pipeline, version or setting."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A finished segment.
+
+    pictures       : how many are in it.
+    packets, states : SHA-256 of its files; `states` None where no step is recursive.
+    seen           : digest of the tape's frame from which the next segment's reading begins, None at the tape's end.
+    """
+
+    number: int
+    pictures: int
+    packets: str
+    states: str | None
+    seen: str | None
+
+
+class Journal:
+    """The folder `OUT.parts`, held by one process at a time.  Use it as a context manager.
+
+    run : what determines the output's bytes; compared with what the folder was begun with.
+
+    Raises `ResumeRefused` when they differ (the first differences are named) or another process is at it.
+    """
+
+    def __init__(self, output: Path, run: dict[str, Any]) -> None:
+        self.output, self.folder = output, parts_of(output)
+        self.segments: dict[int, Segment] = {}
+        self.begin: dict[str, Any] | None = None
+        self.end: dict[str, int] | None = None
+        self.folder.mkdir(exist_ok=True)
+        self._lock = filelock.FileLock(self.folder / _LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise ResumeRefused(
+                f"another process is writing {output} at this moment", hint="wait for it, or choose another name"
+            ) from None
+        try:
+            self.run = self._settle(run)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _settle(self, run: dict[str, Any]) -> dict[str, Any]:
+        lines = list(_lines(self.folder / _JOURNAL))
+        if not (self.folder / _JOURNAL).exists():
+            run = with_threads(run, None)
+            _write_whole(self.folder / _JOURNAL, _line({"run": run}))
+            return run
+        if not lines or "run" not in lines[0]:
+            raise ResumeRefused(
+                f"{self.folder} holds a journal whose beginning is damaged", hint=f"delete {self.folder} to begin anew"
+            )
+        begun = lines[0]["run"]
+        run = with_threads(json.loads(json.dumps(run)), begun)
+        told = list(differences(begun, run))
+        if told:
+            more = f" (and {len(told) - 3} more)" if len(told) > 3 else ""
+            raise ResumeRefused(
+                f"{self.output} was begun with other settings: {'; '.join(told[:3])}{more}",
+                files=f"what is finished was kept in {self.folder}",
+                hint=f"the first settings again to go on, or delete {self.folder} to begin anew",
+            )
+        for line in lines[1:]:
+            if "segment" in line:
+                self.segments[line["segment"]["number"]] = Segment(**line["segment"])
+            self.begin, self.end = line.get("begin", self.begin), line.get("end", self.end)
+        return run
+
+    # -- what is there -------------------------------------------------------------------------------------------
+
+    def packets(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.packets"
+
+    def states(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.states.npz"
+
+    def verify(self) -> list[int]:
+        """Forgets the segments whose files are not what was written, and files of none; returns their numbers."""
+        bad = [n for n, s in self.segments.items() if not self._whole(s)]
+        for number in bad:
+            del self.segments[number]
+        known = {_JOURNAL, _LOCK}
+        for number in self.segments:
+            known |= {self.packets(number).name, self.states(number).name}
+        for path in self.folder.iterdir():
+            if path.name not in known and path.name.endswith((".packets", ".npz", ".new")):
+                path.unlink()
+        return bad
+
+    def _whole(self, segment: Segment) -> bool:
+        return digest_of(self.packets(segment.number)) == segment.packets and (
+            segment.states is None or digest_of(self.states(segment.number)) == segment.states
+        )
+
+    def gap(self) -> tuple[int, int | None] | None:
+        """The first run of segments to be made: `(first, stop)`, stop None up to the tape's end; None when all are."""
+        total = self.end["segments"] if self.end else None
+        first = next(n for n in range(len(self.segments) + 1) if n not in self.segments)
+        if first == total:
+            return None
+        later = [n for n in self.segments if n > first]
+        return first, min(later, default=total)
+
+    def load_states(self, number: int) -> dict[int, list[np.ndarray]]:
+        """The states after segment `number`, by step: one array for each plane."""
+        found: dict[int, list[np.ndarray]] = {}
+        if number in self.segments and self.segments[number].states is not None:
+            with np.load(self.states(number), allow_pickle=False) as file:
+                for name in sorted(file.files, key=lambda n: tuple(map(int, n.split("_")))):
+                    step, plane = map(int, name.split("_"))
+                    states = found.setdefault(step, [])
+                    states += [None] * (plane - len(states))  # a plane that its step leaves alone has none
+                    states.append(file[name])
+        return found
+
+    # -- what is added -------------------------------------------------------------------------------------------
+
+    def add_begin(self, **facts: Any) -> None:
+        self.begin = facts
+        self._append({"begin": facts})
+
+    def add(self, segment: Segment, states: dict[int, list[np.ndarray | None]]) -> None:
+        """Takes in a segment whose packets lie, whole, under `new_packets(number)`."""
+        if states:
+            new = self.states(segment.number).with_suffix(".new")
+            with new.open("wb") as file:
+                arrays = {f"{s}_{p}": a for s, planes in states.items() for p, a in enumerate(planes) if a is not None}
+                np.savez(file, **arrays)
+                _sync(file)
+            segment = Segment(**{**asdict(segment), "states": digest_of(new)})
+            os.replace(new, self.states(segment.number))
+        os.replace(self.new_packets(segment.number), self.packets(segment.number))
+        _sync_folder(self.folder)
+        self._append({"segment": asdict(segment)})
+        self.segments[segment.number] = segment
+
+    def new_packets(self, number: int) -> Path:
+        """Where the packets of a segment grow."""
+        return self.folder / f"{number:06d}.packets.new"
+
+    def add_end(self, segments: int, frames: int) -> None:
+        self.end = {"segments": segments, "frames": frames}
+        self._append({"end": self.end})
+
+    def add_joined(self, whole: Path) -> None:
+        """Notes that `whole`, which takes the output's name next, is the finished file."""
+        with whole.open("rb+") as file:
+            os.fsync(file.fileno())
+        self._append({"joined": _mark(whole)})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        with (self.folder / _JOURNAL).open("rb+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a kill cut the last line short
+                    file.write(b"\n")
+            file.write(_line(entry))
+            _sync(file)
+
+    def remove(self) -> None:
+        """Takes the folder away; what it held is in the output."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.folder.is_dir() and not self.segments:
+            self.remove()  # nothing was finished, so there is nothing to go on with
+        self._lock.release()
+
+
+def parts_of(output: Path) -> Path:
+    """The folder beside `output` in which its segments are kept."""
+    return output.with_name(output.name + ".parts")
+
+
+def is_joined(output: Path) -> bool:
+    """Whether `output` is the finished file of its own journal, whose folder was only not taken away yet."""
+    if not output.exists():
+        return False
+    marks = [line["joined"] for line in _lines(parts_of(output) / _JOURNAL) if "joined" in line]
+    return bool(marks) and marks[-1] == _mark(output)
+
+
+def _mark(path: Path) -> list[int]:
+    stat = path.stat()  # none of these change when a file is renamed
+    return [stat.st_ino, stat.st_size, stat.st_mtime_ns]
+
+
+def tape_identity(path: Path) -> dict[str, Any]:
+    """What tells a tape from another: its length, time of change, and a digest of its beginning, middle and end."""
+    stat, found = path.stat(), hashlib.sha256()
+    with path.open("rb") as file:
+        for at in (0, stat.st_size // 2, max(0, stat.st_size - _PIECE)):
+            file.seek(at)
+            found.update(file.read(_PIECE))
+    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns, "content": found.hexdigest()}
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of a file, None where there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def with_threads(run: dict[str, Any], begun: dict[str, Any] | None) -> dict[str, Any]:
+    """`run` with a fixed number of encoder threads, on which the bytes of x264 and x265 depend."""
+    encoder = run["encoder"]
+    threads = encoder.get("threads") or (begun["encoder"]["threads"] if begun else os.cpu_count() or 1)
+    return {**run, "encoder": {**encoder, "threads": threads}}
+
+
+def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """ "encoder crf: 18 then, 20 now" for each thing that differs between two nested settings."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from differences(old.get(key), new.get(key), f"{name} {key}".strip())
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for n, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from differences(a, b, f"{name} {n}")
+    elif old != new:
+        yield f"{name}: {_short(old)} then, {_short(new)} now"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    text = json.dumps(entry, separators=(",", ":")).encode()
+    return b"%08x " % zlib.crc32(text) + text + b"\n"
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines that are whole."""
+    if not path.exists():
+        return
+    for line in path.read_bytes().split(b"\n"):
+        if line[8:9] == b" " and line[:8] == b"%08x" % zlib.crc32(line[9:]):
+            yield json.loads(line[9:])
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        file.write(data)
+        _sync(file)
+    os.replace(new, path)
+    _sync_folder(path.parent)
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
