@@ -65,6 +65,8 @@ def restore(
     crf: float | None = None,
     encoder_preset: str | None = None,
     threads: int | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    segment: float = 20.0,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -89,6 +91,8 @@ def restore(
     crf: Quality of h264 / h265; lower is better.
     encoder_preset: Speed of the encoder (ultrafast ... veryslow).
     threads: Threads of the encoder.
+    resume: Keep what is finished beside OUTPUT, so that after a crash the same command goes on where it stopped.
+    segment: Seconds of tape that are kept at a time with --resume.
     """
     from toolkit.presets import preset as find
     from toolkit.progress import BarSink, JsonSink, Progress
@@ -115,6 +119,8 @@ def restore(
         max_memory=parse_bytes(max_memory),
         overwrite=overwrite,
         write=write,
+        resume=resume,
+        segment=segment,
         progress=Progress(JsonSink() if json else BarSink(sys.stderr)),
     )
     show({"event": "done", **done.to_dict()}, json, done)
@@ -314,7 +320,8 @@ def main(words: list[str] | None = None) -> int:
         print(f"vhs-toolkit: {' '.join(str(error).split())}; try: vhs-toolkit --help", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("vhs-toolkit: stopped; nothing half-written was left, the input was not touched", file=sys.stderr)
+        left = "what is finished was kept: the same command goes on" if "--resume" in words else "nothing was left"
+        print(f"vhs-toolkit: stopped; {left}, the input was not touched", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -44,11 +44,11 @@ class Progress:
         self._sink, self._update, self._draw, self._clock = sink, update, draw, clock
         self._start = self._stage_start = self._looked = clock()
         self._drawn = float("-inf")
-        self._stage, self._done, self._total = "", 0, None
+        self._stage, self._done, self._total, self._earlier = "", 0, None, 0
 
-    def stage(self, name: str, total: int | None = None) -> None:
-        """Begins a stage of `total` frames (None: unknown).  Always shown."""
-        self._stage, self._done, self._total = name, 0, total
+    def stage(self, name: str, total: int | None = None, done: int = 0) -> None:
+        """Begins a stage of `total` frames (None: unknown), `done` of them by an earlier run.  Always shown."""
+        self._stage, self._done, self._total, self._earlier = name, done, total, done
         self._stage_start = self._clock()
         self._show(force=True)
 
@@ -73,7 +73,7 @@ class Progress:
     def snapshot(self, finished: bool = False) -> Snapshot:
         now = self._clock()
         spent = now - self._stage_start
-        speed = self._done / spent if spent > 0 else 0.0
+        speed = (self._done - self._earlier) / spent if spent > 0 else 0.0
         left = None
         if self._total is not None and speed > 0:
             left = max(self._total - self._done, 0) / speed

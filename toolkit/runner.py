@@ -17,6 +17,7 @@ from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, Toolki
 from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
 from toolkit.presets import Preset, preset
 from toolkit.progress import Progress
+from toolkit.segments import is_joined, parts_of
 from toolkit.soundtrack import SoundPlan, plan_sound, with_track
 from toolkit.stages import Context
 from toolkit.stages.upscale import choose_device
@@ -40,6 +41,8 @@ def restore(
     max_memory: int = 2 * GIB,
     overwrite: bool = False,
     write: dict[str, Any] | None = None,
+    resume: bool = False,
+    segment: float = 20.0,
     progress: Progress | None = None,
 ) -> Run:
     """Restores the tape `source` into the file `output` and checks what was written.
@@ -52,6 +55,10 @@ def restore(
     fix_drift   : None leaves the sound's times alone; "auto", "events" or a ratio: see `soundtrack.plan_sound`.
     frames      : first and last-but-one frame of the tape.
     max_memory  : bytes of frames and working memory the run may hold at once.
+    resume      : write in segments of `segment` seconds of tape, kept in `OUTPUT.parts` until the file is whole.  After
+                  an interruption of any kind the same call goes on where it stopped, and the file is byte for byte
+                  that of an uninterrupted run with `resume`.  (Without, the file is written in one go, which spends no
+                  key frame and no disk space on segments; an interruption then loses the work.)
 
     Raises `RequestError` before anything is written, `WorkError` in the work; a failed run leaves no `output`.
     """
@@ -60,8 +67,11 @@ def restore(
     clip = with_track(source if isinstance(source, Clip) else Clip.open(source), sound_track)
     output = Path(output)
     chosen = find_preset(preset)
+    overwrite = overwrite or (resume and is_joined(output))
     check_output(output, source=clip, overwrite=overwrite)
     notes: list[str] = []
+    if not resume and parts_of(output).is_dir():
+        notes.append(f"{parts_of(output)} holds an unfinished run, which --resume would have gone on with")
     fmt = clip.format.replace(field_order=decide_field_order(clip, field_order, notes))
     pipeline = chosen.pipeline if pipeline is None else pipeline
     plan = pipeline.plan(fmt, frames=count_frames(clip, frames), max_memory=max_memory, device=choose_device(device))
@@ -73,8 +83,14 @@ def restore(
         raise UnknownName("picture codec", settings["codec"], PICTURE_CODECS)
     sound = plan_sound(clip, audio, output, codec=settings.get("sound_codec"), fix_drift=fix_drift)
     progress = progress or Progress()
+    run: tuple[Any, ...] = (clip, output, plan, sound, frames, overwrite, settings, progress, notes)
     try:
-        return _Runner(clip, output, plan, sound, frames, overwrite, settings, progress, notes).run()
+        if not resume:
+            return Runner(*run).run()
+        from toolkit.resumable import ResumableRunner
+
+        wish = {"mode": audio, "track": sound_track, "drift": fix_drift, "codec": settings.get("sound_codec")}
+        return ResumableRunner(*run, segment=segment, wish=wish).run()
     finally:
         progress.close()
 
@@ -88,6 +104,11 @@ def merged(ready: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 
 def find_preset(name: str | Preset) -> Preset:
     return name if isinstance(name, Preset) else preset(name)
+
+
+def versions() -> dict[str, str]:
+    """Of what the result depends on."""
+    return {n: importlib.metadata.version(n) for n in _VERSIONS}
 
 
 def count_frames(clip: Clip, frames: tuple[int, int | None]) -> int | None:
@@ -128,7 +149,7 @@ def decide_field_order(clip: Clip, asked: str, notes: list[str]) -> str:
     return order
 
 
-class _Runner:
+class Runner:
     """One run: opens reader, writer and sound, drives the stream, closes everything, checks the result."""
 
     def __init__(
@@ -185,7 +206,7 @@ class _Runner:
             checks=tuple(checks),
             notes=tuple(self.notes),
             sound=self.sound.label,
-            versions={n: importlib.metadata.version(n) for n in _VERSIONS},
+            versions=versions(),
         )
 
     def _picture_and_sound(self) -> int:
@@ -200,31 +221,23 @@ class _Runner:
             try:
                 first = next(decoded, None)
                 if first is None:
-                    raise InputUnreadable(
-                        f"{self.clip.path} has no frames from {self.frames[0]} on",
-                        expected=f"a range within its {self.clip.frames or 'unknown number of'} frames",
-                    )
-                tick = Fraction(1, (first.time_base / rate).denominator)
-                self.time_base = first.time_base / rate
-                self.origin, self.until = self._origin(first, tick), self._until(first)
+                    raise self._no_frames()
+                self._begin(first)
                 self.progress.stage("restore", total)
                 with (
                     Writer(
                         self.output,
                         self.plan.output,
                         self.time_base,
-                        rate=self.clip.rate * rate if self.clip.rate else None,
-                        origin=self.origin,
                         until=self.until,
                         source=self.clip,
                         overwrite=self.overwrite,
                         sound=self.sound.tracks,
-                        layout=self._layout(),
-                        **{k: v for k, v in self.settings.items() if k not in ("sound_codec", "chroma")},
+                        **self._encoder(),
                     ) as writer,
                     Drain(lambda b: self._write(writer, b)) as drain,
                 ):
-                    stream = counted(_chain(first, decoded, fmt), self.context, "read")
+                    stream = counted(with_format(first, decoded, fmt), self.context, "read")
                     self.written = writer.written_format
                     for batch in self.plan.pipeline.stream(stream, fmt, self.context):
                         self.pts.extend(int(t) for t in batch.pts)
@@ -232,6 +245,27 @@ class _Runner:
             finally:
                 decoded.close()
             return reader.frames_read
+
+    def _no_frames(self) -> InputUnreadable:
+        return InputUnreadable(
+            f"{self.clip.path} has no frames from {self.frames[0]} on",
+            expected=f"a range within its {self.clip.frames or 'unknown number of'} frames",
+        )
+
+    def _begin(self, first: Batch) -> None:
+        """Settles the output's clock by the first frames."""
+        self.time_base = first.time_base / self.plan.rate
+        self.origin = self._origin(first, Fraction(1, self.time_base.denominator))
+        self.until = self._until(first)
+
+    def _encoder(self) -> dict[str, Any]:
+        """What `Writer` and `Encoding` are told alike, beside format and time base."""
+        return {
+            "rate": self.clip.rate * self.plan.rate if self.clip.rate else None,
+            "origin": self.origin,
+            "layout": self._layout(),
+            **{k: v for k, v in self.settings.items() if k not in ("sound_codec", "chroma")},
+        }
 
     def _write(self, writer: Any, batch: Batch) -> None:
         self.context.timed("write", lambda: writer.write(batch))
@@ -258,12 +292,16 @@ class _Runner:
             return None
         return int(first.pts[0]) * first.time_base + (stop - self.frames[0]) / rate
 
+    def _shown(self) -> list[Fraction]:
+        """Presentation time of each frame in seconds on the output's clock."""
+        return [t * self.time_base - self.origin for t in self.pts]
+
     def _verify(self) -> list[Any]:
         from toolkit.media.verify import verify
 
         return verify(
             self.output,
-            expected_pts=[t * self.time_base - self.origin for t in self.pts],
+            expected_pts=self._shown(),
             expected_format=self.written,
             source=self.clip if self.sound.tracks else None,
             origin=self.origin,
@@ -272,7 +310,7 @@ class _Runner:
         )
 
 
-def _chain(first: Batch, rest: Iterable[Batch], fmt: PictureFormat) -> Iterator[Batch]:
+def with_format(first: Batch, rest: Iterable[Batch], fmt: PictureFormat) -> Iterator[Batch]:
     """All batches with the format decided on (the file's claim about field order replaced)."""
     yield first.replace(format=fmt)
     for batch in rest:

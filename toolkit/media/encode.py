@@ -130,7 +130,13 @@ class Encoding:
         context.flags |= av.codec.context.Flags.global_header
         self.set_up(context)
         context.options = dict(self.options)
-        context.open()
+        try:
+            context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise OutputRefused(
+                f"the encoder {self.encoder} refused {self}: {getattr(error, 'strerror', None) or error}",
+                hint="another codec",
+            ) from error
         self.check_options(context)
         return context
 

@@ -9,7 +9,7 @@ import errno
 import math
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from toolkit.media.tracks import EncodedTrack, KeptTracks, SoundSpec, keep
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 __all__ = ["PICTURE_CODECS", "SoundSpec", "Writer", "check_output", "zero_of"]
-_DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Writer:
@@ -71,6 +71,7 @@ class Writer:
         self._container: Any = None
         self._tracks: list[EncodedTrack | KeptTracks] = []
         self._overwrite = overwrite
+        self.before_rename: Callable[[Path], None] = lambda part: None  # is shown the whole file under its first name
         self._kind = check_output(self.path, source=source, overwrite=overwrite)
         if isinstance(sound, str) and (sound != "keep" or source is None):
             raise ValueError(f'{sound = }; expected "keep" together with source=, or SoundSpecs')
@@ -183,6 +184,7 @@ class Writer:
             self._release()
             if self._kind == "matroska" and self.written_format.sar != 1:
                 matroska.set_display(self._part, self.written_format.dar)
+            self.before_rename(self._part)
             if self.path.exists() and not self._overwrite:
                 self.abort()
                 raise OutputFailed(f"{self.path} appeared while it was being written", files="it was left as it is")
@@ -219,7 +221,7 @@ class Writer:
 
     def _fail(self, error: Exception) -> None:
         self.abort()
-        full = getattr(error, "errno", None) in _DISK_FULL
+        full = getattr(error, "errno", None) in DISK_FULL
         raise OutputFailed(
             f"writing {self.path} failed after {self.frames_written} frames: {_reason(error)}",
             files="the unfinished file was removed, nothing else was touched",

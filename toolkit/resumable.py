@@ -1,0 +1,300 @@
+"""A run that can be interrupted at any moment and gone on with: segment by segment, then joined with the sound."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from toolkit import scratch
+from toolkit.clip import Batch
+from toolkit.errors import KnobError, OutputFailed
+from toolkit.media.encode import Encoding
+from toolkit.media.packets import PacketFile, joined, setup_data, times
+from toolkit.media.read import Reader
+from toolkit.media.write import CONTAINERS, DISK_FULL, Writer
+from toolkit.pipeline import Run, counted
+from toolkit.runner import Runner, versions, with_format
+from toolkit.segments import Journal, Segment, digest_of, is_joined, tape_identity
+from toolkit.stages.memory import Memory, lead_in
+from toolkit.stream import Drain, ahead
+
+SHORTEST = 8  # frames in a segment
+
+
+class ResumableRunner(Runner):
+    """A `Runner` that writes segments through a `Journal`.
+
+    segment : seconds of tape in one.  wish : what was asked of the sound, which the journal keeps.
+
+    A segment's pictures come from an encoder of its own and begin with a key frame.  Steps begin a segment with the
+    state and the neighbours they had in the uninterrupted run (`stages.memory`).
+    """
+
+    def __init__(self, *run: Any, segment: float, wish: dict[str, Any]) -> None:
+        super().__init__(*run)
+        if not segment > 0:
+            raise KnobError(f"segments of {segment:g} s were asked for", expected="more than 0 s")
+        self.length = max(SHORTEST, round(segment * float(self.clip.rate or 25)))
+        self.wish = wish
+        self.journal: Journal
+
+    def run(self) -> Run:
+        scratch.sweep()  # what the interrupted run could not clear up
+        with Journal(self.output, self._description()) as self.journal:
+            self.settings["threads"] = self.journal.run["encoder"]["threads"]
+            done = super().run()
+            self.journal.remove()
+            return done
+
+    def _description(self) -> dict[str, Any]:
+        """All that the bytes of the output depend on."""
+        models = {str(s.knobs["model"]) for s in self.plan.pipeline if "model" in s.knobs}
+        return {
+            "tape": tape_identity(self.clip.path),
+            "frames": list(self.frames),
+            "picture": str(self.plan.formats[0]),
+            **self.plan.pipeline.to_dict(),
+            "weights": {m: digest_of(Path(m)) for m in sorted(models)},
+            "device": self.plan.device,
+            "container": CONTAINERS[self.output.suffix.lower()],
+            "encoder": dict(self.settings),
+            "sound": self.wish,
+            "frames in a segment": self.length,
+            "version of": {**versions(), **{n: ".".join(map(str, v)) for n, v in av.library_versions.items()}},
+        }
+
+    def _picture_and_sound(self) -> int:
+        damaged = self.journal.verify()
+        if damaged:
+            self.notes.append(f"{len(damaged)} finished segments were found damaged and are made again")
+        done = sum(s.pictures for s in self.journal.segments.values())
+        if done:
+            self.notes.append(f"went on with a run that was interrupted; {done} frames were finished before")
+            self._recall()
+        total = self.plan.frames * self.plan.rate if self.plan.frames else None
+        self.progress.stage("restore", total, done)
+        while gap := self.journal.gap():
+            self._make(*gap)
+        self._join()
+        return self.journal.end["frames"]
+
+    # -- making segments -----------------------------------------------------------------------------------------
+
+    def _make(self, first: int, stop: int | None, seek: bool = True) -> None:
+        """Makes the segments `first` to `stop` - 1, or up to the tape's end."""
+        pipeline, fmt = self.plan.pipeline, self.plan.formats[0]
+        begins = self._lead_in(first)
+        read_from = max(0, begins[0] - 1)  # the frame before is looked at, to see that seeking is exact
+        start = read_from if seek else 0
+        with (
+            Reader(self.clip, size=self.plan.batch, frames=(self.frames[0] + start, self.frames[1])) as reader,
+            closing(ahead(reader)) as decoded,
+        ):
+            frames = dropped(decoded, read_from - start)
+            head = next(frames, None)
+            if head is None:
+                raise self._no_frames()
+            if first and digest(head) != self.journal.segments[first - 1].seen:
+                if not seek:
+                    raise OutputFailed(
+                        f"{self.clip.path} does not give the same pictures as when the run was begun",
+                        files=f"what is finished was kept in {self.journal.folder}",
+                        hint=f"delete {self.journal.folder} to begin anew",
+                    )
+            else:
+                if not first:
+                    self._settle_clock(head)
+                seen = _Seen(self._looked_at, read_from, first)
+                stream = seen.watch(counted(with_format(head, frames, fmt), self.context, "read"))
+                memories = self._memories(first, begins)
+                flow = pipeline.stream(dropped(stream, begins[0] - read_from), fmt, self.context, memories)
+                maker = _SegmentMaker(self, first)
+                try:
+                    with Drain(maker) as drain:
+                        whole = self._cut(flow, drain, first, stop, seen, memories)
+                finally:
+                    maker.abort()
+                if whole is not None and self.journal.end is None:
+                    self.journal.add_end(whole, start + reader.frames_read)
+                return
+        self.notes.append("seeking in the tape is not exact, so it was read again from its beginning")
+        self._make(first, stop, seek=False)
+
+    def _settle_clock(self, head: Batch) -> None:
+        self._begin(head)
+        facts = {"time_base": self.time_base, "origin": self.origin, "until": self.until}
+        self.journal.add_begin(**{k: None if v is None else str(v) for k, v in facts.items()})
+
+    def _cut(
+        self, flow: Iterator[Batch], drain: Drain, first: int, stop: int | None, seen: _Seen, memories: list[Memory]
+    ) -> int | None:
+        """Sends batches and the ends of segments to `drain`; the number of segments when the tape came to its end."""
+        number, at, size = first, 0, self.length * self.plan.rate
+        for batch in flow:
+            while len(batch):
+                part, batch = batch[: size - at], batch[size - at :]
+                at += len(part)
+                drain.put(part)
+                if at == size:
+                    number, at = number + 1, 0
+                    drain.put((self._states(number, memories), seen.before(number)))
+                    if number == stop:
+                        return None
+        if at:
+            drain.put(({}, None))
+        return number + bool(at)
+
+    def _lead_in(self, segment: int) -> list[int]:
+        return lead_in(self.plan.pipeline, self.plan.formats, segment * self.length)
+
+    def _looked_at(self, segment: int) -> int:
+        """The frame whose digest tells whether reading for `segment` begins where it should."""
+        return max(0, self._lead_in(segment)[0] - 1)
+
+    def _memories(self, first: int, begins: list[int]) -> list[Memory]:
+        states = self.journal.load_states(first - 1)
+        memories = []
+        for n, (step, fmt) in enumerate(zip(self.plan.pipeline, self.plan.formats, strict=False)):
+            keep = (self._lead_in(k)[n] for k in itertools.count(first + 1)) if step.stage.recursive else iter(())
+            skip = begins[n + 1] - begins[n] * step.stage.rate(fmt, step.knobs)
+            memories.append(Memory(begins[n], states.get(n), keep, skip))
+        return memories
+
+    def _states(self, segment: int, memories: list[Memory]) -> dict[int, Any]:
+        """With what recursive steps begin `segment`."""
+        begins = self._lead_in(segment)
+        return {
+            n: memories[n].kept.pop(begins[n])
+            for n, step in enumerate(self.plan.pipeline)
+            if step.stage.recursive and begins[n]
+        }
+
+    # -- joining -------------------------------------------------------------------------------------------------
+
+    def _recall(self) -> None:
+        """The output's clock as the first segment settled it."""
+        facts = self.journal.begin
+        self.time_base, self.origin = Fraction(facts["time_base"]), Fraction(facts["origin"])
+        self.until = None if facts["until"] is None else Fraction(facts["until"])
+
+    def _join(self) -> None:
+        files = [self.journal.packets(n) for n in range(self.journal.end["segments"])]
+        self.pts = times(files)
+        self.progress.stage("join", len(self.pts))
+        if is_joined(self.output):
+            self.written = self.encoding.written_format
+            return
+        with Writer(
+            self.output,
+            self.plan.output,
+            self.time_base,
+            until=self.until,
+            source=self.clip,
+            overwrite=self.overwrite,
+            sound=self.sound.tracks,
+            **self._encoder(),
+        ) as writer:
+            self.written = writer.written_format
+            writer.before_rename = self.journal.add_joined
+            odd = [f.name for f in files if setup_data(f) != writer.setup_data]
+            if odd:
+                raise OutputFailed(
+                    f"the encoder began {', '.join(odd[:3])} otherwise than it would begin the file",
+                    hint="another codec (--codec), and please report this",
+                )
+            self.context.timed("join", lambda: writer.copy(self._told(joined(files, self.pts))))
+
+    def _told(self, pictures: Iterable[Any]) -> Iterator[Any]:
+        for picture in pictures:
+            yield picture
+            self.progress.step()
+
+    def _shown(self) -> list[Fraction]:
+        clock = self.encoding.clock
+        return [t * clock for t in self.pts]
+
+    @property
+    def encoding(self) -> Encoding:
+        return Encoding(self.plan.output, self.time_base, kind=self.journal.run["container"], **self._encoder())
+
+
+class _SegmentMaker:
+    """Encodes what the compute thread sends: batches, and the ends of segments as `(states, digest)`."""
+
+    def __init__(self, runner: ResumableRunner, first: int) -> None:
+        self._runner, self._number = runner, first
+        self._file: PacketFile | None = None
+
+    def __call__(self, item: Any) -> None:
+        runner, journal = self._runner, self._runner.journal
+        try:
+            if isinstance(item, Batch):
+                if self._file is None:
+                    self._file = PacketFile(journal.new_packets(self._number), runner.encoding)
+                runner.context.timed("write", lambda: self._file.write(item))
+                runner.progress.step(len(item))
+            else:
+                checksum = runner.context.timed("write", self._file.close)
+                states, seen = item
+                journal.add(Segment(self._number, self._file.frames, checksum, None, seen), states)
+                self._file, self._number = None, self._number + 1
+        except (av.error.FFmpegError, OSError) as error:
+            full = getattr(error, "errno", None) in DISK_FULL
+            raise OutputFailed(
+                f"writing segment {self._number} of {runner.output} failed: {error.strerror or error}",
+                files=f"the {len(journal.segments)} finished segments were kept in {journal.folder}",
+                hint=("free some space" if full else "look at the disk") + ", then give the same command again",
+            ) from error
+
+    def abort(self) -> None:
+        """Removes what is not finished; harmless when all is."""
+        if self._file is not None:
+            self._file.abort()
+
+
+class _Seen:
+    """Takes the digest of the frame at which each later segment's reading begins.
+
+    at : number of the first frame that is watched; `looked_at` says which frame matters for a segment.
+    """
+
+    def __init__(self, looked_at: Callable[[int], int], at: int, first: int) -> None:
+        self._looked_at, self._at = looked_at, at
+        self._numbers = (looked_at(k) for k in itertools.count(first + 1))
+        self._digests: dict[int, str] = {}
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        due = next(self._numbers)
+        for batch in batches:
+            while due < self._at + len(batch):
+                self._digests[due] = digest(batch[due - self._at :])
+                due = next(self._numbers)
+            self._at += len(batch)
+            yield batch
+
+    def before(self, segment: int) -> str:
+        return self._digests[self._looked_at(segment)]
+
+
+def digest(batch: Batch) -> str:
+    """A digest of the first frame of `batch`: its samples and its time."""
+    found = hashlib.sha256(f"{batch.pts[0]} {batch.durations[0]}".encode())
+    for plane in batch.planes:
+        found.update(plane[0].tobytes())
+    return found.hexdigest()
+
+
+def dropped(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
+    """The same frames without the first `count`."""
+    for batch in batches:
+        skip = min(count, len(batch))
+        count -= skip
+        if skip < len(batch):
+            yield batch[skip:]
