@@ -15,7 +15,7 @@ import av
 from toolkit import scratch
 from toolkit.clip import Batch
 from toolkit.errors import KnobError, OutputFailed
-from toolkit.media.encode import Encoding
+from toolkit.media.encode import Encoding, repeatable
 from toolkit.media.packets import PacketFile, joined, setup_data, times
 from toolkit.media.read import Reader
 from toolkit.media.write import CONTAINERS, DISK_FULL, Writer
@@ -43,6 +43,7 @@ class ResumableRunner(Runner):
             raise KnobError(f"segments of {segment:g} s were asked for", expected="more than 0 s")
         self.length = max(SHORTEST, round(segment * float(self.clip.rate or 25)))
         self.wish = wish
+        self.settings["options"] = repeatable(self.settings["codec"], self.settings.get("options") or {})
         self.journal: Journal
 
     def run(self) -> Run:

@@ -38,7 +38,11 @@ class PacketFile:
         self._encoder = encoding.open()
         self._file = path.open("wb")
         setup = bytes(self._encoder.extradata or b"")
-        self._put(_MAGIC + _LENGTH.pack(len(setup)) + setup)
+        try:
+            self._put(_MAGIC + _LENGTH.pack(len(setup)) + setup)
+        except OSError:
+            self.abort()
+            raise
 
     def write(self, batch: Batch) -> None:
         self.encoding.check(batch, self.path.name)

@@ -103,6 +103,8 @@ class Writer:
             muxing["movie_timescale"] = str(_common_clock(encoding.clock.denominator, *rates))
             if self.codec in ("h264", "h265"):
                 muxing["movflags"] = "+faststart"
+        if self._kind == "matroska":
+            muxing["fflags"] = "+bitexact"  # no random number in the file: the same work gives the same bytes
         self._container = av.open(str(self._part.absolute()), "w", format=self._kind, container_options=muxing)
         stream = self._container.add_stream(encoding.encoder, rate=encoding.rate or 25, options=encoding.options)
         stream.time_base = encoding.clock

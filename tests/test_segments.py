@@ -1,0 +1,248 @@
+"""A run that was interrupted ends in the file that an uninterrupted one gives, byte for byte, or says why it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import toolkit
+from tests import _media as m
+from tests._segments import QUICK, STEPS, digest, interrupted
+from toolkit.clip import Clip
+from toolkit.errors import OutputFailed, OutputRefused, ToolkitError
+from toolkit.pipeline import Pipeline
+from toolkit.segments import Journal, parts_of
+from toolkit.stages import stage
+
+CASES = {
+    "dv_ntsc.avi": (".mp4", {"codec": "h265", "preset": "ultrafast"}),
+    "huffyuv.avi": (".mkv", {"codec": "ffv1"}),
+    "mpeg2_ac3.mpg": (".mp4", {"codec": "h264", "preset": "veryfast"}),  # with B pictures
+    "vfr.mp4": (".mp4", {"codec": "h264", "preset": "veryfast"}),
+    "vfr.mkv": (".mov", {"codec": "prores"}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_interrupted_run_ends_in_the_same_bytes(name, tmp_path):
+    ending, write = CASES[name]
+    whole, again = tmp_path / f"whole{ending}", tmp_path / f"again{ending}"
+    how = {"pipeline": STEPS, "write": {**write, "threads": 2}, "audio": "light", "segment": 0.3}
+    toolkit.restore(m.made(name), whole, resume=True, **how)
+    interrupted(2, m.made(name), again, **how)
+    assert not again.exists() and len(list(parts_of(again).glob("*.packets"))) == 2
+    run = toolkit.restore(m.made(name), again, resume=True, **how)
+    assert any("frames were finished before" in n for n in run.notes)
+    assert digest(again) == digest(whole)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [again.name, whole.name]
+    assert all(c.ok for c in run.checks) and run.frames_in == m.RECIPES[name].frames
+
+
+@pytest.mark.parametrize("name", ["huffyuv.avi", "vfr.mp4"])
+def test_one_segment_is_the_file_that_is_written_in_one_go(name, tmp_path):
+    how = {"pipeline": STEPS, "write": {**QUICK, "options": {"bf": 2}}}
+    for out, more in (("plain.mp4", {}), ("one.mp4", {"resume": True})):
+        toolkit.restore(m.made(name), tmp_path / out, **how, **more)
+    assert digest(tmp_path / "plain.mp4") == digest(tmp_path / "one.mp4")
+
+
+def test_segments_show_the_same_pictures_as_one_go(tmp_path):
+    """Lossless, so any difference of state, neighbours, times or order shows."""
+    how = {"pipeline": STEPS, "write": {"codec": "ffv1"}, "audio": "keep"}
+    toolkit.restore(m.made("huffyuv.avi"), tmp_path / "plain.mkv", **how)
+    toolkit.restore(m.made("huffyuv.avi"), tmp_path / "cut.mkv", resume=True, segment=0.3, **how)
+    pictures = [b for n in ("plain.mkv", "cut.mkv") for b in Clip.open(tmp_path / n).batches(size=64)]
+    assert [len(b) for b in pictures] == [60, 60]
+    assert all(np.array_equal(a, b) for a, b in zip(pictures[0].planes, pictures[1].planes, strict=True))
+    assert m.told_times(tmp_path / "plain.mkv") == m.told_times(tmp_path / "cut.mkv")
+
+
+def test_a_long_tape_with_b_pictures_is_sought_and_ends_in_the_same_bytes(tmp_path):
+    tape = m.real_clip("bikes.mp4")
+    steps = Pipeline([stage("denoise.temporal")(radius=3), stage("denoise.hqdn3d")()])
+    how = {"pipeline": steps, "write": QUICK, "audio": "none", "frames": (20, 180), "segment": 1.6}
+    toolkit.restore(tape, tmp_path / "whole.mp4", resume=True, **how)
+    interrupted(3, tape, tmp_path / "again.mp4", **how)
+    toolkit.restore(tape, tmp_path / "again.mp4", resume=True, **how)
+    assert digest(tmp_path / "again.mp4") == digest(tmp_path / "whole.mp4")
+
+
+def test_inexact_seeking_is_found_and_the_tape_read_from_its_beginning(tmp_path, monkeypatch):
+    from toolkit.media.read import Reader
+
+    real = Reader._batched
+
+    def spoilt(self, timed):
+        for batch in real(self, timed):
+            if self.first:  # as a decoder that was entered between two key frames may
+                batch.planes[0][0] ^= 1
+            yield batch
+
+    how = {"pipeline": STEPS, "write": QUICK, "segment": 0.3}
+    toolkit.restore(m.made("huffyuv.avi"), tmp_path / "whole.mp4", resume=True, **how)
+    interrupted(1, m.made("huffyuv.avi"), tmp_path / "again.mp4", **how)
+    monkeypatch.setattr(Reader, "_batched", spoilt)
+    run = toolkit.restore(m.made("huffyuv.avi"), tmp_path / "again.mp4", resume=True, **how)
+    assert any("seeking in the tape is not exact" in n for n in run.notes)
+    assert digest(tmp_path / "again.mp4") == digest(tmp_path / "whole.mp4")
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run of four segments that was stopped after three, and the file it should become."""
+    folder = tmp_path_factory.mktemp("stopped")
+    how = {"pipeline": STEPS, "write": QUICK, "segment": 0.27}
+    toolkit.restore(m.made("huffyuv.avi"), folder / "whole.mp4", resume=True, **how)
+    interrupted(3, m.made("huffyuv.avi"), folder / "o.mp4", **how)
+    return folder, how
+
+
+@pytest.fixture
+def left(stopped, tmp_path):
+    """A copy of it: `(output, its settings, digest of what it should become)`."""
+    folder, how = stopped
+    shutil.copytree(parts_of(folder / "o.mp4"), parts_of(tmp_path / "o.mp4"))
+    return tmp_path / "o.mp4", how, digest(folder / "whole.mp4")
+
+
+@pytest.mark.parametrize("name", ["000000.packets", "000001.packets", "000001.states.npz", "000002.packets"])
+@pytest.mark.parametrize("how", ["byte", "short", "gone"])
+def test_a_damaged_segment_is_found_and_made_again(name, how, left):
+    out, settings, wanted = left
+    path = parts_of(out) / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    if how != "gone":
+        path.write_bytes(data if how == "byte" else data[: len(data) // 2])
+    run = toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert any("1 finished segments were found damaged" in n for n in run.notes)
+    assert digest(out) == wanted and list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("cut", [1, 9, 40])
+def test_a_journal_cut_short_by_a_power_cut_costs_only_its_last_line(cut, left):
+    out, settings, wanted = left
+    journal = parts_of(out) / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    run = toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert any("frames were finished before" in n for n in run.notes)
+    assert digest(out) == wanted
+
+
+def test_a_journal_without_its_beginning_is_refused(left):
+    out, settings, _ = left
+    journal = parts_of(out) / "journal.jsonl"
+    data = bytearray(journal.read_bytes())
+    data[20] ^= 1
+    journal.write_bytes(data)
+    with pytest.raises(OutputRefused, match="beginning is damaged.*delete"):
+        toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert (parts_of(out) / "000001.packets").exists()
+
+
+GENTLE = Pipeline([STEPS[0], stage("denoise.temporal")(gate=3), STEPS[2]])
+OTHERS = {
+    "crf": ({"write": {**QUICK, "crf": 30}}, "encoder crf: 18 then, 30 now"),
+    "threads": ({"write": {"preset": "ultrafast", "threads": 1}}, "encoder threads: 2 then, 1 now"),
+    "knob": ({"pipeline": GENTLE}, "steps 1 knobs gate: .* then, 3"),
+    "step": ({"pipeline": Pipeline([stage("deinterlace.bwdif")()])}, "steps: .* then, .* now"),
+    "sound": ({"audio": "none"}, "sound mode: moderate then, none now"),
+    "order": ({"field_order": "bff"}, "picture: .*tff.* then, .*bff.* now"),
+    "length": ({"segment": 0.5}, "frames in a segment: 8 then, 15 now"),
+    "range": ({"frames": (0, 20)}, "frames 1: null then, 20 now"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_settings_are_refused_and_named(name, left):
+    out, settings, wanted = left
+    changed, message = OTHERS[name]
+    before = sorted(p.name for p in parts_of(out).iterdir())
+    with pytest.raises(OutputRefused, match=f"begun with other settings.*{message}"):
+        toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **{**settings, **changed})
+    assert sorted(p.name for p in parts_of(out).iterdir()) == before
+
+
+def test_another_tape_and_another_version_are_refused_and_named(left, tmp_path, monkeypatch):
+    out, settings, wanted = left
+    tape = tmp_path / "tape.avi"
+    data = bytearray(m.made("huffyuv.avi").read_bytes())
+    data[len(data) // 2] ^= 1
+    tape.write_bytes(data)
+    with pytest.raises(OutputRefused, match="tape changed: .*tape content: "):
+        toolkit.restore(tape, out, resume=True, **settings)
+    monkeypatch.setattr("toolkit.resumable.versions", lambda: {"numba": "0.0.1"})
+    with pytest.raises(OutputRefused, match=r"version of numba: [\d.]+ then, 0\.0\.1 now"):
+        toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    monkeypatch.undo()
+    toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert digest(out) == wanted
+
+
+def test_the_number_of_threads_is_the_journals_when_none_is_asked_for(tmp_path, monkeypatch):
+    how = {"pipeline": STEPS, "write": {"preset": "veryfast"}, "segment": 0.3}
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    toolkit.restore(m.made("huffyuv.avi"), tmp_path / "whole.mp4", resume=True, **how)
+    interrupted(1, m.made("huffyuv.avi"), tmp_path / "again.mp4", **how)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)  # the disk moved to another machine
+    toolkit.restore(m.made("huffyuv.avi"), tmp_path / "again.mp4", resume=True, **how)
+    assert digest(tmp_path / "again.mp4") == digest(tmp_path / "whole.mp4")
+
+
+def test_two_processes_at_one_output(left):
+    out, settings, wanted = left
+    hold = (
+        "import sys, filelock\n"
+        "with filelock.FileLock(sys.argv[1]):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    words = [sys.executable, "-c", hold, str(parts_of(out) / "lock")]
+    other = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline().strip() == b"held"
+        with pytest.raises(OutputRefused, match="another process is writing"):
+            toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    finally:
+        other.kill()
+        other.communicate(timeout=10)
+    toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)  # a dead owner does not stand in the way
+    assert digest(out) == wanted
+
+
+def test_a_full_disk_keeps_what_is_finished(left, monkeypatch):
+    from toolkit.media.packets import PacketFile
+
+    out, settings, wanted = left
+
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PacketFile, "_put", full)
+    with pytest.raises(OutputFailed, match="No space left.*3 finished segments were kept.*same command again"):
+        toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert not list(parts_of(out).glob("*.new")) and not out.exists()
+    monkeypatch.undo()
+    toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert digest(out) == wanted
+
+
+def test_a_failure_before_the_first_segment_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(Journal, "add", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mp4", resume=True, pipeline=STEPS, write=QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_output_is_not_written_over(left):
+    out, settings, _ = left
+    out.write_bytes(b"precious")
+    with pytest.raises(ToolkitError, match="exists already"):
+        toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert out.read_bytes() == b"precious" and (parts_of(out) / "000000.packets").exists()
