@@ -37,12 +37,14 @@ class ResumableRunner(Runner):
     state and the neighbours they had in the uninterrupted run (`stages.memory`).
     """
 
-    def __init__(self, *run: Any, segment: float, wish: dict[str, Any]) -> None:
+    def __init__(
+        self, *run: Any, segment: float, wish: dict[str, Any], done: Callable[[Run], None] | None = None
+    ) -> None:
         super().__init__(*run)
         if not segment > 0:
             raise KnobError(f"segments of {segment:g} s were asked for", expected="more than 0 s")
         self.length = max(SHORTEST, round(segment * float(self.clip.rate or 25)))
-        self.wish = wish
+        self.wish, self._done = wish, done
         self.settings["options"] = repeatable(self.settings["codec"], self.settings.get("options") or {})
         self.journal: Journal
 
@@ -50,9 +52,11 @@ class ResumableRunner(Runner):
         scratch.sweep()  # what the interrupted run could not clear up
         with Journal(self.output, self._description()) as self.journal:
             self.settings["threads"] = self.journal.run["encoder"]["threads"]
-            done = super().run()
+            result = super().run()
+            if self._done is not None:
+                self._done(result)
             self.journal.remove()
-            return done
+            return result
 
     def _description(self) -> dict[str, Any]:
         """All that the bytes of the output depend on."""

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, Toolki
 from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
 from toolkit.presets import Preset, preset
 from toolkit.progress import Progress
-from toolkit.segments import is_joined, parts_of
+from toolkit.segments import clear_up, is_joined, parts_of
 from toolkit.soundtrack import SoundPlan, plan_sound, with_track
 from toolkit.stages import Context
 from toolkit.stages.upscale import choose_device
@@ -43,6 +43,7 @@ def restore(
     write: dict[str, Any] | None = None,
     resume: bool = False,
     segment: float = 20.0,
+    done: Callable[[Run], None] | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Restores the tape `source` into the file `output` and checks what was written.
@@ -59,6 +60,7 @@ def restore(
                   an interruption of any kind the same call goes on where it stopped, and the file is byte for byte
                   that of an uninterrupted run with `resume`.  (Without, the file is written in one go, which spends no
                   key frame and no disk space on segments; an interruption then loses the work.)
+    done        : is called with the result; only when it returns is taken away what a resumed run would need.
 
     Raises `RequestError` before anything is written, `WorkError` in the work; a failed run leaves no `output`.
     """
@@ -67,7 +69,9 @@ def restore(
     clip = with_track(source if isinstance(source, Clip) else Clip.open(source), sound_track)
     output = Path(output)
     chosen = find_preset(preset)
-    overwrite = overwrite or (resume and is_joined(output))
+    if resume:
+        clear_up(output)
+        overwrite = overwrite or is_joined(output)
     check_output(output, source=clip, overwrite=overwrite)
     notes: list[str] = []
     if not resume and parts_of(output).is_dir():
@@ -86,11 +90,14 @@ def restore(
     run: tuple[Any, ...] = (clip, output, plan, sound, frames, overwrite, settings, progress, notes)
     try:
         if not resume:
-            return Runner(*run).run()
+            result = Runner(*run).run()
+            if done is not None:
+                done(result)
+            return result
         from toolkit.resumable import ResumableRunner
 
         wish = {"mode": audio, "track": sound_track, "drift": fix_drift, "codec": settings.get("sound_codec")}
-        return ResumableRunner(*run, segment=segment, wish=wish).run()
+        return ResumableRunner(*run, segment=segment, wish=wish, done=done).run()
     finally:
         progress.close()
 

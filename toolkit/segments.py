@@ -195,21 +195,37 @@ class Journal:
             _sync(file)
 
     def remove(self) -> None:
-        """Takes the folder away; what it held is in the output."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Takes the folder away; what it held is in the output.
+
+        It loses its name first, so that a kill in between leaves nothing that looks like an unfinished run.
+        """
+        done = _cleared(self.output)
+        if done.exists():
+            shutil.rmtree(done)
+        os.replace(self.folder, done)
+        shutil.rmtree(done, ignore_errors=True)
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.folder.is_dir() and not self.segments:
-            self.remove()  # nothing was finished, so there is nothing to go on with
+            shutil.rmtree(self.folder, ignore_errors=True)  # nothing was finished, so there is nothing to go on with
         self._lock.release()
 
 
 def parts_of(output: Path) -> Path:
     """The folder beside `output` in which its segments are kept."""
     return output.with_name(output.name + ".parts")
+
+
+def _cleared(output: Path) -> Path:
+    return output.with_name(output.name + ".parts.done")
+
+
+def clear_up(output: Path) -> None:
+    """Removes what a run left that was killed after `output` was whole and checked, while it cleared up."""
+    shutil.rmtree(_cleared(output), ignore_errors=True)
 
 
 def is_joined(output: Path) -> bool:

@@ -1,0 +1,61 @@
+"""kill -9 at any moment, then the same call again: the file is that of a run nobody disturbed, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests import _kill
+from tests import _media as m
+from tests._segments import QUICK, STEPS, digest
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and fork are POSIX")
+
+
+@pytest.fixture(scope="module")
+def killer():
+    with _kill.Killer() as killer:
+        yield killer
+
+
+def call(folder, name="o.mp4"):
+    return {
+        "source": str(m.made("huffyuv.avi")),
+        "output": str(folder / name),
+        "pipeline": STEPS.to_dict(),
+        "write": QUICK,
+        "segment": 0.27,  # 8 frames
+        "frames": (0, 28),
+        "field_order": "tff",
+        "audio": "keep",
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(killer, tmp_path_factory):
+    """`(digest of the whole file, events of the run)`."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    told = killer.run(call(folder))
+    assert told["exit"] == 0 and told["ok"], told
+    assert set(told["events"]) == set(_kill.KINDS), "some moments are not counted, so no kill hits them"
+    return digest(folder / "o.mp4"), told["events"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_and_gone_on_with(seed, killer, undisturbed, tmp_path):
+    wanted, events = undisturbed
+    rng = random.Random(seed)
+    kill = _kill.moment(rng, events)
+    told = killer.run(call(tmp_path), kill)
+    assert told["exit"] == -9, f"not killed at {kill}: {told}"
+    again = rng.random() < 0.5  # the second run is killed as well, if it gets as far as that
+    if again:
+        killer.run(call(tmp_path), _kill.moment(rng, events))
+    told = killer.run(call(tmp_path))
+    # Killed after the file was whole and checked, there is nothing to go on with: the file is there.
+    finished = "exists already" in told.get("error", "")
+    assert told["exit"] == 0 and (told.get("ok") or finished), (kill, again, told)
+    assert digest(tmp_path / "o.mp4") == wanted, (kill, again)
+    assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"], (kill, again)
