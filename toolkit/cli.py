@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 import toolkit
 from toolkit.commands.profile import app as profile
+from toolkit.commands.queue import app as queue
 from toolkit.errors import ToolkitError
 
 app = App(
@@ -25,6 +26,7 @@ app = App(
 models = App(name="models", help="Nets for upscaling: list them, see where they are found, fetch them.")
 app.command(models)
 app.command(profile)
+app.command(queue)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Write over an existing output.")]

@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from toolkit.errors import WorkError
 
@@ -72,12 +73,33 @@ def run(
     return Result(program.returncode, out, err)
 
 
-def end(program: subprocess.Popen) -> None:
-    """Ends `program` and its process group: asked first, killed after `GRACE` seconds; reaped, pipes closed."""
+def start(command: Sequence[str | os.PathLike], *, output: Path) -> subprocess.Popen:
+    """Starts a program that works beside this one; all it says goes to the file `output`.
+
+    Whoever starts it watches it (`poll`) and gives it back to `end`, also when it ended by itself.  Its standard input
+    is a pipe that nobody writes to: it closes when this process is gone, however that came about.
+    Raises `ProgramFailed` when it cannot be started.
+    """
+    words = [os.fspath(word) for word in command]
+    group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}
+    with output.open("wb") as file:
+        try:
+            program = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, **group
+            )  # fmt: skip
+        except OSError as error:
+            raise ProgramFailed(f"the program {words[0]!r} could not be started ({error.strerror})") from error
+    _running.add(program)
+    return program
+
+
+def end(program: subprocess.Popen, grace: float = GRACE) -> None:
+    """Ends `program` and its process group: asked first, killed after `grace` seconds; reaped, pipes closed."""
+    _running.discard(program)
     if program.poll() is None:
         _signal(program, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            program.wait(GRACE)
+            program.wait(grace)
     _signal(program, getattr(signal, "SIGKILL", signal.SIGTERM))
     program.wait()
     for pipe in (program.stdin, program.stdout, program.stderr):

@@ -1,0 +1,224 @@
+"""`vhs-toolkit queue`: whole collections, overnight, through whatever happens."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+app = App(name="queue", help="Restores whole collections, job by job; survives crashes, reboots and changes of mind.")
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+Where = Annotated[Path | None, Parameter(name="--queue", help="The queue's file, in place of your own one.")]
+Numbers = Annotated[list[int], Parameter(help="Numbers of jobs, see status.", negative="")]
+#: Files of these endings are taken from a folder.
+_VIDEO = (".avi", ".dv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".vob", ".wmv")
+
+
+def _open(where: Path | None) -> Any:
+    from toolkit.jobs import Queue
+
+    return Queue(where)
+
+
+@app.command
+def add(
+    inputs: list[Path],
+    *,
+    to: Path | None = None,
+    output: Path | None = None,
+    ending: Literal[".mp4", ".mkv", ".mov"] = ".mp4",
+    preset: str = "vhs",
+    audio: str | None = None,
+    field_order: str | None = None,
+    frames: str | None = None,
+    codec: str | None = None,
+    crf: float | None = None,
+    encoder_preset: str | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    segment: float | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    priority: int = 0,
+    tries: int = 3,
+    after: Annotated[list[int] | None, Parameter(negative="")] = None,
+    queue: Where = None,
+    json: Json = False,
+) -> None:
+    """Adds a job for each of INPUTS: files, folders (all video in them), or patterns such as "tapes/*.avi".
+
+    All are added or, when one cannot be, none.
+
+    Parameters
+    ----------
+    to: Folder of the results; without it each lies beside its tape, as NAME.restored.mp4.
+    output: The result's name, for a single input.
+    ending: What kind of file to write.
+    preset: A preset's name or a YAML file; what it says now counts, also when it is changed later.
+    audio: keep, none, a mode or a chain, in place of the preset's.
+    field_order: auto (measured), tff, bff or progressive.
+    frames: A:B, only these frames.
+    codec: h264, h265, ffv1 or prores.
+    crf: Quality of h264 / h265; lower is better.
+    encoder_preset: Speed of the encoder.
+    threads: Threads of the encoder.
+    device: auto, cpu or cuda.
+    segment: Seconds of tape that a crash can cost at most.
+    overwrite: Write over existing outputs.
+    priority: 0 or more; higher goes first.
+    tries: How often a job is begun at most when it fails by no fault of the request.
+    after: Numbers of jobs that must be done first.
+    """
+    from toolkit.errors import RequestError
+    from toolkit.jobs import Wish
+    from toolkit.settings import parse_range
+
+    found = _expanded(inputs)
+    if output is not None and len(found) != 1:
+        raise RequestError(f"--output names one file and there are {len(found)} inputs", hint="--to FOLDER")
+    settings: dict[str, Any] = {"audio": audio, "field_order": field_order, "device": device, "segment": segment}
+    settings = {k: v for k, v in settings.items() if v is not None}
+    asked = {"codec": codec, "crf": crf, "preset": encoder_preset, "threads": threads}
+    if write := {k: v for k, v in asked.items() if v is not None}:
+        settings["write"] = write
+    if frames is not None:
+        settings["frames"] = parse_range(frames)
+    if overwrite:
+        settings["overwrite"] = True
+    wishes = [
+        Wish(path, output or _output(path, to, ending), preset, None, settings, priority, tries, tuple(after or ()))
+        for path in found
+    ]
+    numbers = _open(queue).add(wishes)
+    rows = [{"id": n, "source": str(w.source), "output": str(w.output)} for n, w in zip(numbers, wishes, strict=True)]
+    _show(rows, json, "\n".join(f"{r['id']:>5}  {r['source']} -> {r['output']}" for r in rows))
+
+
+def _expanded(inputs: list[Path]) -> list[Path]:
+    import glob
+
+    from toolkit.errors import InputMissing
+
+    found: list[Path] = []
+    for path in inputs:
+        more = [path]
+        if path.is_dir():
+            more = sorted(p for p in path.iterdir() if p.suffix.lower() in _VIDEO and p.is_file())
+        elif not path.exists() and glob.has_magic(str(path)):
+            more = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
+        if not more:
+            raise InputMissing(
+                f"there is no video in {path}", expected="a video file, a folder with some, or a pattern"
+            )
+        found += more
+    return found
+
+
+def _output(path: Path, to: Path | None, ending: str) -> Path:
+    return to / f"{path.stem}{ending}" if to is not None else path.with_name(f"{path.stem}.restored{ending}")
+
+
+@app.command
+def run(
+    *,
+    workers: int = 1,
+    until: str | None = None,
+    then: str | None = None,
+    queue: Where = None,
+    json: Json = False,
+) -> None:
+    """Runs the waiting jobs until none is left, and prints a summary.  Ctrl-C stops; the next run goes on.
+
+    Parameters
+    ----------
+    workers: Jobs at a time, each in a process of its own.
+    until: HH:MM, when to stop; what is unfinished goes on with the next run.
+    then: A command to run at the end; it gets the summary as JSON on its standard input.
+    """
+    import shlex
+    from dataclasses import asdict
+
+    from toolkit import process
+    from toolkit.jobs.worker import parse_until, work
+
+    stop = None if until is None else parse_until(until)
+    found = work(_open(queue), workers=workers, until=stop, say=lambda line: print(line, file=sys.stderr, flush=True))
+    _show(asdict(found), json, found)
+    if then:
+        process.run(shlex.split(then), timeout=600, input=json_text.dumps(asdict(found)).encode())
+
+
+@app.command
+def status(
+    *, watch: Annotated[bool, Parameter(negative="")] = False, limit: int = -1, queue: Where = None, json: Json = False
+) -> None:
+    """Lists the jobs, how far they are and why they failed.
+
+    Parameters
+    ----------
+    watch: Show it again every second while there is something to be done.
+    limit: At most so many jobs.
+    """
+    from toolkit.jobs import status as look
+    from toolkit.jobs.claims import Claims
+
+    found = _open(queue)
+    Claims(found).reap()
+    while True:
+        now = look(found, limit)
+        if watch and not json:
+            print("\033[H\033[2J", end="")
+        _show(now.to_dict(), json, now)
+        if not watch or not (now.counts["pending"] or now.counts["running"]):
+            return
+        time.sleep(1)
+
+
+@app.command
+def cancel(numbers: Numbers, *, queue: Where = None) -> None:
+    """Cancels jobs, also running ones; their unfinished files are removed."""
+    _open(queue).cancel(*numbers)
+
+
+@app.command
+def pause(numbers: Numbers, *, queue: Where = None) -> None:
+    """Keeps jobs back; running ones stop and go on after "resume" where they stopped."""
+    _open(queue).pause(*numbers)
+
+
+@app.command
+def resume(numbers: Numbers, *, queue: Where = None) -> None:
+    """Lets paused jobs wait for their turn again."""
+    _open(queue).resume(*numbers)
+
+
+@app.command
+def retry(numbers: Numbers, *, queue: Where = None) -> None:
+    """Puts failed or cancelled jobs back; failed ones go on where they stopped."""
+    _open(queue).retry(*numbers)
+
+
+@app.command
+def move(number: int, place: int, *, queue: Where = None) -> None:
+    """Makes job NUMBER the PLACE-th of those that wait; 1 is next."""
+    _open(queue).move(number, place)
+
+
+@app.command
+def clear(*, failed: Annotated[bool, Parameter(negative="")] = False, queue: Where = None, json: Json = False) -> None:
+    """Takes done and cancelled jobs off the list; their outputs stay.
+
+    Parameters
+    ----------
+    failed: Failed ones too.
+    """
+    count = _open(queue).clear(("done", "cancelled", "failed") if failed else ("done", "cancelled"))
+    _show({"cleared": count}, json, f"{count} jobs taken off the list")
+
+
+def _show(data: Any, as_json: bool, text: Any) -> None:
+    print(json_text.dumps(data, default=str) if as_json else text)

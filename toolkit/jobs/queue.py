@@ -1,0 +1,296 @@
+"""Queue: what is to be restored, in which order, and how far it is.  Every call is one transaction on the file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from toolkit.errors import InputMissing, OutputRefused, RequestError
+from toolkit.jobs import database
+from toolkit.jobs.wish import Wish, discard_parts, row_of
+
+STATES = ("pending", "running", "paused", "done", "failed", "cancelled")
+ACTIVE = ("pending", "running", "paused")
+
+
+class UnknownJob(RequestError):
+    """There is no job of that number."""
+
+
+class NotNow(RequestError):
+    """The job is in a state in which this cannot be done."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands.  Times are seconds since 1970; `progress` is what `progress.Snapshot` holds."""
+
+    id: int
+    state: str
+    priority: int
+    source: Path
+    output: Path
+    settings: dict[str, Any]
+    added: float
+    started: float | None
+    ended: float | None
+    tries: int
+    limit_of_tries: int
+    reason: str
+    wish: str | None
+    worker: str | None
+    claim: str | None
+    beat: float | None
+    progress: dict[str, Any] | None
+    report: dict[str, Any] | None
+
+
+def default_path() -> Path:
+    """`VHS_TOOLKIT_QUEUE`, else a file in the user's own folder for the state of programs."""
+    chosen = os.environ.get("VHS_TOOLKIT_QUEUE")
+    return Path(chosen) if chosen else platformdirs.user_state_path("vhs-toolkit") / "queue.db"
+
+
+class Queue:
+    """The jobs in the SQLite file `path`.  Usable from any number of threads and processes at once.
+
+    Opening examines the file; a damaged one is replaced by its last intact copy, with a `ToolkitWarning`.
+    Raises `database.QueueFailed` when the file cannot be used.
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        self.path = Path(path or default_path()).absolute()
+        self._local = threading.local()
+        self._local.db = database.connect(self.path, check=True)
+        self.files = self.path.with_name(self.path.name + ".files")
+
+    def _db(self) -> sqlite3.Connection:
+        db = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = database.connect(self.path)
+        return db
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction: all of it or nothing."""
+        with database.failures(self.path), database.transaction(self._db()) as db:
+            yield db
+
+    def close(self) -> None:
+        """Closes this thread's connection."""
+        db, self._local.db = getattr(self._local, "db", None), None
+        if db is not None:
+            db.close()
+
+    def keep_copy(self) -> None:
+        database.keep_copy(self._db(), self.path)
+
+    # -- adding --------------------------------------------------------------------------------------------------
+
+    def add(self, wishes: Iterable[Wish]) -> list[int]:
+        """Adds all of them or, when one cannot be, none; returns their numbers.
+
+        Raises `RequestError`: a missing source, an output that exists, equals an input or belongs to another job, an
+        unknown preset, a negative priority, an unknown job to wait for.
+        """
+        rows = [row_of(w) for w in wishes]
+        outputs: set[str] = set()
+        sources = {row["source"] for row, _ in rows}
+        for row, _ in rows:
+            if row["output"] in outputs:
+                raise OutputRefused(f"two of the jobs would write {row['output']}", files="no job was added")
+            outputs.add(row["output"])
+        ids = []
+        with self.change() as db:
+            place = db.execute("SELECT coalesce(max(place), 0) FROM jobs").fetchone()[0]
+            active = "SELECT id FROM jobs WHERE state IN ('pending', 'running', 'paused')"
+            for n, (row, after) in enumerate(rows):
+                other = db.execute(f"{active} AND output = ?", (row["output"],)).fetchone()
+                if other:
+                    raise OutputRefused(
+                        f"job {other[0]} writes {row['output']} already", files="no job was added",
+                        hint="another output, or cancel that job",
+                    )  # fmt: skip
+                needed = [existing(db, number) for number in after]
+                if not Path(row["source"]).is_file() and row["source"] not in {j["output"] for j in needed}:
+                    raise InputMissing(
+                        f"there is no file {row['source']}", expected="the path of a video file",
+                        files="no job was added",
+                        hint="check the spelling, or name the job that makes it (--after)",
+                    )  # fmt: skip
+                reader = db.execute(f"{active} AND source = ?", (row["output"],)).fetchone()
+                if row["output"] in sources - {j["output"] for j in needed} or reader:
+                    raise OutputRefused(
+                        f"{row['output']} is the input of "
+                        + (f"job {reader[0]}" if reader else "a job that is added with it"),
+                        files="no job was added",
+                    )
+                row = {**row, "place": place + 1 + n}
+                names = ", ".join(row)
+                marks = ", ".join(f":{name}" for name in row)
+                ids.append(db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", row).lastrowid)
+                db.executemany("INSERT OR IGNORE INTO needs VALUES (?, ?)", [(ids[-1], j["id"]) for j in needed])
+        self.keep_copy()
+        return ids
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state; one consistent moment, whatever others write."""
+        with database.failures(self.path):
+            return dict(self._db().execute("SELECT state, jobs FROM counts").fetchall())
+
+    def jobs(self, states: Sequence[str] = STATES, limit: int = -1) -> list[Job]:
+        """The jobs in the order in which they run, finished ones first."""
+        marks = ", ".join("?" * len(states))
+        with database.failures(self.path):
+            rows = self._db().execute(
+                f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY "
+                "CASE WHEN state IN ('done', 'failed', 'cancelled') THEN 0 WHEN state = 'running' THEN 1 ELSE 2 END, "
+                "CASE WHEN state IN ('done', 'failed', 'cancelled') THEN ended ELSE 0 END, "
+                "priority DESC, place LIMIT ?",
+                (*states, limit),
+            )
+            return [job_of(row) for row in rows]
+
+    def job(self, number: int) -> Job:
+        """Raises `UnknownJob`."""
+        with database.failures(self.path):
+            return job_of(existing(self._db(), number))
+
+    def waits(self, numbers: Sequence[int]) -> dict[int, list[int]]:
+        """For each of the jobs that wait for others: the ones that are not done yet."""
+        found: dict[int, list[int]] = {}
+        with database.failures(self.path):
+            rows = self._db().execute("SELECT job, needed FROM needs JOIN jobs ON id = needed WHERE state <> 'done'")
+            for job, needed in rows.fetchall():
+                found.setdefault(job, []).append(needed)
+        return {n: found[n] for n in numbers if n in found}
+
+    # -- what people ask for -------------------------------------------------------------------------------------
+
+    def cancel(self, *numbers: int) -> None:
+        """Waiting jobs are cancelled at once, running ones within seconds; unfinished segments are removed."""
+        self._ask(numbers, "cancel", "cancelled")
+
+    def pause(self, *numbers: int) -> None:
+        """Waiting jobs are kept back, running ones stop within seconds; `resume` goes on where they stopped."""
+        self._ask(numbers, "pause", "paused")
+
+    def _ask(self, numbers: Sequence[int], wish: str, state: str) -> None:
+        from toolkit.jobs.claims import Claims
+
+        Claims(self).reap()  # nobody would hear what is wished of a job whose worker is gone
+        gone = []
+        with self.change() as db:
+            for number in numbers:
+                job = existing(db, number)
+                if job["state"] == "running":
+                    db.execute("UPDATE jobs SET wish = ? WHERE id = ?", (wish, number))
+                elif job["state"] == "pending" or (job["state"] == "paused" and wish == "cancel"):
+                    ended = time.time() if wish == "cancel" else None
+                    db.execute(
+                        "UPDATE jobs SET state = ?, ended = ?, reason = 'asked for' WHERE id = ?",
+                        (state, ended, number),
+                    )
+                    gone.append(Path(job["output"]))
+                elif job["state"] != state:
+                    raise NotNow(f"job {number} is {job['state']}", expected="a waiting or running job", files="")
+        if wish == "cancel":
+            for output in gone:
+                discard_parts(output)
+        self.keep_copy()
+
+    def resume(self, *numbers: int) -> None:
+        """Lets paused jobs wait for their turn again."""
+        with self.change() as db:
+            for number in numbers:
+                job = existing(db, number)
+                if job["state"] == "running" and job["wish"] == "pause":
+                    raise NotNow(f"job {number} is about to stop", hint="try again in some seconds", files="")
+                if job["state"] != "paused":
+                    raise NotNow(f"job {number} is {job['state']}", expected="a paused job", files="")
+                db.execute("UPDATE jobs SET state = 'pending', wish = NULL, reason = '' WHERE id = ?", (number,))
+        self.keep_copy()
+
+    def retry(self, *numbers: int) -> None:
+        """Puts failed or cancelled jobs back, with all their tries; a failed one goes on where it stopped."""
+        with self.change() as db:
+            for number in numbers:
+                job = existing(db, number)
+                if job["state"] not in ("failed", "cancelled"):
+                    raise NotNow(f"job {number} is {job['state']}", expected="a failed or cancelled job", files="")
+                try:
+                    db.execute(
+                        "UPDATE jobs SET state = 'pending', wish = NULL, tries = 0, reason = '', ended = NULL, "
+                        "progress = NULL WHERE id = ?",
+                        (number,),
+                    )
+                except sqlite3.IntegrityError:
+                    raise OutputRefused(f"another job writes {job['output']} by now", files="") from None
+        self.keep_copy()
+
+    def move(self, number: int, place: int) -> None:
+        """Makes a waiting job the `place`-th (from 1) of those that wait; it takes on a priority that fits there."""
+        if place < 1:
+            raise RequestError(f"the place is {place}", expected="1 or more", files="")
+        with self.change() as db:
+            job = existing(db, number)
+            if job["state"] not in ("pending", "paused"):
+                raise NotNow(f"job {number} is {job['state']}", expected="a waiting job", files="")
+            order = [
+                (row["id"], row["priority"])
+                for row in db.execute(
+                    "SELECT id, priority FROM jobs WHERE state IN ('pending', 'paused') AND id <> ? "
+                    "ORDER BY priority DESC, place",
+                    (number,),
+                )
+            ]
+            at = min(place - 1, len(order))
+            highest = order[at - 1][1] if at else None
+            lowest = order[at][1] if at < len(order) else 0
+            fitting = max(job["priority"], lowest)
+            order.insert(at, (number, fitting if highest is None else min(fitting, highest)))
+            db.executemany(
+                "UPDATE jobs SET place = ?, priority = ? WHERE id = ?", [(n, p, i) for n, (i, p) in enumerate(order, 1)]
+            )
+        self.keep_copy()
+
+    def clear(self, states: Sequence[str] = ("done", "cancelled")) -> int:
+        """Takes jobs in `states` (never active ones) off the list; returns how many.  Their outputs stay."""
+        if set(states) - {"done", "failed", "cancelled"}:
+            raise RequestError(
+                f"jobs that are {', '.join(states)} were to be cleared", expected="done, failed or cancelled",
+                hint="cancel them first", files="",
+            )  # fmt: skip
+        marks = ", ".join("?" * len(states))
+        with self.change() as db:
+            count = db.execute(f"DELETE FROM jobs WHERE state IN ({marks})", tuple(states)).rowcount
+        self.keep_copy()
+        return count
+
+
+def existing(db: sqlite3.Connection, number: int) -> sqlite3.Row:
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise UnknownJob(
+            f"there is no job {number}", files="no job was changed", hint="vhs-toolkit queue status lists them"
+        )
+    return row
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    told = {k: row[k] for k in row.keys() if k != "place"}  # noqa: SIM118 (a Row iterates over values)
+    for name in ("settings", "progress", "report"):
+        told[name] = json.loads(told[name]) if told[name] else None
+    return Job(**{**told, "source": Path(told["source"]), "output": Path(told["output"])})
