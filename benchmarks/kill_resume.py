@@ -84,8 +84,13 @@ def main() -> None:
                 told = killer.run(call(folder))
                 ended = told["exit"] == 0 and (told.get("ok", False) or "exists already" in told.get("error", ""))
             else:
-                moment = ("time", round(rng.uniform(0.3, 1.0) * whole_time, 2))
-                killed = by_command(folder, moment[1])[0] == -9
+                for _ in range(5):  # one that came too late is no kill
+                    moment = ("time", round(rng.uniform(0.5, 1.0) * whole_time, 2))
+                    code, seconds = by_command(folder, moment[1])
+                    if killed := code == -9:
+                        break
+                    whole_time = min(whole_time, seconds)
+                    (folder / "o.mp4").unlink()
                 parts = list(folder.glob("*.parts/*.packets"))
                 where[f"{len(parts)} segments finished"] += killed
                 ended = by_command(folder, None)[0] == 0

@@ -135,6 +135,16 @@ def test_a_journal_cut_short_by_a_power_cut_costs_only_its_last_line(cut, left):
     assert digest(out) == wanted
 
 
+@pytest.mark.parametrize("frames", [30, 24])
+def test_a_kill_after_the_last_segment_and_before_the_end_is_known(frames, tmp_path):
+    """With 24 frames the last of the segments of 8 is full, so that nothing about it says that it is the last."""
+    how = {"pipeline": STEPS, "write": QUICK, "segment": 0.27, "frames": (0, frames)}
+    toolkit.restore(m.made("huffyuv.avi"), tmp_path / "whole.mp4", resume=True, **how)
+    interrupted(-(-frames // 8), m.made("huffyuv.avi"), tmp_path / "o.mp4", **how)
+    run = toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mp4", resume=True, **how)
+    assert digest(tmp_path / "o.mp4") == digest(tmp_path / "whole.mp4") and run.frames_in == frames
+
+
 def test_a_journal_without_its_beginning_is_refused(left):
     out, settings, _ = left
     journal = parts_of(out) / "journal.jsonl"

@@ -123,11 +123,11 @@ class ResumableRunner(Runner):
                 maker = _SegmentMaker(self, first)
                 try:
                     with Drain(maker) as drain:
-                        whole = self._cut(flow, drain, first, stop, seen, memories)
+                        ended = self._cut(flow, drain, first, stop, seen, memories, lambda: start + reader.frames_read)
                 finally:
                     maker.abort()
-                if whole is not None and self.journal.end is None:
-                    self.journal.add_end(whole, start + reader.frames_read)
+                if ended is not None and self.journal.end is None:
+                    self.journal.add_end(ended)
                 return
         self.notes.append("seeking in the tape is not exact, so it was read again from its beginning")
         self._make(first, stop, seek=False)
@@ -138,9 +138,16 @@ class ResumableRunner(Runner):
         self.journal.add_begin(**{k: None if v is None else str(v) for k, v in facts.items()})
 
     def _cut(
-        self, flow: Iterator[Batch], drain: Drain, first: int, stop: int | None, seen: _Seen, memories: list[Memory]
-    ) -> int | None:
-        """Sends batches and the ends of segments to `drain`; the number of segments when the tape came to its end."""
+        self,
+        flow: Iterator[Batch],
+        drain: Drain,
+        first: int,
+        stop: int | None,
+        seen: _Seen,
+        memories: list[Memory],
+        frames: Callable[[], int],
+    ) -> dict[str, int] | None:
+        """Sends batches and the ends of segments to `drain`; what the tape's end is like when it came."""
         number, at, size = first, 0, self.length * self.plan.rate
         for batch in flow:
             while len(batch):
@@ -149,12 +156,13 @@ class ResumableRunner(Runner):
                 drain.put(part)
                 if at == size:
                     number, at = number + 1, 0
-                    drain.put((self._states(number, memories), seen.before(number)))
+                    drain.put((self._states(number, memories), seen.before(number), None))
                     if number == stop:
                         return None
-        if at:
-            drain.put(({}, None))
-        return number + bool(at)
+        end = {"segments": number + bool(at), "frames": frames()}
+        if at:  # a short segment is the last; a run that goes on after it must not look for another
+            drain.put(({}, None, end))
+        return end
 
     def _lead_in(self, segment: int) -> list[int]:
         return lead_in(self.plan.pipeline, self.plan.formats, segment * self.length)
@@ -231,7 +239,7 @@ class ResumableRunner(Runner):
 
 
 class _SegmentMaker:
-    """Encodes what the compute thread sends: batches, and the ends of segments as `(states, digest)`."""
+    """Encodes what the compute thread sends: batches, and the ends of segments as `(states, digest, end)`."""
 
     def __init__(self, runner: ResumableRunner, first: int) -> None:
         self._runner, self._number = runner, first
@@ -247,8 +255,8 @@ class _SegmentMaker:
                 runner.progress.step(len(item))
             else:
                 checksum = runner.context.timed("write", self._file.close)
-                states, seen = item
-                journal.add(Segment(self._number, self._file.frames, checksum, None, seen), states)
+                states, seen, end = item
+                journal.add(Segment(self._number, self._file.frames, checksum, None, seen), states, end)
                 self._file, self._number = None, self._number + 1
         except (av.error.FFmpegError, OSError) as error:
             full = getattr(error, "errno", None) in DISK_FULL

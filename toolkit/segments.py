@@ -156,8 +156,10 @@ class Journal:
         self.begin = facts
         self._append({"begin": facts})
 
-    def add(self, segment: Segment, states: dict[int, list[np.ndarray | None]]) -> None:
-        """Takes in a segment whose packets lie, whole, under `new_packets(number)`."""
+    def add(
+        self, segment: Segment, states: dict[int, list[np.ndarray | None]], end: dict[str, int] | None = None
+    ) -> None:
+        """Takes in a segment whose packets lie, whole, under `new_packets(number)`; `end` when it is the last."""
         if states:
             new = self.states(segment.number).with_suffix(".new")
             with new.open("wb") as file:
@@ -168,16 +170,17 @@ class Journal:
             os.replace(new, self.states(segment.number))
         os.replace(self.new_packets(segment.number), self.packets(segment.number))
         _sync_folder(self.folder)
-        self._append({"segment": asdict(segment)})
-        self.segments[segment.number] = segment
+        self._append({"segment": asdict(segment)} | ({"end": end} if end else {}))
+        self.segments[segment.number], self.end = segment, end or self.end
 
     def new_packets(self, number: int) -> Path:
         """Where the packets of a segment grow."""
         return self.folder / f"{number:06d}.packets.new"
 
-    def add_end(self, segments: int, frames: int) -> None:
-        self.end = {"segments": segments, "frames": frames}
-        self._append({"end": self.end})
+    def add_end(self, end: dict[str, int]) -> None:
+        """Notes how many segments and frames of the tape there are."""
+        self.end = end
+        self._append({"end": end})
 
     def add_joined(self, whole: Path) -> None:
         """Notes that `whole`, which takes the output's name next, is the finished file."""
