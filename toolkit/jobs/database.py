@@ -42,6 +42,7 @@ CREATE TABLE jobs (
     report TEXT
 );
 CREATE UNIQUE INDEX one_job_for_an_output ON jobs (output) WHERE state IN ('pending', 'running', 'paused');
+CREATE INDEX readers ON jobs (source) WHERE state IN ('pending', 'running', 'paused');
 CREATE INDEX next_ones ON jobs (state, priority DESC, place);
 CREATE TABLE needs (
     job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -102,7 +103,7 @@ def _open(path: Path, check: bool) -> sqlite3.Connection:
         elif check:
             found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
-                raise sqlite3.DatabaseError(f"database disk image is malformed ({found})")
+                raise sqlite3.DatabaseError(f"database disk image is malformed: {' '.join(found.split())}")
     except BaseException:
         db.close()
         raise

@@ -103,12 +103,17 @@ class Queue:
         Raises `RequestError`: a missing source, an output that exists, equals an input or belongs to another job, an
         unknown preset, a negative priority, an unknown job to wait for.
         """
-        rows = [row_of(w) for w in wishes]
+        presets: dict[Any, Any] = {}
+        rows = [row_of(w, presets) for w in wishes]
         outputs: set[str] = set()
         sources = {row["source"] for row, _ in rows}
         for row, _ in rows:
             if row["output"] in outputs:
                 raise OutputRefused(f"two of the jobs would write {row['output']}", files="no job was added")
+            if row["output"] in sources:
+                raise OutputRefused(
+                    f"{row['output']} is the input of a job that is added with it", files="no job was added"
+                )
             outputs.add(row["output"])
         ids = []
         with self.change() as db:
@@ -129,12 +134,8 @@ class Queue:
                         hint="check the spelling, or name the job that makes it (--after)",
                     )  # fmt: skip
                 reader = db.execute(f"{active} AND source = ?", (row["output"],)).fetchone()
-                if row["output"] in sources - {j["output"] for j in needed} or reader:
-                    raise OutputRefused(
-                        f"{row['output']} is the input of "
-                        + (f"job {reader[0]}" if reader else "a job that is added with it"),
-                        files="no job was added",
-                    )
+                if reader:
+                    raise OutputRefused(f"{row['output']} is the input of job {reader[0]}", files="no job was added")
                 row = {**row, "place": place + 1 + n}
                 names = ", ".join(row)
                 marks = ", ".join(f":{name}" for name in row)

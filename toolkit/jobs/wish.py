@@ -6,9 +6,12 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import OutputRefused, RequestError
+
+if TYPE_CHECKING:
+    from toolkit.presets import Preset
 
 #: Of `toolkit.restore`, what a job may set; the rest is the queue's own.
 SETTINGS = (
@@ -39,8 +42,11 @@ class Wish:
     after: tuple[int, ...] = ()
 
 
-def row_of(wish: Wish) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """The new row of the table of jobs, and the numbers it waits for.  Raises `RequestError`."""
+def row_of(wish: Wish, presets: dict[Any, Preset]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """The new row of the table of jobs, and the numbers it waits for.  Raises `RequestError`.
+
+    presets : those looked up already, by name.
+    """
     from toolkit.media.write import check_output
     from toolkit.presets import Preset, preset
 
@@ -57,7 +63,9 @@ def row_of(wish: Wish) -> tuple[dict[str, Any], tuple[int, ...]]:
     if source == output:
         raise OutputRefused(f"{output} is the input itself", expected="another name", files="no job was added")
     check_output(output, source=source, overwrite=bool(wish.settings.get("overwrite")))
-    chosen = wish.preset if isinstance(wish.preset, Preset) else preset(wish.preset)
+    chosen = wish.preset if isinstance(wish.preset, Preset) else presets.get(wish.preset)
+    if chosen is None:
+        chosen = presets[wish.preset] = preset(wish.preset)
     steps = chosen.pipeline if wish.pipeline is None else wish.pipeline
     settings = {
         "preset": {"name": chosen.name, "when": chosen.when, "audio": chosen.audio, "write": chosen.write},

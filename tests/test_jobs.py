@@ -1,0 +1,454 @@
+"""The queue: nothing is lost, nothing runs twice, and every wrong request is answered plainly."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import _media as m
+from tests._segments import QUICK, digest
+from toolkit.cli import main
+from toolkit.errors import InputMissing, OutputRefused, RequestError, ToolkitWarning
+from toolkit.jobs import Queue, Wish, status
+from toolkit.jobs.claims import Claims
+from toolkit.jobs.queue import STATES
+from toolkit.jobs.worker import parse_until
+from toolkit.segments import parts_of
+
+FAST = {"write": QUICK, "frames": [0, 24], "segment": 0.27, "field_order": "tff", "audio": "none"}
+#: Long enough to be caught in the middle on any machine.
+SLOW = {**FAST, "frames": [0, 30]}
+
+
+@pytest.fixture
+def queue(tmp_path):
+    return Queue(tmp_path / "q.db")
+
+
+@pytest.fixture
+def tapes(tmp_path):
+    folder = tmp_path / "tapes"
+    folder.mkdir()
+    for n in range(4):
+        (folder / f"{n}.avi").symlink_to(m.made("huffyuv.avi"))
+    return folder
+
+
+def wishes(tapes, count=3, settings=FAST, **more) -> list[Wish]:
+    out = tapes.parent / "out"
+    out.mkdir(exist_ok=True)
+    return [
+        Wish(tapes / f"{n}.avi", out / f"{n}.mp4", "vhs-fast", settings=settings, **more) for n in range(count)
+    ]
+
+
+def worker(queue, *words) -> subprocess.Popen:
+    command = [sys.executable, "-m", "toolkit.cli", "queue", "run", "--queue", str(queue.path), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, **pipes)
+
+
+def until(condition, within=60.0):
+    """The first true value of `condition()`."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"nothing within {within} s")
+
+
+def job_processes(queue) -> list[psutil.Process]:
+    found = []
+    for p in psutil.process_iter():
+        try:
+            words = p.cmdline()
+        except psutil.Error:
+            continue
+        if "toolkit.jobs.run" in words and str(queue.path) in words and p.status() != psutil.STATUS_ZOMBIE:
+            found.append(p)
+    return found
+
+
+def segments_of(job) -> int:
+    return len(list(parts_of(job.output).glob("*.packets")))
+
+
+# -- the whole way -----------------------------------------------------------------------------------------------
+
+
+def test_two_workers_do_every_job_once_and_the_outputs_are_those_of_restore(queue, tapes):
+    import toolkit
+    from toolkit.presets import preset
+
+    numbers = queue.add(wishes(tapes, 3))
+    both = [worker(queue, "--workers", "1") for _ in range(2)]
+    said = [p.communicate(timeout=120)[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    jobs = [queue.job(n) for n in numbers]
+    assert [(j.state, j.tries, j.reason) for j in jobs] == [("done", 1, "")] * 3, said
+    begun = [line.split(":")[0] for text in said for line in text.splitlines() if "->" in line]
+    assert sorted(begun) == ["job 1", "job 2", "job 3"]
+    direct = tapes.parent / "direct.mp4"
+    settings = {**FAST, "frames": (0, 24)}
+    toolkit.restore(m.made("huffyuv.avi"), direct, preset=preset("vhs-fast"), resume=True, **settings)
+    assert {digest(j.output) for j in jobs} == {digest(direct)}
+    assert sorted(p.name for p in (tapes.parent / "out").iterdir()) == ["0.mp4", "1.mp4", "2.mp4"]
+    assert jobs[0].report["frames_out"] == 24 and all(c["ok"] for c in jobs[0].report["checks"])
+    assert not job_processes(queue) and not list((queue.files / "locks").iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
+@pytest.mark.parametrize("victim", ["worker", "job", "both"])
+def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tapes):
+    number = queue.add([*wishes(tapes, 1, {**SLOW, "write": {"preset": "veryslow", "threads": 1}})])[0]
+    first = worker(queue)
+    try:
+        until(lambda: segments_of(queue.job(number)) >= 1)
+        claim = queue.job(number).claim
+        for program in job_processes(queue) if victim != "worker" else []:
+            program.kill()
+        if victim != "job":
+            first.kill()
+            first.wait()
+            # The job's process notices by itself that its worker is gone.
+            until(lambda: not job_processes(queue), 10)
+            assert queue.job(number).state == "running" and queue.job(number).claim == claim
+        else:
+            first.wait(120)
+    finally:
+        first.kill()
+        first.communicate()
+    if victim != "job":
+        said = worker(queue).communicate(timeout=120)[0]
+        assert "its worker was gone" in said
+    job = queue.job(number)
+    assert job.state == "done"
+    assert job.tries == (2 if victim == "job" else 1), "only what the job itself did counts as a try"
+    assert any("frames were finished before" in n for n in job.report["notes"])
+    assert [p.name for p in job.output.parent.iterdir()] == ["0.mp4"]
+
+
+def test_pause_resume_and_cancel_while_running(queue, tapes):
+    slow = {**SLOW, "write": {"preset": "veryslow", "threads": 1}}
+    first, second = queue.add(wishes(tapes, 2, slow))
+    program = worker(queue)
+    try:
+        until(lambda: segments_of(queue.job(first)) >= 1)
+        queue.pause(first)
+        until(lambda: queue.job(first).state == "paused", 20)
+        kept = segments_of(queue.job(first))
+        until(lambda: segments_of(queue.job(second)) >= 1)
+        queue.cancel(second)
+        until(lambda: queue.job(second).state == "cancelled", 20)
+        program.wait(60)
+    finally:
+        program.kill()
+        said = program.communicate()[0]
+    assert kept >= 1 and segments_of(queue.job(first)) == kept, said
+    assert not parts_of(queue.job(second).output).exists() and not queue.job(second).output.exists()
+    queue.resume(first)
+    assert worker(queue).wait(120) == 0
+    job = queue.job(first)
+    assert job.state == "done" and job.tries == 1
+    assert any("frames were finished before" in n for n in job.report["notes"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_worker_that_is_asked_to_stop_puts_its_job_back(queue, tapes):
+    number = queue.add(wishes(tapes, 1, {**SLOW, "write": {"preset": "veryslow", "threads": 1}}))[0]
+    program = worker(queue)
+    until(lambda: segments_of(queue.job(number)) >= 1)
+    program.terminate()
+    said = program.communicate(timeout=60)[0]
+    job = queue.job(number)
+    assert (job.state, job.tries, job.reason) == ("pending", 0, "its worker was stopped"), said
+    assert not job_processes(queue) and segments_of(job) >= 1
+
+
+def test_failures_say_why_and_are_tried_as_often_as_allowed(queue, tapes):
+    broken = tapes / "broken.avi"
+    broken.write_bytes(b"this is no video" * 1000)
+    vanished = tapes / "vanished.avi"
+    vanished.symlink_to(m.made("huffyuv.avi"))
+    out = tapes.parent / "out"
+    out.mkdir()
+    numbers = queue.add(
+        [Wish(broken, out / "b.mp4", tries=2, settings=FAST), Wish(vanished, out / "v.mp4", settings=FAST)]
+    )
+    vanished.unlink()
+    said = worker(queue).communicate(timeout=120)[0]
+    bad, gone = (queue.job(n) for n in numbers)
+    assert bad.state == "failed" and bad.tries == 2 and "not a video" in bad.reason, said
+    assert gone.state == "failed" and gone.tries == 1 and "there is no file" in gone.reason
+    assert "2 failed (job 1, 2)" in said or "failed" in said
+    assert not list(out.iterdir())
+    vanished.symlink_to(m.made("huffyuv.avi"))
+    queue.retry(gone.id)
+    worker(queue).communicate(timeout=120)
+    assert queue.job(gone.id).state == "done"
+
+
+def test_a_job_waits_for_those_it_needs_and_reads_their_output(queue, tapes):
+    first = queue.add(wishes(tapes, 1))[0]
+    between = queue.job(first).output
+    second = queue.add([Wish(between, between.with_name("final.mkv"), "master", after=(first,), priority=5)])[0]
+    assert status(queue).waits == {second: [first]} and "after job 1" in str(status(queue))
+    assert worker(queue, "--workers", "2").wait(120) == 0
+    one, two = queue.job(first), queue.job(second)
+    assert (one.state, two.state) == ("done", "done") and two.started >= one.ended
+
+
+# -- the list ----------------------------------------------------------------------------------------------------
+
+
+def test_order_priorities_and_moving(queue, tapes):
+    a, b, c = queue.add(wishes(tapes, 3))
+    d = queue.add([Wish(tapes / "3.avi", tapes / "d.mp4", priority=7)])[0]
+    assert [j.id for j in queue.jobs()] == [d, a, b, c]
+    queue.move(c, 1)
+    assert [j.id for j in queue.jobs()] == [c, d, a, b]
+    queue.move(d, 99)
+    assert [j.id for j in queue.jobs()] == [c, a, b, d]
+    queue.move(b, 2)
+    assert [j.id for j in queue.jobs()] == [c, b, a, d]
+    assert [Claims(queue).claim("w").id for _ in range(4)] == [c, b, a, d] and Claims(queue).claim("w") is None
+
+
+def test_bad_requests_change_nothing(queue, tapes, tmp_path):
+    first = queue.add(wishes(tapes, 1))[0]
+    tape, out = tapes / "1.avi", tmp_path / "out"
+    (out / "there.mp4").write_bytes(b"precious")
+    good = Wish(tape, out / "good.mp4")
+    bad = {
+        "two of the jobs would write": [good, Wish(tapes / "2.avi", out / "good.mp4")],
+        "job 1 writes .* already": [good, Wish(tape, out / "0.mp4")],
+        "is the input itself": [good, Wish(tape, tape)],
+        "there is no file": [good, Wish(tapes / "none.avi", out / "n.mp4")],
+        "exists already": [good, Wish(tape, out / "there.mp4")],
+        "is the input of a job that is added with it": [
+            Wish(tape, out / "x.mp4", settings={"overwrite": True}), Wish(out / "there.mp4", out / "y.mp4"),
+            Wish(tape, out / "there.mp4", settings={"overwrite": True}),
+        ],
+        "there is no preset named 'vsh'": [good, Wish(tape, out / "n.mp4", preset="vsh")],
+        "the priority is -1; expected a whole number from 0": [good, Wish(tape, out / "n.mp4", priority=-1)],
+        "there is no job 77": [good, Wish(tape, out / "n.mp4", after=(77,))],
+        "tried 0 times": [good, Wish(tape, out / "n.mp4", tries=0)],
+        "a job has no setting 'colour'": [good, Wish(tape, out / "n.mp4", settings={"colour": 1})],
+        "does not exist": [good, Wish(tape, tmp_path / "no" / "n.mp4")],
+    }  # fmt: skip
+    for message, some in bad.items():
+        with pytest.raises(RequestError, match=message):
+            queue.add(some)
+    for call in (queue.cancel, queue.pause, queue.resume, queue.retry):
+        with pytest.raises(RequestError, match="there is no job 99"):
+            call(99)
+    for call, message in ((queue.resume, "job 1 is pending; expected a paused"), (queue.retry, "expected a failed or")):
+        with pytest.raises(RequestError, match=message):
+            call(first)
+    with pytest.raises(RequestError, match="the place is 0"):
+        queue.move(first, 0)
+    with pytest.raises(RequestError, match="cancel them first"):
+        queue.clear(["running"])
+    assert [j.id for j in queue.jobs()] == [first] and queue.job(first).state == "pending"
+    assert (out / "there.mp4").read_bytes() == b"precious"
+
+
+def test_a_preset_that_is_deleted_later_does_not_matter(queue, tapes, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("when: Now.\nsteps: [{deinterlace.bob: {}}]\nwrite: {codec: ffv1}\n")
+    number = queue.add([Wish(tapes / "0.avi", tmp_path / "o.mkv", str(own), settings={"frames": [0, 4]})])[0]
+    own.unlink()
+    said = worker(queue).communicate(timeout=120)[0]
+    assert queue.job(number).state == "done", said
+    assert "ffv1" in m.told_streams(tmp_path / "o.mkv")[0]
+
+
+def test_a_cancelled_job_makes_room_for_another_and_comes_back_only_if_it_may(queue, tapes):
+    wish = wishes(tapes, 1)[0]
+    first = queue.add([wish])[0]
+    queue.cancel(first)
+    assert queue.job(first).state == "cancelled" and queue.job(first).ended
+    second = queue.add([wish])[0]
+    with pytest.raises(OutputRefused, match="another job writes"):
+        queue.retry(first)
+    queue.cancel(second)
+    queue.retry(first)
+    assert queue.job(first).state == "pending"
+    assert queue.clear() == 1 and [j.id for j in queue.jobs()] == [first]
+
+
+def test_a_claim_that_was_taken_over_changes_nothing(queue, tapes):
+    number = queue.add(wishes(tapes, 1))[0]
+    claims = Claims(queue)
+    late = claims.claim("worker that hung")
+    assert claims.claim("another") is None
+    assert claims.reap() == [number]
+    now = claims.claim("another")
+    assert claims.beat(late, None) == "lost" and not claims.end(late, "done")
+    assert queue.job(number).claim == now.claim and queue.job(number).state == "running"
+
+
+def test_a_living_worker_or_job_is_never_robbed(queue, tapes, monkeypatch):
+    queue.add(wishes(tapes, 1))
+    claims = Claims(queue)
+    with claims.worker_lock("w").acquire():
+        job = claims.claim("w")
+        monkeypatch.setattr(time, "time", lambda: 0.0)  # nor when someone sets the clock back
+        assert Claims(queue).reap() == []
+    with claims.job_lock(job.claim).acquire():
+        assert Claims(queue).reap() == []
+    assert Claims(queue).reap() == [job.id]
+
+
+# -- the file ----------------------------------------------------------------------------------------------------
+
+
+def test_readers_never_wait_for_a_writer_and_counts_add_up(queue, tapes):
+    queue.add(wishes(tapes, 3))
+    holder = sqlite3.connect(queue.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    holder.execute("UPDATE jobs SET state = 'done' WHERE id = 1")
+    began = time.monotonic()
+    assert queue.counts()["pending"] == 3 and len(queue.jobs()) == 3
+    assert time.monotonic() - began < 5, "reading waited for the writer"
+    holder.execute("COMMIT")
+    holder.close()
+    assert queue.counts() == {**dict.fromkeys(STATES, 0), "pending": 2, "done": 1}
+    stop, wrong = threading.Event(), []
+
+    def write(number):
+        while not stop.is_set():
+            with queue.change() as db:
+                for state in ("running", "paused", "failed"):
+                    db.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, number))
+            written[number] += 1
+
+    def read():
+        for _ in range(300):
+            counts = queue.counts()
+            if sum(counts.values()) != 3:
+                wrong.append(counts)
+
+    written = {2: 0, 3: 0}
+    writers = [threading.Thread(target=write, args=(n,)) for n in written]
+    readers = [threading.Thread(target=read) for _ in range(8)]
+    for t in (*writers, *readers):
+        t.start()
+    for t in readers:
+        t.join()
+    until(lambda: all(written.values()), 30)  # overlapping readers do not shut the writers out
+    stop.set()
+    for t in writers:
+        t.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("how", ["header", "page", "text"])
+def test_a_damaged_file_is_replaced_by_its_copy(how, tmp_path, tapes):
+    path = tmp_path / "q.db"
+    queue = Queue(path)
+    queue.add([*wishes(tapes, 3), *(Wish(tapes / "3.avi", tmp_path / f"{n}.mp4") for n in range(200))])
+    queue.close()
+    data = bytearray(path.read_bytes())
+    if how == "header":
+        data[:100] = b"x" * 100
+    elif how == "page":
+        data[4096:] = bytes(len(data) - 4096)
+    else:
+        data = b"not a database at all\n" * 500
+    path.write_bytes(data)
+    with pytest.warns(ToolkitWarning, match=r"was damaged.*last intact copy was taken.*q\.db\.damaged-1"):
+        queue = Queue(path)
+    assert queue.counts()["pending"] == 203 and len(queue.jobs()) == 203
+    assert (tmp_path / "q.db.damaged-1").read_bytes() == data
+
+
+def test_ten_thousand_jobs(queue, tapes, tmp_path):
+    """Amounts, not times: each of these is a handful of statements however many jobs there are."""
+    numbers = queue.add(Wish(tapes / "0.avi", tmp_path / f"{n}.mp4") for n in range(10_000))
+    assert len(numbers) == 10_000 and queue.counts()["pending"] == 10_000
+    seen = []
+    queue._db().set_trace_callback(seen.append)
+    assert len(status(queue, limit=20).jobs) == 20
+    assert len(seen) <= 5
+
+
+def test_a_locked_file_says_so(queue, tapes, monkeypatch, capsys):
+    monkeypatch.setattr("toolkit.jobs.database.PATIENCE", 0.2)
+    slow = Queue(queue.path)
+    holder = sqlite3.connect(queue.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert main(["queue", "cancel", "1", "--queue", str(queue.path)]) in (1, 2)
+    with pytest.raises(Exception, match="held by another program for more than"):
+        slow.add(wishes(tapes, 1))
+    holder.execute("ROLLBACK")
+    holder.close()
+    slow.add(wishes(tapes, 1))
+
+
+# -- the command line --------------------------------------------------------------------------------------------
+
+
+def test_the_commands(tmp_path, tapes, capsys):
+    where = ["--queue", str(tmp_path / "q.db")]
+    (tmp_path / "out").mkdir()
+    assert main(["queue", "add", str(tapes), "--to", str(tmp_path / "out"), "--preset", "master", *where]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert main(["queue", "add", str(tapes / "[01].avi"), "--priority", "3", "--json", *where]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [Path(r["output"]).name for r in rows] == ["0.restored.mp4", "1.restored.mp4"]
+    for words in (["move", "2", "1"], ["pause", "3"], ["cancel", "4", "5"], ["resume", "3"], ["retry", "5"]):
+        assert main(["queue", *words, *where]) == 0
+    assert main(["queue", "status", "--json", *where]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"]["pending"] == 5 and told["counts"]["cancelled"] == 1
+    assert [j["id"] for j in told["jobs"]] == [4, 2, 5, 6, 1, 3]
+    assert datetime.fromisoformat(told["jobs"][0]["ended"]).tzinfo
+    assert main(["queue", "clear", *where]) == 0
+    assert main(["queue", "status", *where]) == 0
+    assert "5 pending" in capsys.readouterr().out
+    for words, told in (
+        (["cancel", "99"], "there is no job 99"),
+        (["add", str(tmp_path / "none.avi")], "there is no file"),
+        (["add", str(tmp_path / "out")], "there is no video in"),
+        (["run", "--until", "25:00"], "until is '25:00'"),
+        (["run", "--workers", "0"], "expected 1 or more"),
+        (["add", str(tapes / "0.avi"), "--priority", "-1", "--to", str(tmp_path)], "the priority is -1"),
+    ):
+        assert main(["queue", *words, *where]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_run_until_a_time_that_has_come_and_the_command_at_the_end(queue, tapes, tmp_path, monkeypatch):
+    now = datetime(2026, 1, 1, 12, 0)
+    assert parse_until("07:00", now) == datetime(2026, 1, 2, 7, 0).timestamp()
+    assert parse_until("23:59", now) == datetime(2026, 1, 1, 23, 59).timestamp()
+    from toolkit.jobs import work
+
+    number = queue.add(wishes(tapes, 1))[0]
+    assert work(queue, until=time.time() - 1).left == 1
+    assert queue.job(number).state == "pending" and queue.job(number).tries == 0
+    queue.cancel(number)
+    note = tmp_path / "note.json"
+    program = tmp_path / "then.py"
+    program.write_text(f"import sys; open({str(note)!r}, 'w').write(sys.stdin.read())\n")
+    assert main(["queue", "run", "--then", f"{sys.executable} {program}", "--queue", str(queue.path)]) == 0
+    assert json.loads(note.read_text())["left"] == 0
+
+
+def test_missing_sources_name_the_way_out(queue, tmp_path):
+    with pytest.raises(InputMissing, match="--after"):
+        queue.add([Wish(tmp_path / "later.mp4", tmp_path / "o.mp4")])
+    assert shutil.which(sys.executable)
