@@ -72,6 +72,16 @@ def test_a_long_tape_with_b_pictures_is_sought_and_ends_in_the_same_bytes(tmp_pa
     assert digest(tmp_path / "again.mp4") == digest(tmp_path / "whole.mp4")
 
 
+def test_a_net_that_draws_frames_towards_those_before(tmp_path):
+    steps = Pipeline([stage("denoise.hqdn3d")(), stage("upscale.realesr-animevideov3")(scale=2, steady=0.7)])
+    # Three segments of 8; the batch of 3 frames begins elsewhere in the second run.
+    how = {"pipeline": steps, "write": QUICK, "audio": "none", "segment": 0.5, "frames": (0, 20), "max_memory": 40 << 20}
+    toolkit.restore(m.made("vfr.mp4"), tmp_path / "whole.mp4", resume=True, **how)
+    interrupted(1, m.made("vfr.mp4"), tmp_path / "again.mp4", **how)
+    run = toolkit.restore(m.made("vfr.mp4"), tmp_path / "again.mp4", resume=True, **how)
+    assert digest(tmp_path / "again.mp4") == digest(tmp_path / "whole.mp4"), run.plan
+
+
 def test_inexact_seeking_is_found_and_the_tape_read_from_its_beginning(tmp_path, monkeypatch):
     from toolkit.media.read import Reader
 

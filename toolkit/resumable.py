@@ -175,7 +175,7 @@ class ResumableRunner(Runner):
         states = self.journal.load_states(first - 1)
         memories = []
         for n, (step, fmt) in enumerate(zip(self.plan.pipeline, self.plan.formats, strict=False)):
-            keep = (self._lead_in(k)[n] for k in itertools.count(first + 1)) if step.stage.recursive else iter(())
+            keep = (self._lead_in(k)[n] for k in itertools.count(first + 1)) if step.stage.recursive(step.knobs) else iter(())
             skip = begins[n + 1] - begins[n] * step.stage.rate(fmt, step.knobs)
             memories.append(Memory(begins[n], states.get(n), keep, skip))
         return memories
@@ -186,7 +186,7 @@ class ResumableRunner(Runner):
         return {
             n: memories[n].kept.pop(begins[n])
             for n, step in enumerate(self.plan.pipeline)
-            if step.stage.recursive and begins[n]
+            if step.stage.recursive(step.knobs) and begins[n]
         }
 
     # -- joining -------------------------------------------------------------------------------------------------

@@ -44,11 +44,7 @@ class Stage:
 
     name       : "group.name", for instance "denoise.hqdn3d".
     parameters : the knobs, by name.
-    recursive  : results depend on all frames before; `apply` then begins with the state in `context.memory` and
-                 hands it the state after every batch.  Otherwise they depend on the neighbours in `halo` alone.
     """
-
-    recursive = False
 
     def __init__(self, name: str, parameters: dict[str, Parameter], doc: str) -> None:
         self.name, self.parameters, self.__doc__ = name, parameters, doc
@@ -75,6 +71,14 @@ class Stage:
     def halo(self, knobs: dict[str, Any]) -> int:
         """How many neighbouring frames (each way) a result depends on."""
         return 0
+
+    def recursive(self, knobs: dict[str, Any]) -> bool:
+        """Whether results depend on all frames before, and not on the neighbours in `halo` alone.
+
+        `apply` then begins with the state in `context.memory` and hands it the state after every batch, or a run that
+        is gone on with would not end in the same bytes.
+        """
+        return False
 
     def format_after(self, fmt: PictureFormat, knobs: dict[str, Any]) -> PictureFormat:
         """What this stage makes of a picture's format."""
@@ -160,12 +164,14 @@ class KernelStage(Stage):
         hidden = (*hidden, "bits")
         shown = {n: p for n, p in kernel.knobs.items() if n not in hidden}
         super().__init__(f"{group}.{name or kernel.name}", {**shown, **(extra or {})}, kernel.__doc__ or "")
-        self.recursive = kernel.recursive
 
     def kernel_knobs(self, plane: int, fmt: PictureFormat, knobs: dict[str, Any]) -> dict[str, Any]:
         """The kernel's knobs for `plane` (0 is luma)."""
         own = {n: v for n, v in knobs.items() if n in self.kernel.knobs}
         return {**own, "bits": fmt.bits} if "bits" in self.kernel.knobs else own
+
+    def recursive(self, knobs: dict[str, Any]) -> bool:
+        return self.kernel.recursive
 
     def halo(self, knobs: dict[str, Any]) -> int:
         return self.kernel.halo(**{n: v for n, v in knobs.items() if n in self.kernel.knobs}).frames
@@ -195,7 +201,7 @@ class KernelStage(Stage):
         self, batches: Iterator[Batch], fmt: PictureFormat, knobs: dict[str, Any], context: Context
     ) -> Iterator[Batch]:
         per_plane = [self.kernel_knobs(n, fmt, knobs) for n in range(len(fmt.plane_shapes))]
-        memory = context.memory if self.recursive else None
+        memory = context.memory if self.recursive(knobs) else None
         states: list[Any] = [None] * len(per_plane)
         if memory is not None:
             batches = memory.pieces(batches)

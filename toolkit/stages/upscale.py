@@ -147,6 +147,9 @@ class Net(Stage):
         self._device = device
         self._upscaler(knobs, device)
 
+    def recursive(self, knobs: dict[str, Any]) -> bool:
+        return bool(knobs.get("steady"))
+
     def bytes_per_frame(self, fmt: PictureFormat, knobs: dict[str, Any]) -> int:
         upscaler = self._upscaler(knobs, self._device)
         needed = upscaler.needed(fmt.height, fmt.width) if hasattr(upscaler, "needed") else None
@@ -162,6 +165,10 @@ class Net(Stage):
             from toolkit.upscale.steady import Steady
 
             steady = Steady(knobs["steady"], context.device)
+        memory = context.memory if steady is not None else None
+        if memory is not None:
+            batches = memory.pieces(batches)
+            steady.state = memory.state
 
         def work(batch: Batch) -> Batch:
             large = upscale(upscaler, batch)
@@ -170,7 +177,10 @@ class Net(Stage):
             return large.replace(planes=steady(batch.planes[0], large.planes, fmt.bits, large.format.bits))
 
         for batch in batches:
-            yield context.timed(self.name, lambda b=batch: work(b))
+            done = context.timed(self.name, lambda b=batch: work(b))
+            if memory is not None:
+                memory.passed(len(batch), steady.state)
+            yield done
 
 
 def _has_driver() -> bool:

@@ -35,6 +35,19 @@ class Steady:
         self._small: Tensor | None = None
         self._large: list[Tensor] = []
 
+    @property
+    def state(self) -> list[np.ndarray] | None:
+        """What it remembers of the last frame, float32 `(H, W)` each; None before the first.  Set it to go on."""
+        if self._small is None:
+            return None
+        return [t[0, 0].cpu().numpy() for t in (self._small, *self._large)]
+
+    @state.setter
+    def state(self, state: list[np.ndarray] | None) -> None:
+        self._small, self._large = None, []
+        if state is not None:
+            self._small, *self._large = (self._tensor(s) for s in state)
+
     def __call__(
         self, small: np.ndarray, large: tuple[np.ndarray, ...], bits: int = 8, large_bits: int | None = None
     ) -> tuple[np.ndarray, ...]:
