@@ -12,8 +12,8 @@ from toolkit import segments
 from toolkit.pipeline import Pipeline
 from toolkit.stages import stage
 
-#: Neighbours, a doubled rate, and a state: all that a step can need from the frames before.
-STEPS = Pipeline([stage("deinterlace.bwdif")(), stage("denoise.temporal")(), stage("denoise.hqdn3d")()])
+#: Neighbours before and after a state, and a doubled rate: all that a step can need from the frames before.
+STEPS = Pipeline([stage("deinterlace.bwdif")(), stage("denoise.hqdn3d")(), stage("denoise.temporal")()])
 QUICK = {"preset": "ultrafast", "threads": 2}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -448,7 +447,37 @@ def test_run_until_a_time_that_has_come_and_the_command_at_the_end(queue, tapes,
     assert json.loads(note.read_text())["left"] == 0
 
 
+def test_a_watched_folder_takes_a_file_when_it_is_completely_written(queue, tmp_path, capsys):
+    from toolkit.jobs.watch import WatchedFolder
+
+    come, out, now = tmp_path / "in", tmp_path / "out", [0.0]
+    come.mkdir()
+    out.mkdir()
+    folder = WatchedFolder(come, lambda p: Wish(p, out / f"{p.stem}.mp4"), settled=30, clock=lambda: now[0])
+
+    def look(seconds):
+        now[0] += seconds
+        return folder.look(queue)
+
+    data, tape = m.made("huffyuv.avi").read_bytes(), come / "tape.avi"
+    (come / "notes.txt").write_text("no video")
+    (come / "empty.avi").touch()
+    for part in range(4):  # it grows, with pauses shorter than is asked for
+        with tape.open("ab") as file:
+            file.write(data[part * len(data) // 4 : (part + 1) * len(data) // 4])
+        os.utime(tape, (1, 1 + part))
+        assert look(1) == [] and look(25) == []
+    assert queue.jobs() == []
+    assert ["was put into the folder" in line for line in look(10)] == [True]
+    assert [j.source for j in queue.jobs()] == [tape] and look(100) == []
+    again = WatchedFolder(come, lambda p: Wish(p, out / f"{p.stem}.mp4"), settled=0, clock=lambda: now[0])
+    assert again.look(queue) == again.look(queue) == [] and len(queue.jobs()) == 1  # nor after a new start
+    os.utime(tape, (time.time() + 60,) * 2)  # another recording of the same name, while the job still waits
+    assert look(1) == [] and "writes" in look(31)[0] and look(100) == []
+    assert main(["queue", "run", "--watch-folder", str(come), "--queue", str(queue.path)]) == 2
+    assert "another folder for its results" in capsys.readouterr().err
+
+
 def test_missing_sources_name_the_way_out(queue, tmp_path):
     with pytest.raises(InputMissing, match="--after"):
         queue.add([Wish(tmp_path / "later.mp4", tmp_path / "o.mp4")])
-    assert shutil.which(sys.executable)

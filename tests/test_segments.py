@@ -75,7 +75,8 @@ def test_a_long_tape_with_b_pictures_is_sought_and_ends_in_the_same_bytes(tmp_pa
 def test_a_net_that_draws_frames_towards_those_before(tmp_path):
     steps = Pipeline([stage("denoise.hqdn3d")(), stage("upscale.realesr-animevideov3")(scale=2, steady=0.7)])
     # Three segments of 8; the batch of 3 frames begins elsewhere in the second run.
-    how = {"pipeline": steps, "write": QUICK, "audio": "none", "segment": 0.5, "frames": (0, 20), "max_memory": 40 << 20}
+    how = {"pipeline": steps, "write": QUICK, "audio": "none", "segment": 0.5, "frames": (0, 20)}
+    how["max_memory"] = 40 << 20
     toolkit.restore(m.made("vfr.mp4"), tmp_path / "whole.mp4", resume=True, **how)
     interrupted(1, m.made("vfr.mp4"), tmp_path / "again.mp4", **how)
     run = toolkit.restore(m.made("vfr.mp4"), tmp_path / "again.mp4", resume=True, **how)
@@ -166,11 +167,11 @@ def test_a_journal_without_its_beginning_is_refused(left):
     assert (parts_of(out) / "000001.packets").exists()
 
 
-GENTLE = Pipeline([STEPS[0], stage("denoise.temporal")(gate=3), STEPS[2]])
+GENTLE = Pipeline([STEPS[0], STEPS[1], stage("denoise.temporal")(gate=3)])
 OTHERS = {
     "crf": ({"write": {**QUICK, "crf": 30}}, "encoder crf: 18 then, 30 now"),
     "threads": ({"write": {"preset": "ultrafast", "threads": 1}}, "encoder threads: 2 then, 1 now"),
-    "knob": ({"pipeline": GENTLE}, "steps 1 knobs gate: .* then, 3"),
+    "knob": ({"pipeline": GENTLE}, "steps 2 knobs gate: .* then, 3"),
     "step": ({"pipeline": Pipeline([stage("deinterlace.bwdif")()])}, "steps: .* then, .* now"),
     "sound": ({"audio": "none"}, "sound mode: moderate then, none now"),
     "order": ({"field_order": "bff"}, "picture: .*tff.* then, .*bff.* now"),

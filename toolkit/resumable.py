@@ -171,11 +171,15 @@ class ResumableRunner(Runner):
         """The frame whose digest tells whether reading for `segment` begins where it should."""
         return max(0, self._lead_in(segment)[0] - 1)
 
+    def _begins_of(self, step: int, segment: int) -> Iterator[int]:
+        """The first frame of a step for `segment` and each one after it."""
+        return (self._lead_in(k)[step] for k in itertools.count(segment))
+
     def _memories(self, first: int, begins: list[int]) -> list[Memory]:
         states = self.journal.load_states(first - 1)
         memories = []
         for n, (step, fmt) in enumerate(zip(self.plan.pipeline, self.plan.formats, strict=False)):
-            keep = (self._lead_in(k)[n] for k in itertools.count(first + 1)) if step.stage.recursive(step.knobs) else iter(())
+            keep = self._begins_of(n, first + 1) if step.stage.recursive(step.knobs) else iter(())
             skip = begins[n + 1] - begins[n] * step.stage.rate(fmt, step.knobs)
             memories.append(Memory(begins[n], states.get(n), keep, skip))
         return memories

@@ -15,8 +15,6 @@ app = App(name="queue", help="Restores whole collections, job by job; survives c
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Where = Annotated[Path | None, Parameter(name="--queue", help="The queue's file, in place of your own one.")]
 Numbers = Annotated[list[int], Parameter(help="Numbers of jobs, see status.", negative="")]
-#: Files of these endings are taken from a folder.
-_VIDEO = (".avi", ".dv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".vob", ".wmv")
 
 
 def _open(where: Path | None) -> Any:
@@ -102,12 +100,13 @@ def _expanded(inputs: list[Path]) -> list[Path]:
     import glob
 
     from toolkit.errors import InputMissing
+    from toolkit.jobs.watch import videos_in
 
     found: list[Path] = []
     for path in inputs:
         more = [path]
         if path.is_dir():
-            more = sorted(p for p in path.iterdir() if p.suffix.lower() in _VIDEO and p.is_file())
+            more = videos_in(path)
         elif not path.exists() and glob.has_magic(str(path)):
             more = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
         if not more:
@@ -128,6 +127,10 @@ def run(
     workers: int = 1,
     until: str | None = None,
     then: str | None = None,
+    watch_folder: Path | None = None,
+    to: Path | None = None,
+    preset: str = "vhs",
+    ending: Literal[".mp4", ".mkv", ".mov"] = ".mp4",
     queue: Where = None,
     json: Json = False,
 ) -> None:
@@ -138,6 +141,10 @@ def run(
     workers: Jobs at a time, each in a process of its own.
     until: HH:MM, when to stop; what is unfinished goes on with the next run.
     then: A command to run at the end; it gets the summary as JSON on its standard input.
+    watch_folder: Add what is put into this folder, once it is completely written, and go on until Ctrl-C.
+    to: Folder for the results of the watched folder; another one than that.
+    preset: Preset for the watched folder.
+    ending: What kind of file to write from the watched folder.
     """
     import shlex
     from dataclasses import asdict
@@ -145,11 +152,30 @@ def run(
     from toolkit import process
     from toolkit.jobs.worker import parse_until, work
 
-    stop = None if until is None else parse_until(until)
-    found = work(_open(queue), workers=workers, until=stop, say=lambda line: print(line, file=sys.stderr, flush=True))
+    found = work(
+        _open(queue),
+        workers=workers,
+        until=None if until is None else parse_until(until),
+        folder=None if watch_folder is None else _watched(watch_folder, to, preset, ending),
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
     _show(asdict(found), json, found)
     if then:
         process.run(shlex.split(then), timeout=600, input=json_text.dumps(asdict(found)).encode())
+
+
+def _watched(folder: Path, to: Path | None, preset: str, ending: str) -> Any:
+    from toolkit.errors import RequestError
+    from toolkit.jobs import Wish
+    from toolkit.jobs.watch import WatchedFolder
+    from toolkit.presets import preset as find
+
+    if to is None or (to.exists() and folder.exists() and to.samefile(folder)):
+        raise RequestError(
+            "a watched folder needs another folder for its results", hint="--to FOLDER", files="no job was added"
+        )
+    chosen = find(preset)
+    return WatchedFolder(folder, lambda path: Wish(path, _output(path, to, ending), chosen))
 
 
 @app.command

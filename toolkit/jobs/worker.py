@@ -17,10 +17,12 @@ from toolkit import process
 from toolkit.errors import KnobError
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import Job, Queue
+from toolkit.jobs.watch import WatchedFolder
 from toolkit.jobs.wish import discard_parts
 
 LOOK = 0.2  # seconds between two looks at the processes
 REAP = 10.0  # seconds between two looks for jobs whose worker is gone
+PEER = 2.0  # seconds between two looks into a watched folder
 OBEY = 20.0  # seconds in which a job has to do what is wished of it, before it is ended
 STOP = 10.0  # seconds in which a job has to end when the worker stops
 
@@ -59,18 +61,20 @@ def work(
     *,
     workers: int = 1,
     until: float | None = None,
+    folder: WatchedFolder | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Summary:
     """Runs the waiting jobs, `workers` at a time, until none is left that can be run.
 
     until : seconds since 1970 when running jobs are stopped (they go on the next time) and no other is begun.
+    folder : a folder whose new files become jobs; the worker then goes on until it is stopped.
     say   : is handed a line for each job that begins or ends.
 
     Any number of workers may be at one queue.  Ctrl-C and SIGTERM put running jobs back, what they finished is kept.
     """
     if workers < 1:
         raise KnobError(f"{workers} jobs were to run at a time", expected="1 or more", files="")
-    return _Worker(queue, workers, until, say).run()
+    return _Worker(queue, workers, until, folder, say).run()
 
 
 def parse_until(text: str, now: datetime | None = None) -> float:
@@ -84,8 +88,16 @@ def parse_until(text: str, now: datetime | None = None) -> float:
 
 
 class _Worker:
-    def __init__(self, queue: Queue, slots: int, until: float | None, say: Callable[[str], None]) -> None:
-        self.queue, self.claims, self.slots, self.until, self.say = queue, Claims(queue), slots, until, say
+    def __init__(
+        self,
+        queue: Queue,
+        slots: int,
+        until: float | None,
+        folder: WatchedFolder | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self.queue, self.claims, self.slots, self.until = queue, Claims(queue), slots, until
+        self.folder, self.say = folder, say
         self.name, self.running, self.summary = secrets.token_hex(8), [], Summary()
         self.logs = queue.files / "logs"
 
@@ -108,7 +120,7 @@ class _Worker:
         return self.summary
 
     def _loop(self) -> None:
-        reaped = float("-inf")
+        reaped = looked = float("-inf")
         while True:
             if time.monotonic() - reaped >= REAP:
                 reaped = time.monotonic()
@@ -122,7 +134,11 @@ class _Worker:
                 return
             while len(self.running) < self.slots and (job := self.claims.claim(self.name)) is not None:
                 self._start(job)
-            if not self.running:
+            if self.folder is not None and time.monotonic() - looked >= PEER:
+                looked = time.monotonic()
+                for line in self.folder.look(self.queue):
+                    self.say(line)
+            elif not self.running and self.folder is None:
                 return
             self._see_to_wishes()
             time.sleep(LOOK)
