@@ -1,7 +1,8 @@
 """Runs `toolkit.restore` in processes that are killed (SIGKILL) at a chosen moment, counted in events of that process.
 
 Started as a program it imports all once, then forks for every line on its standard input, so that a run costs no start:
-{"call": {...}, "kill": [kind, number] or null} is answered by {"exit": ..., "events": {kind: count}, "error": ...}.
+{"call": {...}, "kill": [kind, number] or null, "room": bytes or null} is answered by
+{"exit": ..., "events": {kind: count}, "notes": [...], "error": ...}.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ class Killer:
         self._program.wait(30)
         self._program.stdout.close()
 
-    def run(self, call: dict[str, Any], kill: tuple[str, int] | None = None) -> dict[str, Any]:
-        self._program.stdin.write(json.dumps({"call": call, "kill": kill}) + "\n")
+    def run(
+        self, call: dict[str, Any], kill: tuple[str, int] | None = None, room: int | None = None
+    ) -> dict[str, Any]:
+        """room : bytes that a file may grow to; beyond, writing fails as on a full disk."""
+        self._program.stdin.write(json.dumps({"call": call, "kill": kill, "room": room}) + "\n")
         self._program.stdin.flush()
         return json.loads(self._program.stdout.readline())
 
@@ -96,9 +100,13 @@ def _count_events(kill: tuple[str, int] | None, seen: Counter) -> None:
 
 
 def _child(job: dict[str, Any], answer: int) -> None:
+    import resource
+
     import toolkit
     from toolkit.pipeline import Pipeline
 
+    if job["room"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], job["room"]))
     seen: Counter = Counter()
     told: dict[str, Any] = {}
     _count_events(tuple(job["kill"]) if job["kill"] else None, seen)

@@ -59,3 +59,21 @@ def test_killed_and_gone_on_with(seed, killer, undisturbed, tmp_path):
     assert told["exit"] == 0 and (told.get("ok") or finished), (kill, again, told)
     assert digest(tmp_path / "o.mp4") == wanted, (kill, again)
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"], (kill, again)
+
+
+@pytest.mark.parametrize("where", ["segment", "join"])
+def test_a_full_disk_keeps_what_is_finished(where, killer, undisturbed, tmp_path):
+    wanted, _ = undisturbed
+    told = killer.run(call(tmp_path), ("join", 5))
+    largest = max(p.stat().st_size for p in (tmp_path / "o.mp4.parts").glob("*.packets"))
+    assert told["exit"] == -9
+    if where == "segment":
+        (tmp_path / "o.mp4.parts" / "000001.packets").unlink()
+    told = killer.run(call(tmp_path), room=largest // 4 if where == "segment" else largest)
+    assert "OutputFailed" in told["error"] and "free some space" in told["error"], told
+    left = sorted(p.name for p in tmp_path.rglob("*.packets*"))
+    assert left == [f"00000{n}.packets" for n in range(4) if where == "join" or n != 1]
+    assert not (tmp_path / "o.mp4.part").exists() or where == "segment"
+    told = killer.run(call(tmp_path))
+    assert told["ok"] and digest(tmp_path / "o.mp4") == wanted
+    assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]

@@ -6,12 +6,16 @@
     |   |-- KnobError                 a knob's value is out of range or of the wrong kind
     |   |-- InputMissing              the input path is not there, or is a folder
     |   |-- OutputRefused             the output exists, equals the input, or its folder cannot be written
+    |   |   `-- ResumeRefused         what is to go on was begun with another tape, pipeline, version or setting
+    |   |-- UnknownJob                there is no job of that number
+    |   |-- JobBusy                   the job is in a state in which this cannot be done
     |   |-- DeviceMissing             CUDA was asked for and cannot be had
     |   `-- WeightsError              a weight file is missing, damaged, unsafe or of another architecture
     `-- WorkError           exit 1    the work failed
         |-- InputUnreadable           empty, not a video, no picture, no frames, encrypted, too small
         |-- OutputFailed              writing failed: disk full, encoder error
         |-- OutputCheckFailed         the written file broke a promise (frame count, times, aspect, colour, sound)
+        |-- QueueFailed               the queue's file cannot be read or written
         |-- PictureError              frames that do not fit a stage (size, dtype, layout)
         `-- SoundError                sound that cannot be processed as asked
 
@@ -77,6 +81,18 @@ class OutputRefused(RequestError):
     pass
 
 
+class ResumeRefused(OutputRefused):
+    pass
+
+
+class UnknownJob(RequestError):
+    pass
+
+
+class JobBusy(RequestError):
+    pass
+
+
 class DeviceMissing(RequestError):
     pass
 
@@ -98,6 +114,10 @@ class OutputFailed(WorkError):
 
 
 class OutputCheckFailed(WorkError):
+    pass
+
+
+class QueueFailed(WorkError):
     pass
 
 

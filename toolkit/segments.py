@@ -24,14 +24,10 @@ from typing import Any
 import filelock
 import numpy as np
 
-from toolkit.errors import OutputRefused
+from toolkit.errors import ResumeRefused
 
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
 _PIECE = 1 << 20
-
-
-class ResumeRefused(OutputRefused):
-    """What is to go on was begun with another tape, pipeline, version or setting."""
 
 
 @dataclass(frozen=True)

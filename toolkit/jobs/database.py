@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolkit.errors import ToolkitWarning, WorkError
+from toolkit.errors import QueueFailed, ToolkitWarning
 
 PATIENCE = 30.0  # seconds to wait for another writer
 _DAMAGED = ("malformed", "not a database", "file is encrypted", "disk image")
@@ -63,10 +63,6 @@ CREATE TRIGGER job_moved AFTER UPDATE OF state ON jobs WHEN NEW.state <> OLD.sta
 END;
 PRAGMA user_version = 1;
 """
-
-
-class QueueFailed(WorkError):
-    """The queue's file cannot be read or written."""
 
 
 def connect(path: Path, check: bool = False) -> sqlite3.Connection:

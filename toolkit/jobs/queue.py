@@ -15,20 +15,12 @@ from typing import Any
 
 import platformdirs
 
-from toolkit.errors import InputMissing, OutputRefused, RequestError
+from toolkit.errors import InputMissing, JobBusy, OutputRefused, RequestError, UnknownJob
 from toolkit.jobs import database
 from toolkit.jobs.wish import Wish, discard_parts, row_of
 
 STATES = ("pending", "running", "paused", "done", "failed", "cancelled")
 ACTIVE = ("pending", "running", "paused")
-
-
-class UnknownJob(RequestError):
-    """There is no job of that number."""
-
-
-class NotNow(RequestError):
-    """The job is in a state in which this cannot be done."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class Queue:
     """The jobs in the SQLite file `path`.  Usable from any number of threads and processes at once.
 
     Opening examines the file; a damaged one is replaced by its last intact copy, with a `ToolkitWarning`.
-    Raises `database.QueueFailed` when the file cannot be used.
+    Raises `QueueFailed` when the file cannot be used.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -206,7 +198,7 @@ class Queue:
                     )
                     gone.append(Path(job["output"]))
                 elif job["state"] != state:
-                    raise NotNow(f"job {number} is {job['state']}", expected="a waiting or running job", files="")
+                    raise JobBusy(f"job {number} is {job['state']}", expected="a waiting or running job", files="")
         if wish == "cancel":
             for output in gone:
                 discard_parts(output)
@@ -218,9 +210,9 @@ class Queue:
             for number in numbers:
                 job = existing(db, number)
                 if job["state"] == "running" and job["wish"] == "pause":
-                    raise NotNow(f"job {number} is about to stop", hint="try again in some seconds", files="")
+                    raise JobBusy(f"job {number} is about to stop", hint="try again in some seconds", files="")
                 if job["state"] != "paused":
-                    raise NotNow(f"job {number} is {job['state']}", expected="a paused job", files="")
+                    raise JobBusy(f"job {number} is {job['state']}", expected="a paused job", files="")
                 db.execute("UPDATE jobs SET state = 'pending', wish = NULL, reason = '' WHERE id = ?", (number,))
         self.keep_copy()
 
@@ -230,7 +222,7 @@ class Queue:
             for number in numbers:
                 job = existing(db, number)
                 if job["state"] not in ("failed", "cancelled"):
-                    raise NotNow(f"job {number} is {job['state']}", expected="a failed or cancelled job", files="")
+                    raise JobBusy(f"job {number} is {job['state']}", expected="a failed or cancelled job", files="")
                 try:
                     db.execute(
                         "UPDATE jobs SET state = 'pending', wish = NULL, tries = 0, reason = '', ended = NULL, "
@@ -248,7 +240,7 @@ class Queue:
         with self.change() as db:
             job = existing(db, number)
             if job["state"] not in ("pending", "paused"):
-                raise NotNow(f"job {number} is {job['state']}", expected="a waiting job", files="")
+                raise JobBusy(f"job {number} is {job['state']}", expected="a waiting job", files="")
             order = [
                 (row["id"], row["priority"])
                 for row in db.execute(

@@ -16,9 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import RequestError, ToolkitError
+from toolkit.errors import QueueFailed, RequestError, ToolkitError
 from toolkit.jobs.claims import Claims
-from toolkit.jobs.database import QueueFailed
 from toolkit.jobs.queue import Job, Queue
 from toolkit.progress import Progress, Snapshot
 

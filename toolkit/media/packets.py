@@ -6,6 +6,7 @@ as Matroska does, or not keep decoding times and durations, as NUT does.)
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -59,7 +60,8 @@ class PacketFile:
 
     def abort(self) -> None:
         """Gives up and removes the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what waits to be written may be what did not fit
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
     def _keep(self, packets: Iterable[Any]) -> None:
