@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -50,6 +51,31 @@ def test_one_segment_is_the_file_that_is_written_in_one_go(name, tmp_path):
     for out, more in (("plain.mp4", {}), ("one.mp4", {"resume": True})):
         toolkit.restore(m.made(name), tmp_path / out, **how, **more)
     assert digest(tmp_path / "plain.mp4") == digest(tmp_path / "one.mp4")
+
+
+def test_decoding_times_rise_across_segments_of_unequal_frame_lengths(tmp_path):
+    """Each encoder counts its first decoding times back from its own frames, here past those of the segment before."""
+    from toolkit.clip import Batch, PictureFormat
+    from toolkit.media.encode import Encoding
+    from toolkit.media.packets import PacketFile, joined, read_packets, times
+
+    form = PictureFormat(64, 48, field_order="progressive")
+    encoding = Encoding(form, Fraction(1, 1000), kind="mp4", threads=1, options={"bf": 3})
+    rng, at, files = np.random.default_rng(0), 0, []
+    for number, length in enumerate((10, 400, 10)):
+        pts = at + length * np.arange(8)
+        at = int(pts[-1]) + length
+        planes = tuple(rng.integers(16, 235, (8, *s), np.uint8) for s in form.plane_shapes)
+        file = PacketFile(tmp_path / str(number), encoding)
+        file.write(Batch(planes, pts, np.full(8, length), Fraction(1, 1000), form))
+        file.close()
+        files.append(file.path)
+    own = [p.dts for f in files for p in read_packets(f)]
+    assert sorted(own) != own, "the encoders' own times do not overlap: the test shows nothing"
+    pictures = list(joined(files, times(files)))
+    dts = [p.dts for p in pictures]
+    assert all(a < b for a, b in zip(dts, dts[1:], strict=False))
+    assert all(p.dts <= p.pts for p in pictures) and dts[:3] == own[:3]
 
 
 def test_segments_show_the_same_pictures_as_one_go(tmp_path):
