@@ -1,10 +1,11 @@
 """Kills a run at random moments and goes on with it: how often is the file byte for byte that of an undisturbed run?
 
-    python benchmarks/kill_resume.py [--kills 50] [--seed 0]
+    python benchmarks/kill_resume.py [--kills 50] [--seed 0] [--queue]
 
 Half of the kills are made by the process itself at a counted event (a packet half written, before and after a sync or a
 rename, between packets while the segments are joined, while the rest is removed); the other half come from outside
-after a random time, to the command line in its own process.  Both are SIGKILL.
+after a random time, to the command line in its own process.  Both are SIGKILL.  With `--queue` the tape is a job, and
+its worker, its own process or both are killed after a random time; then the queue is run again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import psutil
 from common import save
 
 from tests import _kill
@@ -60,11 +63,72 @@ def by_command(folder: Path, after: float | None) -> tuple[int, float]:
     return program.returncode, time.monotonic() - began
 
 
+def by_queue(folder: Path, victim: str, after: float | None) -> tuple[bool, float]:
+    """Whether there was something left to kill, and the seconds the worker ran."""
+    from toolkit.jobs import Queue, Wish
+
+    queue = Queue(folder.parent / f"{folder.name}.db")
+    if not queue.jobs():
+        settings = {"write": QUICK, "segment": 0.3}
+        queue.add([Wish(m.made("huffyuv.avi"), folder / "o.mp4", "vhs", pipeline=STEPS, settings=settings)])
+    began = time.monotonic()
+    env = {**os.environ, "PYTHONPATH": str(_kill.ROOT)}
+    words = [sys.executable, "-m", "toolkit.cli", "queue", "run", "--queue", str(queue.path)]
+    program = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+    hit = False
+    if after is not None:
+        time.sleep(after)
+        own = [c for c in psutil.Process(program.pid).children() if "toolkit.jobs.run" in c.cmdline()]
+        hit = program.poll() is None and (victim == "worker" or bool(own))
+        for one in own if victim != "worker" else []:
+            one.kill()
+        if victim != "job":
+            program.kill()
+    program.wait(300)
+    return hit, time.monotonic() - began
+
+
+def queue_kills(count: int, rng: random.Random, top: Path) -> list[dict[str, Any]]:
+    from toolkit.jobs import Queue
+
+    rows: list[dict[str, Any]] = []
+    first = top / "first"
+    first.mkdir()
+    _, whole = by_queue(first, "", None)
+    wanted = digest(first / "o.mp4")
+    while len(rows) < count:
+        n = len(rows)
+        folder, victim = top / str(n), ("worker", "job", "both")[n % 3]
+        folder.mkdir()
+        after = round(rng.uniform(0.3, 1.0) * whole, 2)
+        hit, seconds = by_queue(folder, victim, after)
+        if not hit:  # it came too late and is no kill
+            whole = min(whole, seconds)
+            shutil.rmtree(folder)
+            for path in top.glob(f"{n}.db*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            continue
+        by_queue(folder, "", None)
+        job = Queue(top / f"{n}.db").job(1)
+        same = job.state == "done" and digest(folder / "o.mp4") == wanted
+        clean = [p.name for p in folder.iterdir()] == ["o.mp4"]
+        rows.append({"moment": [victim, after], "killed": True, "same": same, "clean": clean, "tries": job.tries})
+        print(n, json.dumps(rows[-1]), flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--queue", action="store_true")
     asked = parser.parse_args()
+    if asked.queue:
+        with tempfile.TemporaryDirectory() as top:
+            rows = queue_kills(asked.kills, random.Random(asked.seed), Path(top))
+        where = Counter(row["moment"][0] for row in rows)
+        report("kill_queue", rows, asked.seed, where)
+        return
     rng, where, rows = random.Random(asked.seed), Counter(), []
     with tempfile.TemporaryDirectory() as top, _kill.Killer() as killer:
         first, second = Path(top) / "first", Path(top) / "second"
@@ -99,10 +163,14 @@ def main() -> None:
             where[moment[0]] += killed
             rows.append({"moment": list(moment), "killed": killed, "same": same, "clean": clean})
             print(n, json.dumps(rows[-1]), flush=True)
-    counts = {name: sum(row[name] for row in rows) for name in ("killed", "same", "clean")}
-    found = {"runs": len(rows), **counts, "seed": asked.seed, "where": dict(where), "rows": rows}
+    report("kill_resume", rows, asked.seed, where)
+
+
+def report(name: str, rows: list[dict[str, Any]], seed: int, where: Counter) -> None:
+    counts = {key: sum(row[key] for row in rows) for key in ("killed", "same", "clean")}
+    found = {"runs": len(rows), **counts, "seed": seed, "where": dict(where), "rows": rows}
     print(json.dumps({k: v for k, v in found.items() if k != "rows"}, indent=1))
-    save("kill_resume", found)
+    save(name, found)
 
 
 if __name__ == "__main__":

@@ -406,8 +406,8 @@ def test_the_commands(tmp_path, tapes, capsys):
     assert main(["queue", "status", "--json", *where]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["counts"]["pending"] == 5 and told["counts"]["cancelled"] == 1
-    assert [j["id"] for j in told["jobs"]] == [4, 2, 5, 6, 1, 3]
-    assert datetime.fromisoformat(told["jobs"][0]["ended"]).tzinfo
+    assert [j["id"] for j in told["jobs"]] == [2, 5, 6, 1, 3, 4]
+    assert datetime.fromisoformat(told["jobs"][-1]["ended"]).tzinfo
     assert main(["queue", "clear", *where]) == 0
     assert main(["queue", "status", *where]) == 0
     assert "5 pending" in capsys.readouterr().out

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -76,4 +80,25 @@ def test_a_full_disk_keeps_what_is_finished(where, killer, undisturbed, tmp_path
     assert not (tmp_path / "o.mp4.part").exists() or where == "segment"
     told = killer.run(call(tmp_path))
     assert told["ok"] and digest(tmp_path / "o.mp4") == wanted
+    assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]
+
+
+def test_ctrl_c_on_the_command_line_keeps_what_is_finished(tmp_path):
+    words = (
+        f"restore {m.made('huffyuv.avi')} o.mp4 --preset vhs-fast --field-order tff --audio none --resume --segment 0.3"
+    )
+    command = [sys.executable, "-m", "toolkit.cli", *words.split(), "--encoder-preset", "veryslow", "--threads", "1"]
+    env = {**os.environ, "PYTHONPATH": str(_kill.ROOT)}
+    program = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("*/000000.packets")):
+        assert program.poll() is None, program.communicate()
+        time.sleep(0.02)
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == 130 and "what is finished was kept: the same command goes on" in err, err
+    assert not list(tmp_path.glob("o.mp4.parts/*.new")) and not (tmp_path / "o.mp4").exists()
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "went on with a run that was interrupted" in done.stdout, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]

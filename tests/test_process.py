@@ -98,3 +98,34 @@ def test_scratch_of_a_killed_process_goes_with_the_next_start(monkeypatch, tmp_p
     assert left.is_dir()
     assert scratch.sweep() == [left]
     assert not left.exists() and not mine.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
+def test_a_program_beside_this_one_is_ended_with_its_grandchildren_and_sees_its_parent_go(tmp_path):
+    grandchild = (
+        "import subprocess, sys\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(p.pid, flush=True)\n"
+        "sys.stdin.read()\n"
+        "print('the parent is gone', flush=True)\n"
+    )
+    log = tmp_path / "log"
+    program = process.start([PYTHON, "-c", grandchild], output=log)
+    while not log.read_text().strip():
+        assert program.poll() is None
+        time.sleep(0.02)
+    process.end(program)
+    assert gone(int(log.read_text())) and program.returncode is not None and not children()
+    parent = (
+        "import os, signal, sys, time\nfrom pathlib import Path\nfrom toolkit import process\n"
+        f"process.start([sys.executable, '-c', {grandchild!r}], output=Path({str(log)!r}))\n"
+        f"while not Path({str(log)!r}).read_text().strip(): time.sleep(0.02)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([PYTHON, "-c", parent], timeout=30)
+    end = time.monotonic() + 10
+    while "the parent is gone" not in log.read_text() and time.monotonic() < end:
+        time.sleep(0.02)
+    told = log.read_text().split(maxsplit=1)
+    os.kill(int(told[0]), signal.SIGKILL)  # nobody was left to end it
+    assert told[1:] == ["the parent is gone\n"]

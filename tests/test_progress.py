@@ -59,3 +59,12 @@ def test_json_lines_parse_and_the_bar_writes_its_stage():
     progress.step(10)
     progress.finish()
     assert "restore: 100%" in text.getvalue() and "10/10" in text.getvalue()
+
+
+def test_what_an_earlier_run_did_counts_for_the_part_and_not_for_the_speed():
+    now, shown = [0.0], []
+    progress = Progress(shown.append, clock=lambda: now[0])
+    progress.stage("restore", 100, done=60)
+    now[0] = 10.0
+    progress.step(20)
+    assert (shown[-1].done, shown[-1].per_second, shown[-1].left) == (80, 2.0, 10.0)

@@ -23,7 +23,7 @@ if getattr(_kernels, "BELONGS_TO", None) != "vhs-toolkit":
     )
 
 if TYPE_CHECKING:
-    from toolkit import audio, compare, stages, tape
+    from toolkit import audio, compare, jobs, stages, tape
     from toolkit.clip import Batch, Clip
     from toolkit.clip import open_clip as open
     from toolkit.media.probe import probe
@@ -40,6 +40,7 @@ _LAZY = {
     "Pipeline": "toolkit.pipeline",
     "audio": "toolkit.audio:",
     "compare": "toolkit.compare:",
+    "jobs": "toolkit.jobs:",
     "open": "toolkit.clip:open_clip",
     "probe": "toolkit.media.probe",
     "restore": "toolkit.runner",
@@ -48,7 +49,9 @@ _LAZY = {
     "tape": "toolkit.tape:",
 }
 
-__all__ = ["Batch", "Clip", "Pipeline", "audio", "compare", "open", "probe", "restore", "simulate", "stages", "tape"]
+__all__ = [
+    "Batch", "Clip", "Pipeline", "audio", "compare", "jobs", "open", "probe", "restore", "simulate", "stages", "tape",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -322,7 +322,8 @@ def main(words: list[str] | None = None) -> int:
         print(f"vhs-toolkit: {' '.join(str(error).split())}; try: vhs-toolkit --help", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        left = "what is finished was kept: the same command goes on" if "--resume" in words else "nothing was left"
+        kept, none = "what is finished was kept: the same command goes on", "nothing half-written was left"
+        left = kept if "--resume" in words or words[:1] == ["queue"] else none
         print(f"vhs-toolkit: stopped; {left}, the input was not touched", file=sys.stderr)
         return 130
     except BrokenPipeError:

@@ -31,7 +31,14 @@ def add(
     output: Path | None = None,
     ending: Literal[".mp4", ".mkv", ".mov"] = ".mp4",
     preset: str = "vhs",
+    deinterlace: str | None = None,
+    denoise: str | None = None,
+    upscale: str | None = None,
+    scale: float | None = None,
+    height: int | None = None,
     audio: str | None = None,
+    sound_track: str | None = None,
+    fix_drift: str | None = None,
     field_order: str | None = None,
     frames: str | None = None,
     codec: str | None = None,
@@ -57,7 +64,14 @@ def add(
     output: The result's name, for a single input.
     ending: What kind of file to write.
     preset: A preset's name or a YAML file; what it says now counts, also when it is changed later.
+    deinterlace: NAME[:knob=value,...] or none, in place of the preset's, as denoise and upscale.
+    denoise: NAME[:knob=value,...] or none.
+    upscale: NAME[:knob=value,...], a weight file, or none.
+    scale: How many times as wide and high.
+    height: Lines of the result; the width follows.
     audio: keep, none, a mode or a chain, in place of the preset's.
+    sound_track: One of several sound tracks, by number (from 0) or language.
+    fix_drift: auto, events, or a ratio.
     field_order: auto (measured), tff, bff or progressive.
     frames: A:B, only these frames.
     codec: h264, h265, ffv1 or prores.
@@ -73,12 +87,20 @@ def add(
     """
     from toolkit.errors import RequestError
     from toolkit.jobs import Wish
-    from toolkit.settings import parse_range
+    from toolkit.presets import preset as find
+    from toolkit.settings import changed, parse_range
 
+    chosen = find(preset)
+    steps = changed(
+        chosen.pipeline, deinterlace=deinterlace, denoise=denoise, upscale=upscale, scale=scale, height=height
+    )
     found = _expanded(inputs)
     if output is not None and len(found) != 1:
         raise RequestError(f"--output names one file and there are {len(found)} inputs", hint="--to FOLDER")
-    settings: dict[str, Any] = {"audio": audio, "field_order": field_order, "device": device, "segment": segment}
+    settings: dict[str, Any] = {
+        "audio": audio, "sound_track": sound_track, "fix_drift": fix_drift, "field_order": field_order,
+        "device": device, "segment": segment,
+    }  # fmt: skip
     settings = {k: v for k, v in settings.items() if v is not None}
     asked = {"codec": codec, "crf": crf, "preset": encoder_preset, "threads": threads}
     if write := {k: v for k, v in asked.items() if v is not None}:
@@ -88,7 +110,7 @@ def add(
     if overwrite:
         settings["overwrite"] = True
     wishes = [
-        Wish(path, output or _output(path, to, ending), preset, None, settings, priority, tries, tuple(after or ()))
+        Wish(path, output or _output(path, to, ending), chosen, steps, settings, priority, tries, tuple(after or ()))
         for path in found
     ]
     numbers = _open(queue).add(wishes)
@@ -180,14 +202,14 @@ def _watched(folder: Path, to: Path | None, preset: str, ending: str) -> Any:
 
 @app.command
 def status(
-    *, watch: Annotated[bool, Parameter(negative="")] = False, limit: int = -1, queue: Where = None, json: Json = False
+    *, watch: Annotated[bool, Parameter(negative="")] = False, limit: int = 100, queue: Where = None, json: Json = False
 ) -> None:
     """Lists the jobs, how far they are and why they failed.
 
     Parameters
     ----------
     watch: Show it again every second while there is something to be done.
-    limit: At most so many jobs.
+    limit: At most so many jobs; -1 for all.
     """
     from toolkit.jobs import status as look
     from toolkit.jobs.claims import Claims

@@ -144,13 +144,13 @@ class Queue:
             return dict(self._db().execute("SELECT state, jobs FROM counts").fetchall())
 
     def jobs(self, states: Sequence[str] = STATES, limit: int = -1) -> list[Job]:
-        """The jobs in the order in which they run, finished ones first."""
+        """Running jobs, then waiting ones in the order in which they run, then finished ones, the newest first."""
         marks = ", ".join("?" * len(states))
         with database.failures(self.path):
             rows = self._db().execute(
                 f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY "
-                "CASE WHEN state IN ('done', 'failed', 'cancelled') THEN 0 WHEN state = 'running' THEN 1 ELSE 2 END, "
-                "CASE WHEN state IN ('done', 'failed', 'cancelled') THEN ended ELSE 0 END, "
+                "CASE WHEN state = 'running' THEN 0 WHEN state IN ('pending', 'paused') THEN 1 ELSE 2 END, "
+                "CASE WHEN state IN ('done', 'failed', 'cancelled') THEN -ended ELSE 0 END, "
                 "priority DESC, place LIMIT ?",
                 (*states, limit),
             )
@@ -160,6 +160,12 @@ class Queue:
         """Raises `UnknownJob`."""
         with database.failures(self.path):
             return job_of(existing(self._db(), number))
+
+    def sources(self) -> dict[Path, float]:
+        """The tapes of all jobs, and when each was last added."""
+        with database.failures(self.path):
+            rows = self._db().execute("SELECT source, max(added) FROM jobs GROUP BY source").fetchall()
+            return {Path(source): added for source, added in rows}
 
     def waits(self, numbers: Sequence[int]) -> dict[int, list[int]]:
         """For each of the jobs that wait for others: the ones that are not done yet."""

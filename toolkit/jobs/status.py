@@ -38,6 +38,8 @@ class Status:
             if job.reason:
                 told.append(job.reason)
             lines.append("  ".join(told))
+        if (more := sum(self.counts.values()) - len(self.jobs)) > 0:
+            lines.append(f"and {more} more (--limit)")
         return "\n".join(lines)
 
 

@@ -45,7 +45,7 @@ class WatchedFolder:
     def look(self, queue: Queue) -> list[str]:
         """Looks once; returns a line for each file that was taken or could not be."""
         told, now = [], self._clock()
-        known = {job.source: job.added for job in queue.jobs()}
+        known = queue.sources()
         for path in map(Path.absolute, videos_in(self.folder)):
             try:
                 stat = path.stat()

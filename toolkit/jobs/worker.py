@@ -121,13 +121,14 @@ class _Worker:
 
     def _loop(self) -> None:
         reaped = looked = float("-inf")
+        for job in self.queue.jobs(["done"]):
+            discard_parts(job.output)  # killed, together with its worker, while it cleared up
         while True:
             if time.monotonic() - reaped >= REAP:
                 reaped = time.monotonic()
                 for number in self.claims.reap():
                     self.say(f"job {number}: its worker was gone, it waits again")
                 self.claims.sweep()
-                self._clear_up()
             for one in [one for one in self.running if one.program.poll() is not None]:
                 self._ended(one)
             if self.until is not None and time.time() >= self.until:
@@ -192,10 +193,6 @@ class _Worker:
             if now.state == "running" and now.claim == one.job.claim:
                 self.claims.give_up(one.job, "its worker was stopped", free=True)
             self._ended(one)
-
-    def _clear_up(self) -> None:
-        for job in self.queue.jobs(["done"]):
-            discard_parts(job.output)
 
 
 def _terminate_as_interrupt() -> Any:
