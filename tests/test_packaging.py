@@ -46,6 +46,18 @@ def test_importing_toolkit_loads_nothing_heavy():
     assert python("-c", program).stdout.strip() == "[]"
 
 
+def test_the_groups_of_stages_are_found_whatever_was_imported_before():
+    program = (
+        "import toolkit.runner\n"
+        "from toolkit.presets import preset\n"
+        "preset('vhs')\n"
+        "from toolkit.stages import deinterlace, denoise, upscale\n"
+        "print(deinterlace.bwdif(), denoise.hqdn3d(), upscale.lanczos(scale=2))"
+    )
+    done = python("-c", program)
+    assert done.returncode == 0, done.stderr
+
+
 def test_kernels_and_upscale_import_without_media_packages():
     program = (
         "import sys\n"

@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import types
 from typing import Any
 
 from toolkit.errors import UnknownName
@@ -74,6 +76,14 @@ class Group:
         return f"<stages {self._name}: {', '.join(self)}>"
 
 
+class _Package(types.ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The first import of the module `toolkit.stages.upscale` would put it in the place of the group `upscale`.
+        if not (name in GROUPS and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 deinterlace = Group("deinterlace")
 denoise = Group("denoise")
 upscale = Group("upscale")
