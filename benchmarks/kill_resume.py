@@ -44,7 +44,7 @@ def call(folder: Path) -> dict[str, Any]:
 
 
 def command(folder: Path) -> list[str]:
-    words = "--preset vhs --upscale none --encoder-preset ultrafast --threads 2 --resume --segment 0.3 --json".split()
+    words = "--preset vhs --upscale none --encoder-preset slow --threads 1 --resume --segment 0.3 --json".split()
     return [sys.executable, "-m", "toolkit.cli", "restore", str(m.made("huffyuv.avi")), str(folder / "o.mp4"), *words]
 
 
@@ -134,6 +134,8 @@ def main() -> None:
         first, second = Path(top) / "first", Path(top) / "second"
         first.mkdir()
         second.mkdir()
+        killer.run(call(first))  # fills the cache of compiled kernels, whose files are no events of a run
+        (first / "o.mp4").unlink()
         events = killer.run(call(first))["events"]
         code, whole_time = by_command(second, None)
         assert code == 0, "the undisturbed command failed"
