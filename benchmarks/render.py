@@ -174,6 +174,25 @@ def kernels(result: dict[str, Any]) -> str:
     return text
 
 
+def kills(result: dict[str, Any], title: str) -> str:
+    data = result["measured"]
+    places = ", ".join(f"{k} {v}" for k, v in sorted(data["where"].items()))
+    return (
+        f"## {title}\n\n{where(result)}\n{data['runs']} seeded runs, {data['killed']} of them killed (kill -9; "
+        f"{places}) and gone on with: {data['same']} of {data['runs']} files are byte for byte those of an undisturbed "
+        f"run, {data['clean']} left nothing else behind.\n"
+    )
+
+
+def queue_status(result: dict[str, Any]) -> str:
+    d = result["measured"]
+    head = "jobs|add them, s|status of 50, ms|reads/s, 8 threads|read p50 / p99 / p99.9, ms|writes/s of 2 threads|torn"
+    reads, writes = " / ".join(map(str, d["read_ms"].values())), " + ".join(map(str, d["transactions_per_second"]))
+    row = [d["jobs"], d["add_s"], d["status_of_50_jobs_ms"], d["reads_per_second"], reads, writes, d["torn_reads"]]
+    text = f"## The queue's status beside writers: `queue_status.py`\n\n{where(result)}\n"
+    return text + table(head.split("|"), [row])
+
+
 RENDERERS = {
     "kernels": kernels,
     "restore": restore,
@@ -181,6 +200,9 @@ RENDERERS = {
     "upscale_quality": upscale_quality,
     "upscale_overlap": upscale_overlap,
     "bench_audio": audio,
+    "kill_resume": lambda r: kills(r, "Killed and gone on with: `kill_resume.py`"),
+    "kill_queue": lambda r: kills(r, "Workers and jobs killed: `kill_resume.py --queue`"),
+    "queue_status": queue_status,
 }
 
 

@@ -10,6 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import toolkit
 from tests import _media as m
@@ -17,7 +19,7 @@ from tests._segments import QUICK, STEPS, digest, interrupted
 from toolkit.clip import Clip
 from toolkit.errors import OutputRefused, ToolkitError
 from toolkit.pipeline import Pipeline
-from toolkit.segments import Journal, parts_of
+from toolkit.segments import Journal, _line, _lines, parts_of
 from toolkit.stages import stage
 
 CASES = {
@@ -181,6 +183,29 @@ def test_a_kill_after_the_last_segment_and_before_the_end_is_known(frames, tmp_p
     interrupted(-(-frames // 8), m.made("huffyuv.avi"), tmp_path / "o.mp4", **how)
     run = toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mp4", resume=True, **how)
     assert digest(tmp_path / "o.mp4") == digest(tmp_path / "whole.mp4") and run.frames_in == frames
+
+
+@given(
+    entries=st.lists(st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=30), max_size=3), max_size=6),
+    harm=st.sampled_from(["cut", "flip", "tear"]),
+    where=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+)
+def test_whatever_befalls_a_journal_no_line_is_read_that_was_not_written(tmp_path_factory, entries, harm, where, bit):
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    data = bytearray(b"".join(map(_line, entries)))
+    at = int(where * len(data))
+    if harm == "flip" and data:
+        data[at] ^= 1 << bit
+    elif harm == "cut":
+        del data[at:]
+    elif harm == "tear":  # a block of the disk that was never written
+        data[at : at + 20] = bytes(len(data[at : at + 20]))
+    path.write_bytes(data)
+    found = list(_lines(path))
+    rest = iter(entries)
+    assert all(any(line == entry for entry in rest) for line in found)  # in order, none of them changed
+    assert len(found) >= len(entries) - (2 if harm != "cut" else len(entries))
 
 
 def test_a_journal_without_its_beginning_is_refused(left):
