@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -72,6 +73,8 @@ class ResumableRunner(Runner):
             "encoder": dict(self.settings),
             "sound": self.wish,
             "frames in a segment": self.length,
+            # x265 lays its work out by the cores it finds, whatever number of threads it is given.
+            "cores": os.cpu_count() if self.settings["codec"] == "h265" else None,
             "version of": {**versions(), **{n: ".".join(map(str, v)) for n, v in av.library_versions.items()}},
         }
 

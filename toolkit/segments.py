@@ -97,6 +97,8 @@ class Journal:
             if "segment" in line:
                 self.segments[line["segment"]["number"]] = Segment(**line["segment"])
             self.begin, self.end = line.get("begin", self.begin), line.get("end", self.end)
+        if self.begin is None:  # its line was damaged: without it no segment can be placed
+            self.segments.clear()
         return run
 
     # -- what is there -------------------------------------------------------------------------------------------
