@@ -152,7 +152,12 @@ def left(stopped, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "how"),
-    [("000000.packets", "byte"), ("000001.packets", "short"), ("000001.states.npz", "byte"), ("000002.packets", "gone")],
+    [
+        ("000000.packets", "byte"),
+        ("000001.packets", "short"),
+        ("000001.states.npz", "byte"),
+        ("000002.packets", "gone"),
+    ],
 )
 def test_a_damaged_segment_is_found_and_made_again(name, how, left):
     out, settings, wanted = left
