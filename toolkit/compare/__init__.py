@@ -3,6 +3,7 @@
     found = compare("truth.mkv", "restored.mp4")      # paths, Clips, demos or lists of Batches
     print(found)                                      # what was aligned and how, then a line per plane
     found.table                                       # one row per frame and plane
+    some = sample("tape.mkv", bursts=3, length=12)     # short runs of frames, in memory
     contact_sheet({"tape": "tape.mkv", "restored": "restored.mp4"}, times=[0.5, 1.5], path="sheet.png")
 """
 
@@ -13,18 +14,24 @@ if TYPE_CHECKING:
     from toolkit.compare.align import Alignment, Finding
     from toolkit.compare.grid import before_after, contact_sheet, frames_at, to_rgb
     from toolkit.compare.metrics import Comparison, compare
+    from toolkit.compare.samples import Sample, sample
 
 _WHERE = {
     "Alignment": "align",
     "Comparison": "metrics",
     "Finding": "align",
+    "Sample": "samples",
     "before_after": "grid",
     "compare": "metrics",
     "contact_sheet": "grid",
     "frames_at": "grid",
+    "sample": "samples",
     "to_rgb": "grid",
 }
-__all__ = ["Alignment", "Comparison", "Finding", "before_after", "compare", "contact_sheet", "frames_at", "to_rgb"]
+__all__ = [
+    "Alignment", "Comparison", "Finding", "Sample", "before_after", "compare", "contact_sheet", "frames_at", "sample",
+    "to_rgb",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
