@@ -83,11 +83,15 @@ class Sample:
 
     @cached_property
     def key(self) -> str:
-        """Tells this sample from every other: a hash of its frames, times and format."""
+        """Tells this sample from every other: a hash of its own frames, times and format.
+
+        Not of the frames around them: how many of those are kept changes no result.
+        """
         found = hashlib.blake2b(f"{self.format!r} {self.format.siting}".encode(), digest_size=10)
         for burst in self.bursts:
-            found.update(f"{burst.first} {burst.stop} {burst.frames.time_base}".encode())
-            for array in (burst.frames.pts, burst.frames.durations, *burst.frames.planes):
+            own = burst.own
+            found.update(f"{len(own)} {own.time_base}".encode())
+            for array in (own.pts, own.durations, *own.planes):
                 found.update(np.ascontiguousarray(array))
         return found.hexdigest()
 

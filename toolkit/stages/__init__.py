@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+from types import ModuleType
 from typing import Any
 
 from toolkit.errors import UnknownName
@@ -74,6 +76,15 @@ class Group:
         return f"<stages {self._name}: {', '.join(self)}>"
 
 
+class _Package(ModuleType):
+    """Keeps the groups where they are: importing a submodule of the same name would put it in the group's place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in GROUPS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 deinterlace = Group("deinterlace")
 denoise = Group("denoise")
 upscale = Group("upscale")

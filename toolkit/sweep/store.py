@@ -37,7 +37,14 @@ class Store:
             ) from None
 
     def describe(self, about: dict[str, Any]) -> None:
-        """Writes `run.json`: what all rows have in common."""
+        """Writes `run.json`: what all rows have in common.  Raises `OutputRefused` when the folder holds rows of other
+        frames or other measures (`about["common"]` tells)."""
+        known = self.folder / "run.json"
+        if known.exists() and json.loads(known.read_text(encoding="utf-8")).get("common") != about["common"]:
+            raise OutputRefused(
+                f"{self.folder} holds a sweep of other frames, other measures or another version",
+                expected="a folder of its own for each",
+            )
         self._replace(self.folder / "run.json", (json.dumps(about, indent=1, default=str) + "\n").encode())
 
     def add(self, row: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -19,9 +20,10 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from toolkit.clip import Batch
 from toolkit.compare.samples import Sample, sample
 from toolkit.errors import RequestError, ToolkitError
-from toolkit.pipeline import Pipeline
+from toolkit.pipeline import Pipeline, to_device, to_host
 from toolkit.stages import Context, Step
 
 #: Bytes of frames kept after shared first steps.
@@ -40,21 +42,29 @@ class Material:
     """
 
     key: str
+    halo: tuple[int, int]
     sample: Sample | dict[str, Any]
     truth: Sample | str | None = None
+
+    @staticmethod
+    def of(some: Sample, truth: Sample | None, truth_path: str | None) -> Material:
+        if some.origin is None:
+            return Material(material_key(some, truth), some.halo, some, truth)
+        return Material(material_key(some, truth), some.halo, some.origin, truth_path or truth)
 
     def load(self) -> tuple[Sample, Sample | None]:
         """The sample and its truth, from the few that this process remembers.  Raises `RequestError` when the file has
         changed since."""
-        if self.key not in _samples:
+        place = self.key, self.halo
+        if place not in _samples:
             some = sample(**self.sample) if isinstance(self.sample, dict) else self.sample
             truth = some.beside(self.truth) if isinstance(self.truth, str) else self.truth
             if material_key(some, truth) != self.key:
                 raise RequestError(
                     f"{some.name} does not hold the frames that the sweep began with", hint="start the sweep anew"
                 )
-            _samples[self.key] = some, truth
-        return _samples[self.key]
+            _samples[place] = some, truth
+        return _samples[place]
 
 
 def material_key(some: Sample, truth: Sample | None) -> str:
@@ -128,17 +138,18 @@ def _through(task: Task, some: Sample, pipeline: Pipeline) -> tuple[Sample, floa
 
 
 def _prefix_key(task: Task, pipeline: Pipeline, n: int) -> tuple:
-    return task.material.key, task.device, pipeline[:n]
+    return task.material.key, task.material.halo, task.device, pipeline[:n]
 
 
 def _stepped(flow: Sample, step: Step, context: Context) -> Sample:
     """One step of the bursts; on a GPU the frames go there and come back, so that what is kept lies in main memory."""
     if context.device != "cuda":
         return flow.stepped(step, context)
-    from toolkit.pipeline import _to_device, _to_host
+    return _moved(_moved(flow, to_device).stepped(step, context), to_host)
 
-    up, down = (lambda s, f: replace(s, bursts=tuple(replace(b, frames=f(b.frames)) for b in s.bursts)),) * 2
-    return down(up(flow, _to_device).stepped(step, context), _to_host)
+
+def _moved(flow: Sample, move: Callable[[Batch], Batch]) -> Sample:
+    return replace(flow, bursts=tuple(replace(b, frames=move(b.frames)) for b in flow.bursts))
 
 
 def measured(result: Sample, truth: Sample | None, metrics: tuple[str, ...], align: str) -> dict[str, Any]:
@@ -171,6 +182,12 @@ def measured(result: Sample, truth: Sample | None, metrics: tuple[str, ...], ali
     row["paired"] = int(table.groupby("plane").size().max())
     row["findings"] = "; ".join(kinds)
     return row
+
+
+def forget() -> None:
+    """Lets go of the frames that this process keeps for further trials."""
+    _samples.clear()
+    _prefixes.clear()
 
 
 def _reset_peak() -> None:
