@@ -81,7 +81,9 @@ def main() -> None:
         rows = {"sample": {k: round(median([r[k] for r in mine]), 3) for k in mine[0]}}
         for name, found in rivals.items():
             rows[name] = {k: round(median([r[k] for r in found]), 3) for k in found[0]}
-            rows[name]["times_ours"] = round(median([a["seconds"] / b["seconds"] for a, b in zip(found, mine)]), 1)
+            rows[name]["times_ours"] = round(
+                median([a["seconds"] / b["seconds"] for a, b in zip(found, mine, strict=True)]), 1
+            )
         tape_bytes = tape.stat().st_size
     for name, row in rows.items():
         print(name, row)

@@ -193,9 +193,8 @@ def compare(
         )
     table = _table(rows, metrics)
     settings = {"align": align, "size": size, "interlaced": interlaced, "metrics": list(metrics), "bits": meeting.bits}
-    return Comparison(
-        ours.name, theirs.name, table, summarise(table, metrics, meeting.bits), alignment, tuple(meeting.notes), settings
-    )
+    summary = summarise(table, metrics, meeting.bits)
+    return Comparison(ours.name, theirs.name, table, summary, alignment, tuple(meeting.notes), settings)
 
 
 def _crop(meeting: Meeting, shift: tuple[float, float], asked: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: Frames a recursive step is let run in before a burst.  What it still remembers of earlier ones is then below a level.
 SETTLE = 16
 #: Enough for every step and most pairs of them; `sample(pipeline=...)` takes what a pipeline needs.
-USUAL_HALO = (8, 4)
+USUAL_HALO = (10, 4)
 MOST_BYTES = 2 << 30
 _PIECE = 8  # frames worked on at a time
 

@@ -65,7 +65,7 @@ def sweep(
     on_result: called with each row as it comes, also with those found in the folder.
 
     Rows that the folder holds are not computed again, so the same call goes on after an interruption, and a wider grid
-    only computes what is new.  A trial that fails has its reason in the column `error` and is tried again the next time.
+    only computes what is new.  A trial that fails has its reason in the column `error` and is tried again next time.
     Raises `UnknownName` / `KnobError` / `RequestError` before any work, `WorkError` when the executor's workers die.
     """
     for name in metrics:
@@ -86,7 +86,8 @@ def sweep(
     common = _hash(setting)
     store = Store(folder if folder is not None else RUNS / common)
     about = {
-        "common": common, "source": some.name, "sample": some.origin, "truth": material.truth if isinstance(material.truth, str) else None,
+        "common": common, "source": some.name, "sample": some.origin,
+        "truth": material.truth if isinstance(material.truth, str) else None,
         "pipeline": pipeline.to_dict(), **setting, "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     store.describe(about)

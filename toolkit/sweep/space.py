@@ -54,9 +54,9 @@ def trials(
 ) -> list[Trial]:
     """Every setting to try, each once, all checked before any work is done.
 
-    A value that does not apply (a knob of nlmeans in a trial of hqdn3d) is left out of that trial.  Raises `UnknownName`
-    for groups, stages and knobs that do not exist, `KnobError` for values out of range, `RequestError` for more than
-    `limit` trials.
+    A value that does not apply (a knob of nlmeans in a trial of hqdn3d) is left out of that trial.  Raises
+    `UnknownName` for groups, stages and knobs that do not exist, `KnobError` for values out of range, `RequestError`
+    for more than `limit` trials.
     """
     axes = {key: _Axis(key, values, pipeline, space) for key, values in space.items()}
     if not axes:

@@ -173,7 +173,8 @@ def measured(result: Sample, truth: Sample | None, metrics: tuple[str, ...], ali
     from toolkit.compare.metrics import summarise
 
     # Burst by burst: a gap between two of them is no fault of the result.
-    found = [compare(t.own, r.own, align=align, metrics=metrics) for t, r in zip(truth.bursts, result.bursts)]
+    both = zip(truth.bursts, result.bursts, strict=True)
+    found = [compare(t.own, r.own, align=align, metrics=metrics) for t, r in both]
     table = pd.concat([f.table for f in found], ignore_index=True)
     summary = summarise(table, metrics, found[0].settings["bits"])
     for plane, values in summary.to_dict("index").items():
@@ -226,6 +227,6 @@ def refuse_forks(executor: Executor) -> None:
     if context is not None and context.get_start_method() == "fork":
         raise RequestError(
             "the executor forks its processes, which does not go together with parallel code",
-            expected='one that starts them afresh: ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))',
+            expected='one that starts them afresh, with mp_context=multiprocessing.get_context("spawn")',
             hint="toolkit.sweep.local_executor()",
         )
