@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 import toolkit
 from toolkit.commands.profile import app as profile
+from toolkit.commands.sweep import report_app, sweep_app
 from toolkit.errors import ToolkitError
 
 app = App(
@@ -25,6 +26,8 @@ app = App(
 models = App(name="models", help="Nets for upscaling: list them, see where they are found, fetch them.")
 app.command(models)
 app.command(profile)
+app.command(sweep_app)
+app.command(report_app)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Write over an existing output.")]

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toolkit.sweep.report import write_report
     from toolkit.sweep.run import open_sweep, sweep
     from toolkit.sweep.space import Span, Trial, trials
     from toolkit.sweep.table import Sweep
@@ -24,8 +25,9 @@ _WHERE = {
     "open_sweep": "run",
     "sweep": "run",
     "trials": "space",
+    "write_report": "report",
 }
-__all__ = ["Span", "Sweep", "Trial", "local_executor", "open_sweep", "sweep", "trials"]
+__all__ = ["Span", "Sweep", "Trial", "local_executor", "open_sweep", "sweep", "trials", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -145,6 +146,44 @@ class _Axis:
 
     def _kind(self, value: float) -> Any:
         return round(float(value)) if self.parameter.kind is int else round(float(value), 6)
+
+
+def parse_axis(text: str) -> tuple[str, list[Any] | Span]:
+    """ "KEY=VALUE,VALUE" or "KEY=LOW..HIGH[:COUNT]" as a key and its values.  Raises `KnobError`."""
+    key, equals, rest = (part.strip() for part in text.partition("="))
+    match = re.fullmatch(r"([^.,:]+(?:\.\d+)?)\.\.([^:,]+?)(?::(\d+))?", rest)
+    try:
+        if match and int(match[3] or 5) >= 1:
+            return key, Span(float(match[1]), float(match[2]), int(match[3] or 5))
+    except ValueError:
+        pass
+    values = [parsed for part in rest.split(",") if (parsed := _parsed(part.strip())) != ""]
+    if not equals or not key or not values or match:
+        raise KnobError(f"{text!r} is not a setting to try", expected="KEY=VALUE,VALUE,... or KEY=LOW..HIGH[:COUNT]")
+    return key, values
+
+
+def parse_times(text: str | None) -> list[float] | None:
+    """ "12.5,300" as seconds.  Raises `KnobError`."""
+    if text is None:
+        return None
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = [math.nan]
+    if not all(map(math.isfinite, found)):
+        raise KnobError(f"times is {text!r}", expected="seconds, for instance 12.5,300")
+    return found
+
+
+def _parsed(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number
 
 
 def _plain(value: Any) -> Any:

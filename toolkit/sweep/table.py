@@ -146,11 +146,15 @@ class Sweep:
         return {"folder": str(self.folder), "computed": self.computed, "notes": list(self.notes), "trials": rows}
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, metric: str | None = None) -> str:
+        """The report for people: counts, notes, the winner by `metric`, the best twenty rows, what failed."""
         failed = int(self.table["error"].notna().sum())
         lines = [f"{len(self)} settings, {self.computed} computed now, {failed} failed; kept in {self.folder}"]
         lines += [f"note: {n}" for n in self.notes]
         if failed < len(self):
-            name = self.metric()
+            name = self.metric(metric)
             lines.append(f"best by {name}: {self.best(name)!r}")
             shown = self.ranked(name).head(20).drop(columns=["key", "pipeline", "taken_s", "error"])
             lines.append(shown.dropna(axis=1, how="all").round(4).to_string(index=False))
