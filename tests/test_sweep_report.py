@@ -49,8 +49,8 @@ def swept(tmp_path_factory):
     """A sweep made by the command, with its report and preset: `(folder, what it printed)`."""
     here = tmp_path_factory.mktemp("swept")
     tape, truth = s.files()
-    done = run("sweep", tape, *KNOBS, *FAST, "--truth", truth, "--report", "page.html", "--save-preset", "mine", "--json",
-               cwd=here)  # fmt: skip
+    outputs = ["--report", "page.html", "--save-preset", "mine", "--json"]
+    done = run("sweep", tape, *KNOBS, *FAST, "--truth", truth, *outputs, cwd=here)
     assert done.returncode == 0, done.stderr
     return here, [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -72,7 +72,7 @@ def test_the_page_needs_nothing_else_and_shows_tape_settings_and_truth(swept):
     text = (here / "page.html").read_text()
     page = Page(text)
     assert page.loads and all(u.startswith("data:image/") for u in page.loads)
-    assert not re.search(r"https?://(?!www\.w3\.org|purl\.org|creativecommons|matplotlib)", re.sub(r"base64,[^\"]*", "", text))
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
     assert page.rows == 1 + 4 and page.images == 2
     data = json.loads(re.search(r'id="pictures">(.*?)</script>', text)[1])
     assert data["names"][0] == "tape" and data["names"][-1] == "truth" and len(data["names"]) == 5

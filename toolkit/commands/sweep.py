@@ -30,6 +30,7 @@ def sweep(
     length: int = 12,
     field_order: str = "auto",
     align: Literal["times", "full"] = "times",
+    vmaf: Annotated[bool, Parameter(negative="")] = False,
     blind: Annotated[bool | None, Parameter(negative="--no-blind")] = None,
     metric: str | None = None,
     workers: int = 0,
@@ -65,6 +66,8 @@ def sweep(
         auto (measured), tff, bff or progressive.
     align
         times pairs equal times; full also corrects a constant offset and shift.
+    vmaf
+        Also measure VMAF and XPSNR against the truth; needs the package imageio-ffmpeg.
     blind
         Rank without the truth as well.
     metric
@@ -80,6 +83,8 @@ def sweep(
     """
     from contextlib import ExitStack
 
+    from toolkit.compare.metrics import METRICS
+    from toolkit.compare.viewers import SCORES
     from toolkit.errors import OutputRefused
     from toolkit.presets import preset as find
     from toolkit.progress import BarSink, JsonSink, Progress
@@ -103,6 +108,7 @@ def sweep(
         found = run(
             tape, chosen.pipeline, space, truth=truth, how="random" if random else "grid", count=random, seed=seed,
             limit=limit, times=seconds, bursts=bursts, length=length, field_order=field_order, align=align, blind=blind,
+            metrics=(*METRICS, *SCORES) if vmaf else METRICS,
             executor=executor, folder=folder, on_result=told,
             progress=Progress(JsonSink() if json else BarSink(sys.stderr, unit=" trials")),
         )  # fmt: skip

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from toolkit.compare.grid import before_after, contact_sheet, frames_at, to_rgb
     from toolkit.compare.metrics import Comparison, compare
     from toolkit.compare.samples import Sample, sample
+    from toolkit.compare.viewers import viewer_scores
 
 _WHERE = {
     "Alignment": "align",
@@ -27,10 +28,11 @@ _WHERE = {
     "frames_at": "grid",
     "sample": "samples",
     "to_rgb": "grid",
+    "viewer_scores": "viewers",
 }
 __all__ = [
     "Alignment", "Comparison", "Finding", "Sample", "before_after", "compare", "contact_sheet", "frames_at", "sample",
-    "to_rgb",
+    "to_rgb", "viewer_scores",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from toolkit.compare import viewers
 from toolkit.compare.metrics import METRICS
 from toolkit.compare.samples import Sample, neighbours, sample
 from toolkit.errors import RequestError, UnknownName, WorkError
@@ -58,6 +59,7 @@ def sweep(
     how      : "grid" tries all combinations, "random" `count` of them (`seed` repeats the draw).
     limit    : more trials than this are refused.
     times, bursts, length, field_order : which frames are looked at, as in `compare.sample`.
+    metrics  : those of `compare`, and on request "vmaf" and "xpsnr" (`compare.viewers`), against the truth.
     align    : as in `compare`; "times" pairs equal times and reports what else it sees in the column `findings`.
     blind    : also rank without a truth (`compare.blind`); by default where there is none.
     executor : where trials run: any `concurrent.futures.Executor`; here, one after the other, when left out.
@@ -68,9 +70,12 @@ def sweep(
     only computes what is new.  A trial that fails has its reason in the column `error` and is tried again next time.
     Raises `UnknownName` / `KnobError` / `RequestError` before any work, `WorkError` when the executor's workers die.
     """
+    known = (*METRICS, *viewers.SCORES)
     for name in metrics:
-        if name not in METRICS:
-            raise UnknownName("metric", name, METRICS)
+        if name not in known:
+            raise UnknownName("metric", name, known)
+    if truth is not None and set(metrics) & set(viewers.SCORES):
+        viewers.program()  # says now that it is missing
     tried = trials(pipeline, space, how=how, count=count, seed=seed, limit=limit)
     if executor is not None:
         refuse_forks(executor)

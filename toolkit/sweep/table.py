@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: Beginnings of the names of measures, and whether more is better.
 BETTER = {
-    "psnr": True, "ssim": True, "blind": True, "fps": True, "combing": False, "flicker": False, "noise": False,
-    "seconds": False, "peak_mib": False,
+    "psnr": True, "ssim": True, "vmaf": True, "xpsnr": True, "blind": True, "fps": True,
+    "combing": False, "flicker": False, "noise": False, "seconds": False, "peak_mib": False,
 }  # fmt: skip
 #: The measure taken when none is named: the first that there is.
 USUAL = ("psnr_Y", "blind_all", "blind_denoise", "blind_deinterlace", "combing")
@@ -98,12 +98,15 @@ class Sweep:
         axes = figure.subplots()
         axes.scatter(self.table[time], self.table[quality], s=18, color="0.6", label="settings")
         axes.plot(front[time], front[quality], "o-", color="tab:orange", label="none is better in both")
+        wide = self.table[time].max() > 20 * max(self.table[time].min(), 1e-9)
+        middle = (self.table[time].max() * self.table[time].min()) ** 0.5 if wide else self.table[time].mean()
         for at in front.index[:12]:
+            x, left = front[time][at], front[time][at] > middle
             axes.annotate(
-                self.label(at), (front[time][at], front[quality][at]), fontsize=7, xytext=(4, 4),
-                textcoords="offset points",
+                self.label(at), (x, front[quality][at]), fontsize=7, ha="right" if left else "left",
+                xytext=(-5 if left else 5, 4), textcoords="offset points",
             )  # fmt: skip
-        if self.table[time].max() > 20 * max(self.table[time].min(), 1e-9):
+        if wide:
             axes.set_xscale("log")
         axes.set(xlabel=f"{time} ({_side(time)})", ylabel=f"{quality} ({_side(quality)})")
         axes.legend(loc="best", fontsize=8)

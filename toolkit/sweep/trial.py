@@ -171,10 +171,17 @@ def measured(result: Sample, truth: Sample | None, metrics: tuple[str, ...], ali
 
     from toolkit.compare import compare
     from toolkit.compare.metrics import summarise
+    from toolkit.compare.viewers import SCORES as viewer_names
+    from toolkit.compare.viewers import viewer_scores
 
     # Burst by burst: a gap between two of them is no fault of the result.
-    both = zip(truth.bursts, result.bursts, strict=True)
-    found = [compare(t.own, r.own, align=align, metrics=metrics) for t, r in both]
+    both = [(t.own, r.own) for t, r in zip(truth.bursts, result.bursts, strict=True)]
+    viewers = tuple(m for m in metrics if m in viewer_names)
+    metrics = tuple(m for m in metrics if m not in viewer_names)
+    if viewers:
+        scores = [viewer_scores(t, r, viewers) for t, r in both]
+        row |= {key: float(np.mean([s[key] for s in scores])) for key in scores[0]}
+    found = [compare(t, r, align=align, metrics=metrics) for t, r in both]
     table = pd.concat([f.table for f in found], ignore_index=True)
     summary = summarise(table, metrics, found[0].settings["bits"])
     for plane, values in summary.to_dict("index").items():
