@@ -17,6 +17,7 @@ from toolkit.compare.samples import Sample, neighbours, sample
 from toolkit.errors import RequestError, UnknownName, WorkError
 from toolkit.pipeline import Pipeline
 from toolkit.progress import Progress
+from toolkit.stages.upscale import choose_device
 from toolkit.sweep.space import LIMIT, Span, Trial, trials
 from toolkit.sweep.store import Store, read_rows
 from toolkit.sweep.table import Sweep, assembled
@@ -44,7 +45,7 @@ def sweep(
     metrics: tuple[str, ...] = METRICS,
     align: Literal["full", "times"] = "times",
     blind: bool | None = None,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: Literal["auto", "cpu", "cuda"] = "cpu",
     executor: Executor | None = None,
     folder: str | Path | None = None,
     on_result: Callable[[dict[str, Any]], None] | None = None,
@@ -76,6 +77,7 @@ def sweep(
             raise UnknownName("metric", name, known)
     if truth is not None and set(metrics) & set(viewers.SCORES):
         viewers.program()  # says now that it is missing
+    device = choose_device(device)
     tried = trials(pipeline, space, how=how, count=count, seed=seed, limit=limit)
     if executor is not None:
         refuse_forks(executor)
