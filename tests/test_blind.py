@@ -9,6 +9,7 @@ from tests import _sweep as s
 from toolkit import tape
 from toolkit.clip import Batch
 from toolkit.compare import blind, sample
+from toolkit.compare.noise_like import noise_covariance, noise_like
 from toolkit.errors import PictureError
 from toolkit.pipeline import Pipeline
 from toolkit.stages import deinterlace, denoise
@@ -57,6 +58,33 @@ def test_the_dropped_lines_never_reach_the_deinterlacer():
     assert np.array_equal(frames[:, 0::2], pictures[0 : 2 * len(frames) : 2, 0::2])
     assert np.array_equal(frames[:, 1::2], pictures[1 : 2 * len(frames) : 2, 1::2])
     assert woven.format.interlaced and woven.format.height == some.format.height // 2
+
+
+def test_noise_is_measured_and_made_as_on_the_tape():
+    recorder, scene = tape.Tape.only(luma_noise=5.0, luma_noise_length=150.0), tape.demo(frames=6)
+    pieces = list(recorder.stream(scene.batches(size=12)))
+    clean = tape.Tape.only().record(pieces[0].truth).tape
+    real = pieces[0].tape.planes[0].astype(float) - clean.planes[0]
+    want = [np.mean(real[:, :, : 720 - k] * real[:, :, k:]) for k in (0, 1, 2, 4)]
+    found = noise_covariance(pieces[0].tape.planes[0], True)[[0, 1, 2, 4]]
+    assert found == pytest.approx(want, rel=0.2, abs=1.5)
+    covariance = noise_covariance(pieces[0].tape.planes[0], True)
+    made = noise_like((4, 64, 4096), covariance, seed=1).astype(float)
+    again = [np.mean(made[:, :, : 4096 - k] * made[:, :, k:]) for k in (0, 1, 2, 4)]
+    assert again == pytest.approx(list(found), rel=0.03, abs=0.1)
+    assert abs(np.mean(made[:, :-1] * made[:, 1:])) < 0.05 * found[0]  # fresh on each line
+    assert not np.array_equal(made, noise_like((4, 64, 4096), covariance, seed=2))
+    assert (noise_like((1, 8, 40), np.zeros(33), seed=1) == 0).all()
+
+
+def test_the_added_noise_is_not_in_what_the_result_is_held_against(monkeypatch):
+    """The louder tape and the target are independent: a pipeline that changes nothing scores as its noise is."""
+    recorder, scene = tape.Tape.only(luma_noise=6.0), tape.demo(frames=8)
+    made = list(recorder.stream(scene.batches(size=16)))
+    some = sample([r.tape for r in made], bursts=1, length=8, halo=(0, 0))
+    error = np.mean(list(blind._added_noise(some, Pipeline([deinterlace.bwdif()]), "cpu")))
+    # Own lines pass unchanged: the tape's noise and a half of it more, 1.25 times its square; and the target's own.
+    assert error == pytest.approx(36 * 1.25 + 36, rel=0.15)
 
 
 def test_too_strong_and_too_weak_lose_against_what_is_right():
