@@ -15,9 +15,9 @@ up to the same constant for all.  There are three ways to keep noise from a pipe
     dropped  the fields of one parity are taken for whole frames and every other line of them is dropped: an interlaced
              tape of half the height whose missing lines are known.
 
-`denoise` weighs hidden and added so that their errors offset each other, `deinterlace` is dropped alone, and `all`,
-where deinterlacer and denoiser differ, is the mean of both.  The weight comes from four made tapes; what the choice
-costs on ten others is in benchmarks/README.md.
+`denoise` weighs hidden and added so that their errors offset each other, `deinterlace` is dropped with the deinterlacer
+alone, and `all`, where deinterlacer and denoiser differ, is the mean of both.  The weight comes from four made tapes;
+what the choice costs on others is in benchmarks/README.md.
 
 Scores are PSNR of luma against the noisy tape, in dB: they rank settings of one sample and say nothing else.
 """
@@ -57,8 +57,8 @@ def deinterlace(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
 
 
 def both(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
-    """Noise and dropped lines together, in dB; for pipelines that differ in deinterlacer and denoiser."""
-    return 0.5 * (denoise(some, pipeline, device) + _decibels(_dropped_lines(some, pipeline, device), some.format))
+    """The mean of the other two, in dB; for pipelines that differ in deinterlacer and denoiser."""
+    return 0.5 * (denoise(some, pipeline, device) + deinterlace(some, pipeline, device))
 
 
 SCORES: dict[str, Callable[[Sample, Pipeline, str], float]] = {

@@ -222,8 +222,7 @@ def local_executor(workers: int | None = None) -> Executor:
 
 
 def _begin(threads: int) -> None:
-    os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
-    import numba
+    import numba  # its variables in the environment must not change any more: it looks again and again
 
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
 
