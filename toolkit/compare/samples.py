@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.clip import Batch, Clip, PictureFormat
+from toolkit.clip import Batch, PictureFormat
+from toolkit.compare.by_time import FramesByTime
 from toolkit.errors import InputUnreadable, RequestError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Sample:
     def beside(self, source: Any) -> Sample:
         """The same moments of another source (the truth), each burst by its own; both on this sample's clock or on
         clocks that start together.  Raises `RequestError` when it has no frame at one of them."""
-        other = _Frames(source)
+        other = FramesByTime(source)
         apart = other.start - self.start
         shift = apart if abs(apart) > 0.5 else 0.0  # as `compare` does where clocks start far apart
         bursts = []
@@ -203,7 +204,7 @@ def sample(
     for name, value in (("bursts", bursts), ("length", length), ("every", every if every is not None else 1)):
         if value < 1:
             raise RequestError(f"{name} is {value}", expected="at least 1")
-    frames = _Frames(source)
+    frames = FramesByTime(source)
     fmt, notes = frames.decided_format(field_order)
     if halo is None:
         halo = USUAL_HALO if pipeline is None else neighbours(pipeline, fmt)
@@ -227,7 +228,7 @@ def sample(
     return Sample(taken, frames.name, tuple(halo), frames.start, origin, tuple(notes))
 
 
-def _spread(frames: _Frames, bursts: int, length: int, every: int | None) -> tuple[list[float], int]:
+def _spread(frames: FramesByTime, bursts: int, length: int, every: int | None) -> tuple[list[float], int]:
     """Middle times of evenly spread bursts, and their length."""
     whole = frames.duration
     count = max(1, round(whole / frames.tick))
@@ -240,7 +241,7 @@ def _spread(frames: _Frames, bursts: int, length: int, every: int | None) -> tup
     return [frames.start + whole * (i + 0.5) / bursts for i in range(bursts)], length
 
 
-def _burst(frames: _Frames, middle: float, length: int, halo: tuple[int, int], fmt: PictureFormat) -> Burst:
+def _burst(frames: FramesByTime, middle: float, length: int, halo: tuple[int, int], fmt: PictureFormat) -> Burst:
     tick, end = frames.tick, frames.start + frames.duration
     if not frames.start - tick / 2 <= middle <= end + tick / 2:
         raise RequestError(
@@ -260,74 +261,6 @@ def _burst(frames: _Frames, middle: float, length: int, halo: tuple[int, int], f
     begin = max(0, first - halo[0])
     kept = batch[begin : first + length + halo[1]].replace(format=fmt)
     return Burst(kept, first - begin, min(first - begin + length, len(kept)))
-
-
-class _Frames:
-    """Any source, read by time."""
-
-    def __init__(self, source: Any) -> None:
-        from toolkit.compare.source import Source
-
-        side = Source(source, "sample")
-        self.what, self.name = side.what, side.name
-        self.clip = self.what if isinstance(self.what, Clip) else None
-        self._side = side
-        if self.clip is not None:
-            self.start = self.clip.start
-            rate, length = self.clip.rate, self.clip.duration
-            if length is None and self.clip.frames and rate:
-                length = float(self.clip.frames / rate)
-            if rate is None or length is None:
-                from toolkit.media.times import frame_times
-
-                times = frame_times(self.clip)
-                if times is None or len(times) < 2:
-                    raise InputUnreadable(f"{self.name} says neither its length nor the times of its frames")
-                seconds = times * float(self.clip.time_base)
-                self.tick = float(np.median(np.diff(seconds)))
-                self.duration = float(seconds[-1] - seconds[0]) + self.tick
-            else:
-                self.tick, self.duration = float(1 / rate), length
-        else:
-            first = next(side.batches())
-            self.start, self.tick = float(first.times[0]), float(first.durations[0] * first.time_base)
-            if hasattr(self.what, "duration"):
-                self.duration = float(self.what.duration)
-            else:
-                ends = [b.times[-1] + float(b.durations[-1] * b.time_base) for b in side.batches()]
-                self.duration = float(ends[-1]) - self.start
-
-    def decided_format(self, asked: str) -> tuple[PictureFormat, list[str]]:
-        notes: list[str] = []
-        fmt = self._side.format
-        if self.clip is None:
-            return (fmt if asked == "auto" else fmt.replace(field_order=asked)), notes
-        from toolkit.runner import decide_field_order
-
-        return fmt.replace(field_order=decide_field_order(self.clip, asked, notes)), notes
-
-    def between(self, since: float, until: float | None, count: int, mark: float = 0.0) -> Batch | None:
-        """The frames shown from `since` on and before `until`, or until there are `count` from `mark` on."""
-        parts, held = [], 0
-        for batch in self._from(since, count):
-            part = batch[int(np.searchsorted(batch.times, since)) :]
-            if until is not None:
-                part = part[: int(np.searchsorted(part.times, until))]
-            if len(part):
-                parts.append(part)
-                held += int((part.times >= mark).sum())
-            if held >= count if until is None else batch.times[-1] >= until:
-                break
-        return Batch.join(parts) if parts else None
-
-    def _from(self, since: float, count: int) -> Iterator[Batch]:
-        if self.clip is None:
-            yield from self._side.batches()
-            return
-        from toolkit.media.read import Reader
-
-        with Reader(self.clip, size=max(1, min(count, 16)), since=since) as reader:
-            yield from reader
 
 
 def _pieces(batch: Batch, size: int) -> Iterator[Batch]:
