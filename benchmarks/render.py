@@ -193,6 +193,40 @@ def queue_status(result: dict[str, Any]) -> str:
     return text + table(head.split("|"), [row])
 
 
+def compare(result: dict[str, Any]) -> str:
+    rows = [
+        [name, f"{r['seconds']:.1f}", f"{r['times_ours']:.1f}" if "times_ours" in r else "", f"{r['bytes'] / 1e6:.1f}",
+         int(r["frames"])]
+        for name, r in result["measured"]["rows"].items()
+    ]  # fmt: skip
+    return (
+        f"## Looking at a tape in three places: `bench_compare.py`\n\n{where(result)}\n"
+        "A minute of HuffYUV tape. `sample` takes three bursts of 12 frames into memory (the field order is measured, "
+        "too); the others cut three clips of 10 s to disk with FFmpeg and read them back.\n\n"
+        + table(["way", "seconds", "this / sample", "MB written", "frames"], rows)
+    )
+
+
+def blind(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    rows = [
+        [r["tape"], r["seed"], r["luma_noise"], r["what"], r["settings"], f"{r['regret_db']:.2f}",
+         f"{r['median_regret_db']:.2f}", f"{r['best_db'] - r['worst_db']:.2f}"]
+        for r in data["rows"]
+    ]  # fmt: skip
+    sums = "; ".join(
+        f"{name}: {s['within_goal']} of {s['tapes']} tapes, at most {s['largest_regret_db']:.2f} dB"
+        for name, s in data["summary"].items()
+    )
+    return (
+        f"## Ranking without a truth: `bench_blind.py`\n\n{where(result)}\n"
+        "Regret: luma PSNR of the best setting less that of the setting chosen without the truth. Beside it the regret "
+        "of a middling setting and the distance of best and worst. "
+        f"Within the goal of {data['goal_db']} dB: {sums}.\n\n"
+        + table(["tape", "seed", "noise", "what", "settings", "regret dB", "middling dB", "spread dB"], rows)
+    )
+
+
 RENDERERS = {
     "kernels": kernels,
     "restore": restore,
@@ -203,6 +237,8 @@ RENDERERS = {
     "kill_resume": lambda r: kills(r, "Killed and gone on with: `kill_resume.py`"),
     "kill_queue": lambda r: kills(r, "Workers and jobs killed: `kill_resume.py --queue`"),
     "queue_status": queue_status,
+    "compare": compare,
+    "blind": blind,
 }
 
 

@@ -231,3 +231,13 @@ def test_the_temporal_median_takes_out_what_only_one_frame_has():
         plane[2, 3:6] = 250
     batch = Batch(planes, np.arange(5), np.ones(5, int), Fraction(1, 25), form)
     assert all((p == 90).all() for p in denoise.temporal_median()(batch).planes)
+
+
+def test_groups_of_stages_stay_groups_when_their_modules_are_imported():
+    program = (
+        "import toolkit.stages.denoise, toolkit.runner; from toolkit.stages import all_stages; all_stages()\n"
+        "from toolkit.stages import deinterlace, denoise, upscale\n"
+        "print(deinterlace.bwdif(), denoise.hqdn3d(), list(upscale)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "deinterlace.bwdif() denoise.hqdn3d() lanczos", done.stderr

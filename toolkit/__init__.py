@@ -23,7 +23,7 @@ if getattr(_kernels, "BELONGS_TO", None) != "vhs-toolkit":
     )
 
 if TYPE_CHECKING:
-    from toolkit import audio, compare, jobs, stages, tape
+    from toolkit import audio, compare, jobs, stages, sweep, tape
     from toolkit.clip import Batch, Clip
     from toolkit.clip import open_clip as open
     from toolkit.media.probe import probe
@@ -46,11 +46,13 @@ _LAZY = {
     "restore": "toolkit.runner",
     "simulate": "toolkit.tape",
     "stages": "toolkit.stages:",
+    "sweep": "toolkit.sweep:",
     "tape": "toolkit.tape:",
 }
 
 __all__ = [
-    "Batch", "Clip", "Pipeline", "audio", "compare", "jobs", "open", "probe", "restore", "simulate", "stages", "tape",
+    "Batch", "Clip", "Pipeline", "audio", "compare", "jobs", "open", "probe", "restore", "simulate", "stages", "sweep",
+    "tape",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 import toolkit
 from toolkit.commands.profile import app as profile
 from toolkit.commands.queue import app as queue
+from toolkit.commands.sweep import report_app, sweep_app
 from toolkit.errors import ToolkitError
 
 app = App(
@@ -27,6 +28,8 @@ models = App(name="models", help="Nets for upscaling: list them, see where they 
 app.command(models)
 app.command(profile)
 app.command(queue)
+app.command(sweep_app)
+app.command(report_app)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Overwrite = Annotated[bool, Parameter(negative="", help="Write over an existing output.")]

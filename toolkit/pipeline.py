@@ -128,14 +128,14 @@ class Pipeline(tuple[Step, ...]):
         """The batches after all steps, lazily.  `memories`, one for each step, let it begin in the middle of a tape."""
         flow = iter(batches)
         if context.device == "cuda":
-            flow = map(_to_device, flow)
+            flow = map(to_device, flow)
         for n, step in enumerate(self):
             own = replace(context, memory=memories[n]) if memories else context
             flow = step.stage.apply(flow, fmt, step.knobs, own)
             if memories:
                 flow = memories[n].counted(flow)
             fmt = step.stage.format_after(fmt, step.knobs)
-        return map(_to_host, flow) if context.device == "cuda" else flow
+        return map(to_host, flow) if context.device == "cuda" else flow
 
     def __call__(self, batch: Batch, device: str = "cpu") -> Batch:
         """All steps applied to one batch that stands alone."""
@@ -150,13 +150,15 @@ def frame_bytes(fmt: PictureFormat) -> int:
     return sum(h * w for h, w in fmt.plane_shapes) * fmt.dtype.itemsize
 
 
-def _to_device(batch: Batch) -> Batch:
+def to_device(batch: Batch) -> Batch:
+    """The batch with its planes on the GPU."""
     import cupy
 
     return batch.replace(planes=tuple(cupy.asarray(p) for p in batch.planes))
 
 
-def _to_host(batch: Batch) -> Batch:
+def to_host(batch: Batch) -> Batch:
+    """The batch with its planes in main memory."""
     import numpy as np
 
     return batch.replace(planes=tuple(p if isinstance(p, np.ndarray) else p.get() for p in batch.planes))

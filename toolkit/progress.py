@@ -89,9 +89,9 @@ class Progress:
 class BarSink:
     """A tqdm bar: text in a terminal, a widget in a notebook."""
 
-    def __init__(self, file: IO[str] | None = None) -> None:
+    def __init__(self, file: IO[str] | None = None, unit: str = " frames") -> None:
         self._bar: Any = None
-        self._file = file
+        self._file, self._unit = file, unit
 
     def __call__(self, s: Snapshot) -> None:
         if self._bar is None or self._bar.desc.rstrip(": ") != s.stage:
@@ -105,7 +105,7 @@ class BarSink:
             self._bar = tqdm(
                 total=s.total,
                 desc=s.stage,
-                unit=" frames",
+                unit=self._unit,
                 mininterval=0,
                 file=self._file,
                 dynamic_ncols=True,

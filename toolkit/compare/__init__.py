@@ -1,9 +1,10 @@
 """Judges results: alignment, metrics, contact sheets.
 
-    found = compare("truth.mkv", "restored.mp4")      # paths, Clips, demos or lists of Batches
-    print(found)                                      # what was aligned and how, then a line per plane
-    found.table                                       # one row per frame and plane
-    contact_sheet({"tape": "tape.mkv", "restored": "restored.mp4"}, times=[0.5, 1.5], path="sheet.png")
+found = compare("truth.mkv", "restored.mp4")      # paths, Clips, demos or lists of Batches
+print(found)                                      # what was aligned and how, then a line per plane
+found.table                                       # one row per frame and plane
+some = sample("tape.mkv", bursts=3, length=12)     # short runs of frames, in memory
+contact_sheet({"tape": "tape.mkv", "restored": "restored.mp4"}, times=[0.5, 1.5], path="sheet.png")
 """
 
 from importlib import import_module
@@ -13,18 +14,26 @@ if TYPE_CHECKING:
     from toolkit.compare.align import Alignment, Finding
     from toolkit.compare.grid import before_after, contact_sheet, frames_at, to_rgb
     from toolkit.compare.metrics import Comparison, compare
+    from toolkit.compare.samples import Sample, sample
+    from toolkit.compare.viewers import viewer_scores
 
 _WHERE = {
     "Alignment": "align",
     "Comparison": "metrics",
     "Finding": "align",
+    "Sample": "samples",
     "before_after": "grid",
     "compare": "metrics",
     "contact_sheet": "grid",
     "frames_at": "grid",
+    "sample": "samples",
     "to_rgb": "grid",
+    "viewer_scores": "viewers",
 }
-__all__ = ["Alignment", "Comparison", "Finding", "before_after", "compare", "contact_sheet", "frames_at", "to_rgb"]
+__all__ = [
+    "Alignment", "Comparison", "Finding", "Sample", "before_after", "compare", "contact_sheet", "frames_at", "sample",
+    "to_rgb", "viewer_scores",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

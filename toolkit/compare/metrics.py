@@ -193,9 +193,8 @@ def compare(
         )
     table = _table(rows, metrics)
     settings = {"align": align, "size": size, "interlaced": interlaced, "metrics": list(metrics), "bits": meeting.bits}
-    return Comparison(
-        ours.name, theirs.name, table, _summary(table, metrics, meeting.bits), alignment, tuple(meeting.notes), settings
-    )
+    summary = summarise(table, metrics, meeting.bits)
+    return Comparison(ours.name, theirs.name, table, summary, alignment, tuple(meeting.notes), settings)
 
 
 def _crop(meeting: Meeting, shift: tuple[float, float], asked: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -276,7 +275,8 @@ def _table(rows: list[tuple], metrics: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["frame", "time", "truth_time", "plane", *_columns(metrics)])
 
 
-def _summary(table: pd.DataFrame, metrics: tuple[str, ...], bits: int) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, metrics: tuple[str, ...], bits: int) -> pd.DataFrame:
+    """A row per plane: PSNR of the mean squared error of all frames in `table`, means of the other metrics."""
     import pandas as pd
 
     peak = (1 << bits) - 1

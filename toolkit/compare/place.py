@@ -59,9 +59,7 @@ def shifted(plane: np.ndarray, right: float, down: float) -> np.ndarray:
     return resize(moved[None], width=width, height=height, left=-part[0], top=-part[1])[0]
 
 
-def fine_shift(
-    truth: np.ndarray, result: np.ndarray, start: tuple[float, float]
-) -> tuple[float, float, float] | None:
+def fine_shift(truth: np.ndarray, result: np.ndarray, start: tuple[float, float]) -> tuple[float, float, float] | None:
     """Samples (right, down) by which `result` lies off `truth`, and how sure it is (least eigenvalue of the slopes).
 
     Gauss-Newton on `result = gain * truth(moved) + offset` over low-passed luma, from coarse to fine (Lucas and

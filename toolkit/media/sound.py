@@ -144,8 +144,10 @@ def _blocks(parts: Iterator[SoundBlock], size: int) -> Iterator[SoundBlock]:
     held: list[SoundBlock] = []
     count = 0
     for part in parts:
-        joins = held and abs(part.start - (held[0].start + count / part.rate)) < 1e-6 and (
-            part.rate == held[0].rate and part.samples.shape[0] == held[0].samples.shape[0]
+        joins = (
+            held
+            and abs(part.start - (held[0].start + count / part.rate)) < 1e-6
+            and (part.rate == held[0].rate and part.samples.shape[0] == held[0].samples.shape[0])
         )
         if held and not joins:
             yield _join(held)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-import types
+from types import ModuleType
 from typing import Any
 
 from toolkit.errors import UnknownName
@@ -76,10 +76,11 @@ class Group:
         return f"<stages {self._name}: {', '.join(self)}>"
 
 
-class _Package(types.ModuleType):
+class _Package(ModuleType):
+    """Keeps the groups where they are: importing a submodule of the same name would put it in the group's place."""
+
     def __setattr__(self, name: str, value: Any) -> None:
-        # The first import of the module `toolkit.stages.upscale` would put it in the place of the group `upscale`.
-        if not (name in GROUPS and isinstance(value, types.ModuleType)):
+        if not (name in GROUPS and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 

@@ -83,4 +83,3 @@ class Memory:
             self._skip -= skip
             if skip < len(batch):
                 yield batch[skip:] if skip else batch
-

@@ -1,8 +1,8 @@
 """Makes tapes whose truth is known: a clean clip in, an interlaced tape with chosen faults and the clean frames out.
 
-    source = tape.demo(frames=90)                      # or any clean file
-    made = next(tape.Tape("ntsc", seed=1).stream(source.batches()))
-    tape.simulate(source, "tape.mkv", truth="truth.mkv", luma_noise=6)
+source = tape.demo(frames=90)                      # or any clean file
+made = next(tape.Tape("ntsc", seed=1).stream(source.batches()))
+tape.simulate(source, "tape.mkv", truth="truth.mkv", luma_noise=6)
 """
 
 from importlib import import_module

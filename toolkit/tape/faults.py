@@ -226,4 +226,3 @@ def burn(
         mixed = alpha * value + (1 - alpha) * plane[y]
         plane[y] = np.rint(mixed) if plane.dtype.kind in "ui" else mixed
         mask[y] |= alpha > 0
-

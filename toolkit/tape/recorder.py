@@ -219,8 +219,10 @@ class Tape:
             if len(picks) == 0:
                 continue
             consecutive = len(picks) == picks[-1] - picks[0] + 1
-            planes = batch.planes if motion == "retime" else tuple(
-                p[picks[0] : picks[-1] + 1] if consecutive else p[picks] for p in batch.planes
+            planes = (
+                batch.planes
+                if motion == "retime"
+                else tuple(p[picks[0] : picks[-1] + 1] if consecutive else p[picks] for p in batch.planes)
             )
             yield batch.replace(
                 planes=planes,

@@ -332,9 +332,7 @@ class Demo:
         return [(rocket, camera, 0.0), (titles, _look((240, rolled + 60), 480), 0.0)]
 
 
-def demo(
-    frames: int = 90, standard: str = "ntsc", seed: int = 1, size: tuple[int, int] | None = None
-) -> Demo:
+def demo(frames: int = 90, standard: str = "ntsc", seed: int = 1, size: tuple[int, int] | None = None) -> Demo:
     """A clean scene in motion, with sound, that needs no file: the source of the sample tape.
 
     frames : frames of the tape to be made; the clean frames are twice as many, one for each field.

@@ -60,9 +60,7 @@ def resampled(blocks: Iterable[np.ndarray], speed: float, delay: float) -> Itera
             yield _take(held, first, made, count, speed, delay, cutoff)
 
 
-def _take(
-    held: np.ndarray, first: int, made: int, count: int, speed: float, delay: float, cutoff: float
-) -> np.ndarray:
+def _take(held: np.ndarray, first: int, made: int, count: int, speed: float, delay: float, cutoff: float) -> np.ndarray:
     out = np.empty((held.shape[0], count), np.float32)
     _at(np.ascontiguousarray(held), first, (np.arange(made, made + count) - delay) * speed, cutoff, out)
     return out

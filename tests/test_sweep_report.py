@@ -1,0 +1,157 @@
+"""The sweep on the command line and on one page: real processes, real files, nothing fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import _sweep as s
+from toolkit.cli import main
+from toolkit.errors import KnobError, OutputRefused, ToolkitError
+from toolkit.presets import load
+from toolkit.sweep import Span, open_sweep, sweep, write_report
+from toolkit.sweep.space import parse_axis, parse_times
+
+FAST = ["--bursts", "2", "--length", "3"]
+KNOBS = ["--preset", "vhs-fast", "--knob", "deinterlace=bwdif,bob", "--knob", "denoise=temporal,none"]
+
+
+def run(*words: object, cwd=None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "toolkit.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=cwd)
+
+
+class Page(HTMLParser):
+    """What a browser would load, and the text between tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.rows = self.images = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.loads += [v for k, v in found.items() if k in ("src", "href") and v]
+        self.rows += tag == "tr"
+        self.images += tag == "img"
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep made by the command, with its report and preset: `(folder, what it printed)`."""
+    here = tmp_path_factory.mktemp("swept")
+    tape, truth = s.files()
+    outputs = ["--report", "page.html", "--save-preset", "mine", "--json"]
+    done = run("sweep", tape, *KNOBS, *FAST, "--truth", truth, *outputs, cwd=here)
+    assert done.returncode == 0, done.stderr
+    return here, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_command_prints_trials_and_the_best_and_keeps_the_rows(swept):
+    here, lines = swept
+    rows = [line for line in lines if line["event"] == "trial"]
+    assert len(rows) == 4 and lines[-1]["event"] == "done" and lines[-1]["metric"] == "psnr_Y"
+    best = max(rows, key=lambda row: row["psnr_Y"])
+    assert json.loads(best["pipeline"])["steps"] == lines[-1]["best"]["steps"]
+    assert load(here / "mine.yaml").pipeline.to_dict() == lines[-1]["best"]
+    (folder,) = (here / "runs").iterdir()
+    assert len(open_sweep(folder)) == 4
+    assert sorted(p.name for p in here.iterdir()) == ["mine.yaml", "page.html", "runs"]
+
+
+def test_the_page_needs_nothing_else_and_shows_tape_settings_and_truth(swept):
+    here, _ = swept
+    text = (here / "page.html").read_text()
+    page = Page(text)
+    assert page.loads and all(u.startswith("data:image/") for u in page.loads)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert page.rows == 1 + 4 and page.images == 2
+    data = json.loads(re.search(r'id="pictures">(.*?)</script>', text)[1])
+    assert data["names"][0] == "tape" and data["names"][-1] == "truth" and len(data["names"]) == 5
+    assert len(data["times"]) == 2 and [len(i) for i in data["images"]] == [2] * 5
+    for images in data["images"]:
+        assert all(i.startswith("data:image/webp;base64,") for i in images)
+
+
+def test_report_makes_the_page_again_from_the_folder(swept, tmp_path, capsys):
+    here, lines = swept
+    (folder,) = (here / "runs").iterdir()
+    page = tmp_path / "again.html"
+    assert main(["report", str(folder), str(page), "--top", "1"]) == 0
+    assert capsys.readouterr().out.strip() == str(page)
+    data = json.loads(re.search(r'id="pictures">(.*?)</script>', page.read_text())[1])
+    assert data["names"][0] == "tape" and data["names"][1].startswith("1. ") and len(data["names"]) == 3
+    assert main(["report", str(folder), str(page)]) == 2
+    assert "again.html exists" in capsys.readouterr().err
+    assert main(["report", str(tmp_path), str(page), "--overwrite"]) == 2
+    assert "holds no sweep" in capsys.readouterr().err
+
+
+def test_a_page_without_the_tape_says_so_and_has_the_rest(tmp_path):
+    tape, truth = s.made()
+    sweep(tape, s.PIPELINE, {"denoise.gate": [4.0, 40.0]}, truth=truth, folder=tmp_path / "r", bursts=1, length=2,
+          metrics=("psnr",))  # fmt: skip
+    text = write_report(tmp_path / "r", tmp_path / "page.html").read_text()
+    assert "no pictures: the tape of this sweep was in memory only" in text and Page(text).rows == 3
+    with pytest.raises(OutputRefused, match="exists"):
+        write_report(tmp_path / "r", tmp_path / "page.html")
+
+
+def test_names_in_a_page_cannot_become_markup(tmp_path):
+    tape, _ = s.made()
+    found = sweep(tape, s.PIPELINE, {"denoise.gate": [4.0]}, folder=tmp_path / "r", bursts=1, length=2)
+    object.__setattr__(found, "notes", ("<script>alert(1)</script>",))
+    found.sample.__dict__["name"] = "</title><b>tape</b>"
+    text = write_report(found, tmp_path / "page.html", metric="combing").read_text()
+    assert "<script>alert" not in text and "<b>tape" not in text and "&lt;script&gt;alert" in text
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--knob", "denoise.spatia=2"], "did you mean spatial"),
+        (["--knob", "denoise.gate"], "KEY=VALUE"),
+        (["--knob", "denoise.chroma=0..4:2000", "--knob", "denoise.spatial=1..128:2000"], "4,000,000 trials"),
+        (["--knob", "denoise.chroma=1", "--times", "x"], "times is 'x'"),
+        (["--knob", "denoise.chroma=1", "--times", "99"], "no frame at 99.000 s"),
+        (["--knob", "denoise.chroma=1", "--truth", "missing.mkv"], "there is no file missing.mkv"),
+    ],
+)
+def test_wrong_requests_exit_with_2_and_one_line(words, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", str(s.files()[0]), "--preset", "vhs-fast", *FAST, *words]) == 2
+    err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vhs-toolkit:")]
+    assert len(err) == 1 and said in err[0], err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text, want",
+    [
+        ("denoise.strength=2,4.5,8", ("denoise.strength", [2, 4.5, 8])),
+        ("denoise = hqdn3d , none", ("denoise", ["hqdn3d", "none"])),
+        ("deinterlace.check=true,False", ("deinterlace.check", [True, False])),
+        ("denoise.noise=2..8", ("denoise.noise", Span(2, 8, 5))),
+        ("denoise.noise=0.5..8e1:3", ("denoise.noise", Span(0.5, 80, 3))),
+        ("denoise.noise=-1.5..1:2", ("denoise.noise", Span(-1.5, 1, 2))),
+    ],
+)
+def test_axes_are_read_as_typed(text, want):
+    assert parse_axis(text) == want
+
+
+@given(st.text(alphabet="abz.=,:0123456789-e ", max_size=30))
+def test_any_text_is_an_axis_or_one_clear_refusal(text):
+    for parse in (parse_axis, parse_times):
+        try:
+            parse(text)
+        except ToolkitError as error:
+            assert isinstance(error, KnobError) and "expected" in str(error)

@@ -1,0 +1,158 @@
+"""vhs-toolkit sweep, vhs-toolkit report."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+sweep_app = App(name="sweep", help="Tries settings on samples of a tape and ranks them.")
+report_app = App(name="report", help="Writes a sweep as one HTML page with table, plot and pictures.")
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+
+
+@sweep_app.default
+def sweep(
+    tape: Path,
+    *,
+    knob: Annotated[list[str], Parameter(negative="")],
+    truth: Path | None = None,
+    preset: str = "vhs",
+    random: int | None = None,
+    seed: int = 0,
+    limit: int = 10_000,
+    times: str | None = None,
+    bursts: int = 3,
+    length: int = 12,
+    field_order: str = "auto",
+    align: Literal["times", "full"] = "times",
+    vmaf: Annotated[bool, Parameter(negative="")] = False,
+    blind: Annotated[bool | None, Parameter(negative="--no-blind")] = None,
+    metric: str | None = None,
+    workers: int = 0,
+    folder: Path | None = None,
+    report: Path | None = None,
+    save_preset: str | None = None,
+    json: Json = False,
+) -> None:
+    """Tries settings on samples of TAPE, puts the numbers side by side and says which is best.
+
+    Rows are kept, so the same command goes on where it was interrupted, and a wider one only computes what is new.
+
+    Parameters
+    ----------
+    knob
+        KEY=VALUE,VALUE,... or KEY=LOW..HIGH[:COUNT]; several times. "denoise.strength=2,4,8",
+        "denoise=nlmeans,hqdn3d,none", "denoise.nlmeans.noise=2..8:4".
+    truth
+        The clean clip on the same clock; without it settings are ranked by how well they predict the tape.
+    preset
+        What the settings are changes of.
+    random
+        So many trials drawn at random in place of all combinations.
+    limit
+        More trials than this are refused.
+    times
+        Seconds to look at, such as 12.5,300; evenly spread when left out.
+    bursts
+        How many places to look at.
+    length
+        Frames at each.
+    field_order
+        auto (measured), tff, bff or progressive.
+    align
+        times pairs equal times; full also corrects a constant offset and shift.
+    vmaf
+        Also measure VMAF and XPSNR against the truth; needs the package imageio-ffmpeg.
+    blind
+        Rank without the truth as well.
+    metric
+        What "best" means; psnr_Y with a truth, else the blind score.
+    workers
+        Processes to use; 0 works in this one, all cores on one trial at a time.
+    folder
+        Where rows are kept; runs/ and a key when left out.
+    report
+        Also write this HTML page.
+    save_preset
+        Also write the winner as NAME.yaml, for restore --preset NAME.yaml.
+    """
+    from contextlib import ExitStack
+
+    from toolkit.compare.metrics import METRICS
+    from toolkit.compare.viewers import SCORES
+    from toolkit.errors import OutputRefused
+    from toolkit.presets import preset as find
+    from toolkit.progress import BarSink, JsonSink, Progress
+    from toolkit.sweep import local_executor, write_report
+    from toolkit.sweep import sweep as run
+    from toolkit.sweep.space import parse_axis, parse_times
+
+    for path in (report, Path(f"{save_preset}.yaml") if save_preset else None):
+        if path is not None and path.exists():  # before the work rather than after it
+            raise OutputRefused(f"{path} exists", expected="a new name")
+    space = dict(parse_axis(text) for text in knob)
+    seconds = parse_times(times)
+    chosen = find(preset)
+
+    def told(row: dict[str, Any]) -> None:
+        if json:
+            print(json_.dumps({"event": "trial", **plain(row)}, default=str), flush=True)
+
+    with ExitStack() as stack:
+        executor = stack.enter_context(local_executor(workers)) if workers else None
+        found = run(
+            tape, chosen.pipeline, space, truth=truth, how="random" if random else "grid", count=random, seed=seed,
+            limit=limit, times=seconds, bursts=bursts, length=length, field_order=field_order, align=align, blind=blind,
+            metrics=(*METRICS, *SCORES) if vmaf else METRICS,
+            executor=executor, folder=folder, on_result=told,
+            progress=Progress(JsonSink() if json else BarSink(sys.stderr, unit=" trials")),
+        )  # fmt: skip
+    best = found.best(metric)
+    made = {}
+    if report is not None:
+        made["report"] = str(write_report(found, report, metric=metric))
+    if save_preset is not None:
+        found.to_preset(save_preset, metric=metric)
+        made["preset"] = f"{save_preset}.yaml"
+    if json:
+        done = {"event": "done", "best": best.to_dict(), "metric": found.metric(metric), **made}
+        print(json_.dumps({**done, **found.to_dict()}, default=str))
+    else:
+        print("\n".join([found.text(metric), *(f"wrote {path}" for path in made.values())]))
+
+
+@report_app.default
+def report(
+    folder: Path,
+    output: Path,
+    *,
+    metric: str | None = None,
+    top: int = 3,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> None:
+    """Writes the sweep in FOLDER as the HTML page OUTPUT: winner, quality against time, pictures with a wipe, table.
+
+    Parameters
+    ----------
+    metric
+        What "best" means; psnr_Y with a truth, else the blind score.
+    top
+        How many of the best settings to show as pictures.
+    overwrite
+        Write over an existing page.
+    """
+    from toolkit.sweep import write_report
+
+    path = write_report(folder, output, metric=metric, top=top, overwrite=overwrite)
+    print(json_.dumps({"report": str(path)}) if json else path)
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that JSON has; missing ones as None."""
+    return {k: None if isinstance(v, float) and (v != v or abs(v) == float("inf")) else v for k, v in row.items()}

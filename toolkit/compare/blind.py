@@ -1,0 +1,208 @@
+"""Ranks settings without a truth: how well a pipeline predicts samples of the tape that it was not shown.
+
+What a pipeline makes of a sample whose noise it has not seen can only be as good as its idea of the picture.  So the
+settings with the smallest error against the noisy samples are those with the smallest error against the clean picture,
+up to the same constant for all.  There are three ways to keep noise from a pipeline:
+
+    hidden   every fourth line of each field is hidden: the mean of its neighbours stands in for it, and the result
+             there is held against the line itself (J-invariance: Batson and Royer, "Noise2Self", ICML 2019;
+             scikit-image's `calibrate_denoiser` explains it).  Whole lines, because the noise of a tape runs on along
+             the line and is fresh on the next one.  The stand-in is worse than the line, so what averages more seems
+             better than it is.
+    added    noise z like the tape's own is put on it, and the result is held against the tape less a multiple of z,
+             whose noise is then independent (Pang, Zheng, Quan and Ji, "Recorrupted-to-Recorrupted", CVPR 2021).  What
+             is not noise by that measure, jitter for one, stays in both, so what averages less seems better than it is.
+    dropped  the fields of one parity are taken for whole frames and every other line of them is dropped: an interlaced
+             tape of half the height whose missing lines are known.
+
+`denoise` weighs hidden and added so that their errors offset each other, `deinterlace` is dropped with the deinterlacer
+alone, and `all`, where deinterlacer and denoiser differ, is the mean of both.  The weight comes from four made tapes;
+what the choice costs on others is in benchmarks/README.md.
+
+Scores are PSNR of luma against the noisy tape, in dB: they rank settings of one sample and say nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from toolkit.clip import Batch, PictureFormat
+from toolkit.compare.noise_like import noise_covariance, noise_like
+from toolkit.compare.samples import Sample
+from toolkit.errors import PictureError
+from toolkit.pipeline import Pipeline
+from toolkit.stages import Context
+
+#: One line of a field in so many is hidden.
+EVERY = 4
+#: Share of the tape's own noise that is added, and the weight of that score in `denoise`.
+SHARE, ADDED = np.float32(0.5), 2 / 3
+_EDGE = 0.04  # of each side is left out: overscan and head switching
+
+
+def denoise(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
+    """How well the pipeline tells noise from picture, in dB; for settings of denoisers."""
+    hidden, added = (_decibels(f(some, pipeline, device), some.format) for f in (_hidden_lines, _added_noise))
+    return (1 - ADDED) * hidden + ADDED * added
+
+
+def deinterlace(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
+    """How well the pipeline's deinterlacer predicts dropped lines, in dB.  Raises `PictureError` without one."""
+    only = Pipeline(s for s in pipeline if s.stage.group == "deinterlace")
+    return _decibels(_dropped_lines(some, only, device), some.format)
+
+
+def both(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
+    """The mean of the other two, in dB; for pipelines that differ in deinterlacer and denoiser."""
+    return 0.5 * (denoise(some, pipeline, device) + deinterlace(some, pipeline, device))
+
+
+SCORES: dict[str, Callable[[Sample, Pipeline, str], float]] = {
+    "all": both,
+    "deinterlace": deinterlace,
+    "denoise": denoise,
+}
+
+
+def applies(name: str, pipelines: list[Pipeline], fmt: PictureFormat) -> bool:
+    """Whether the score of that name tells these pipelines apart: where just the steps it judges differ."""
+    varied = {
+        group for group in ("deinterlace", "denoise")
+        if len({tuple(s for s in p if s.stage.group == group) for p in pipelines}) > 1
+    }  # fmt: skip
+    if not fmt.interlaced:
+        varied &= {"denoise"}
+    return varied == ({"deinterlace", "denoise"} if name == "all" else {name})
+
+
+def _decibels(found: Iterator[float], fmt: PictureFormat) -> float:
+    """PSNR of mean squared errors.  An error below a hundredth of a squared level is taken as that."""
+    errors = list(found)
+    if not errors:
+        raise PictureError("the sample is too short to hide a part of it", expected="bursts of 4 frames or more")
+    least = 0.01 * 4.0 ** (fmt.bits - 8)
+    return 10 * math.log10(fmt.peak**2 / max(float(np.mean(errors)), least))
+
+
+def _hidden_lines(some: Sample, pipeline: Pipeline, device: str) -> Iterator[float]:
+    pipeline, fmt = _own_size(pipeline), some.format
+    for burst in some.bursts:
+        luma = burst.frames.planes[0]
+        hidden = _mask(luma.shape, fmt)
+        planes = (_filled(luma, hidden, fmt), *burst.frames.planes[1:])
+        result = _run(burst.frames.replace(planes=planes), pipeline, device)
+        rate = len(result) // len(luma)
+        for t in range(burst.first, burst.stop):
+            for n in range(rate):
+                # At field rate a result is judged on the lines of its own field, at frame rate of its frame's first.
+                own = hidden[t] & _lines_of(n, fmt)
+                own &= _inside(fmt.height)
+                yield _squared(result.planes[0][t * rate + n], luma[t], own)
+
+
+def _added_noise(some: Sample, pipeline: Pipeline, device: str) -> Iterator[float]:
+    pipeline, fmt = _own_size(pipeline), some.format
+    for number, burst in enumerate(some.bursts):
+        luma = burst.frames.planes[0]
+        noise = noise_like(luma.shape, noise_covariance(luma, fmt.interlaced), seed=number)
+        louder = np.clip(np.rint(luma + SHARE * noise), 0, fmt.peak).astype(luma.dtype)
+        result = _run(burst.frames.replace(planes=(louder, *burst.frames.planes[1:])), pipeline, device)
+        rate = len(result) // len(luma)
+        for t in range(burst.first, burst.stop):
+            target = luma[t] - noise[t] / SHARE
+            for n in range(rate):
+                own = _lines_of(n, fmt) & _inside(fmt.height)
+                # The target's own noise is the same for all settings and would drown their differences.
+                known = _squared(noise[t] / SHARE, np.zeros_like(target), own)
+                yield _squared(result.planes[0][t * rate + n], target, own) - known
+
+
+def _own_size(pipeline: Pipeline) -> Pipeline:
+    """The pipeline without what enlarges: results must lie on the lines of the tape."""
+    return Pipeline(s for s in pipeline if s.stage.group != "upscale")
+
+
+def _lines_of(n: int, fmt: PictureFormat) -> np.ndarray:
+    """Which lines belong to the n-th field in time; all of them where frames are progressive."""
+    lines = np.arange(fmt.height)
+    if not fmt.interlaced:
+        return np.ones(fmt.height, bool)
+    return lines % 2 == (n if fmt.field_order == "tff" else 1 - n)
+
+
+def _inside(height: int) -> np.ndarray:
+    edge = max(4, round(height * _EDGE))
+    lines = np.arange(height)
+    return (lines >= edge) & (lines < height - edge)
+
+
+def _mask(shape: tuple[int, ...], fmt: PictureFormat) -> np.ndarray:
+    """Which lines of which frames are hidden, bool `(T, H)`; other lines in each frame, so that a line hidden in one
+    is seen in the next."""
+    step = 2 if fmt.interlaced else 1
+    line = np.arange(shape[1]) // step
+    return (line[None] + 2 * np.arange(shape[0])[:, None] + shape[0] % 2) % EVERY == 0
+
+
+def _filled(luma: np.ndarray, hidden: np.ndarray, fmt: PictureFormat) -> np.ndarray:
+    """`luma` with each hidden line made from the lines above and below in its field: their mean.
+
+    A median with the same line of the frames before and after lies nearer, and ranked worse where much moves.
+    """
+    made, step = np.empty_like(luma), 2 if fmt.interlaced else 1
+    for parity in range(step):
+        padded = np.pad(luma[:, parity::step].astype(np.float32), ((0, 0), (1, 1), (0, 0)), mode="reflect")
+        made[:, parity::step] = np.rint((padded[:, :-2] + padded[:, 2:]) * np.float32(0.5)).astype(luma.dtype)
+    return np.where(hidden[:, :, None], made, luma)
+
+
+def _dropped_lines(some: Sample, pipeline: Pipeline, device: str) -> Iterator[float]:
+    if not any(s.stage.group == "deinterlace" for s in pipeline) or not some.format.interlaced:
+        raise PictureError("there is no deinterlacer to judge", expected="an interlaced tape and a deinterlace step")
+    # Every field is wanted, whatever rate the pipeline is to run at.
+    pipeline = Pipeline(
+        s.stage(**{**s.knobs, "rate": "field"}) if "rate" in s.stage.parameters else s for s in _own_size(pipeline)
+    )
+    for burst in some.bursts:
+        for parity in (0, 1):
+            pictures = burst.frames.planes[0][:, parity::2]
+            count, height = len(pictures) // 2 * 2, pictures.shape[1] // 2 * 2
+            pictures = pictures[:count, :height]
+            if count < 6:
+                continue
+            result = _run(_woven(pictures, burst.frames), pipeline, device).planes[0]
+            for n in range(2, count - 2):  # the first and the last frame lack neighbours
+                missing = (np.arange(height) % 2 != n % 2) & _inside(height)
+                yield _squared(result[n], pictures[n], missing)
+
+
+def _woven(pictures: np.ndarray, like: Batch) -> Batch:
+    """Progressive pictures made into half as many interlaced frames, top field first: every other line is dropped."""
+    fmt = like.format.replace(
+        height=pictures.shape[1], subsampling=None, field_order="tff", sar=like.format.sar / 2
+    )  # fmt: skip
+    frames = pictures[0::2].copy()
+    frames[:, 1::2] = pictures[1::2, 1::2]
+    times = np.arange(len(frames))
+    return Batch((frames,), 2 * times, np.full(len(frames), 2), like.time_base, fmt)
+
+
+def _run(batch: Batch, pipeline: Pipeline, device: str) -> Batch:
+    pipeline.plan(batch.format, max_memory=1 << 62, device=device)
+    return Batch.join(list(pipeline.stream(_pieces(batch), batch.format, Context(device))))
+
+
+def _pieces(batch: Batch) -> Iterator[Batch]:
+    for i in range(0, len(batch), 8):
+        yield batch[i : i + 8]
+
+
+def _squared(result: Any, tape: np.ndarray, lines: np.ndarray) -> float:
+    """Mean squared difference on those lines, the left and right rim left out."""
+    edge = round(tape.shape[1] * _EDGE)
+    part = np.s_[lines, edge : tape.shape[1] - edge]
+    return float(np.mean((result[part].astype(np.float32) - tape[part].astype(np.float32)) ** 2))

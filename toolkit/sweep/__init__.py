@@ -1,0 +1,38 @@
+"""Which settings are best for a tape: many of them tried on samples of it, with numbers.
+
+found = sweep("tape.avi", pipeline, {"denoise.strength": [2, 4, 8]}, truth="clean.mkv")
+found.table                           # a row for each setting
+found.pareto()                        # quality against time
+found.to_preset("my_tape")            # the winner, ready for `restore`
+write_report(found, "report.html")    # all of it on one page
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.sweep.report import write_report
+    from toolkit.sweep.run import open_sweep, sweep
+    from toolkit.sweep.space import Span, Trial, trials
+    from toolkit.sweep.table import Sweep
+    from toolkit.sweep.trial import local_executor
+
+_WHERE = {
+    "Span": "space",
+    "Sweep": "table",
+    "Trial": "space",
+    "local_executor": "trial",
+    "open_sweep": "run",
+    "sweep": "run",
+    "trials": "space",
+    "write_report": "report",
+}
+__all__ = ["Span", "Sweep", "Trial", "local_executor", "open_sweep", "sweep", "trials", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value

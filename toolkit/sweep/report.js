@@ -1,0 +1,97 @@
+// The report's own drawing: two pictures under a wipe, blinking or subtracted, enlarged; tables that sort.
+"use strict";
+
+document.querySelectorAll("table").forEach((table) => {
+  table.querySelectorAll("th button").forEach((button, column) => {
+    let up = false;
+    button.onclick = () => {
+      up = !up;
+      const body = table.tBodies[0];
+      const value = (row) => {
+        const cell = row.cells[column];
+        return "n" in cell.dataset ? Number(cell.dataset.n) : cell.textContent;
+      };
+      const order = (a, b) => {
+        const [x, y] = [value(a), value(b)];
+        if (typeof x === "number" && typeof y === "number") return x - y;
+        if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
+        return x < y ? -1 : x > y ? 1 : 0;
+      };
+      [...body.rows].sort((a, b) => (up ? -1 : 1) * order(a, b)).forEach((row) => body.append(row));
+    };
+  });
+});
+
+const source = document.getElementById("pictures");
+if (source) viewer(document.querySelector(".viewer"), JSON.parse(source.textContent));
+
+function viewer(box, data) {
+  const make = (tag, props, ...children) => {
+    const element = Object.assign(document.createElement(tag), props);
+    element.append(...children);
+    return element;
+  };
+  const choice = (label, names, at, changed) => {
+    const select = make("select", { onchange: changed, ariaLabel: label });
+    names.forEach((name, i) => select.append(make("option", { value: i, textContent: name })));
+    select.value = at;
+    return select;
+  };
+  const one = make("img", { className: "one", alt: "" });
+  const two = make("img", { className: "two", alt: "" });
+  const stage = make("div", { className: "stage", tabIndex: 0, role: "slider", ariaLabel: "wipe" }, one, two);
+  const left = choice("left", data.names, 0, draw);
+  const right = choice("right", data.names, Math.min(1, data.names.length - 1), draw);
+  const time = choice("time", data.times, 0, draw);
+  let blinking = null;
+  const modes = ["wipe", "blink", "difference"].map((mode) =>
+    make("button", { type: "button", textContent: mode, onclick: () => choose(mode) }));
+  const zooms = [1, 2, 4].map((zoom) =>
+    make("button", { type: "button", textContent: `x${zoom}`, onclick: () => enlarge(zoom) }));
+  box.append(
+    make("div", { className: "controls" }, left, right, time, ...modes, ...zooms),
+    make("div", { className: "frame" }, stage),
+  );
+  stage.style.aspectRatio = data.dar;
+
+  function draw() {
+    one.src = data.images[left.value][time.value];
+    two.src = data.images[right.value][time.value];
+    [one.alt, two.alt] = [data.names[left.value], data.names[right.value]];
+  }
+  function choose(mode) {
+    stage.dataset.mode = mode;
+    modes.forEach((b) => b.setAttribute("aria-pressed", b.textContent === mode));
+    clearInterval(blinking);
+    if (mode === "blink") blinking = setInterval(() => stage.classList.toggle("second"), 500);
+  }
+  function enlarge(zoom) {
+    stage.style.width = `${100 * zoom}%`;
+    zooms.forEach((b) => b.setAttribute("aria-pressed", b.textContent === `x${zoom}`));
+  }
+  function move(percent) {
+    const at = Math.min(100, Math.max(0, percent));
+    stage.style.setProperty("--at", `${at}%`);
+    stage.setAttribute("aria-valuenow", Math.round(at));
+  }
+  const drag = (event) => {
+    const area = stage.getBoundingClientRect();
+    if (stage.dataset.mode === "wipe") move((100 * (event.clientX - area.left)) / area.width);
+  };
+  stage.onpointerdown = (event) => {
+    stage.setPointerCapture(event.pointerId);
+    stage.onpointermove = drag;
+    drag(event);
+  };
+  stage.onpointerup = () => { stage.onpointermove = null; };
+  stage.onkeydown = (event) => {
+    const step = { ArrowLeft: -2, ArrowRight: 2 }[event.key];
+    if (!step) return;
+    move(parseFloat(stage.style.getPropertyValue("--at") || "50") + step);
+    event.preventDefault();
+  };
+  draw();
+  move(50);
+  choose("wipe");
+  enlarge(1);
+}
