@@ -159,15 +159,21 @@ def _streaks(now, one, other, y, sign, lines, limit, half, need, kept):
     kind = np.full(1, limit)
     top, low, column = np.empty(width, kind.dtype), np.empty(width, kind.dtype), np.empty(width + 2 * BOX, kind.dtype)
     flags = np.zeros(width + 2 * half + 1, np.int32)
+    row = now[y]
     for x in range(width):
         top[x] = wide(sign * wide(one[y, x]))
-    _raise_to_box(top, one, y, sign, column)
-    _raise_to_box(top, other, y, sign, column)
     if y > 0:
         _raise_to_side(top, low, now, y, -1, lines, sign)
     if y < height - 1:
         _raise_to_side(top, low, now, y, 1, lines, sign)
-    row, inner = now[y], flags[half : half + width]
+    left = np.int32(0)
+    for x in range(width):
+        left += np.int32(wide(wide(sign * wide(row[x])) - top[x]) > limit)
+    if left < need:  # seldom more: the boxes are the costly part
+        return 0
+    _raise_to_box(top, one, y, sign, column)
+    _raise_to_box(top, other, y, sign, column)
+    inner = flags[half : half + width]
     for x in range(width):
         inner[x] = np.int32(wide(wide(sign * wide(row[x])) - top[x]) > limit)
     count, found = flags[: 2 * half].sum(), 0
