@@ -66,6 +66,7 @@ NEUTRAL = [
     stage("repair.heal_dropouts")(),
     stage("repair.chroma_shift")(),
     stage("repair.levels")(),
+    stage("repair.head_switching")(),
 ]
 
 
@@ -244,6 +245,28 @@ def test_levels_map_the_chosen_points_onto_the_nominal_ones(span):
     assert (np.diff(out.astype(int)) >= 0).all() and np.array_equal(levels(ramp, range=span, bits=10), ramp)
     grey = levels(ramp, saturation=0.0, plane="chroma", bits=10)
     assert (grey == 512).all()
+
+
+# The foot of the picture
+
+
+@pytest.mark.parametrize("scene", ["table", "rocket", "bigbuckbunny.mp4", "bikes.mp4"])
+def test_covering_the_torn_foot_raises_psnr(scene):
+    """Not in the garage: its smooth, dark floor loses less by being skewed than by being covered."""
+    torn = {"head_switch_lines": 5, "head_switch_skew": 2.5}
+    step = stage("repair.head_switching")(lines=10)
+    assert gain(step, scene, 0, **torn) > 0.4
+    before, after = spoilt(scene, **torn), step(spoilt(scene, **torn))
+    for a, b in zip(before.planes, after.planes, strict=True):
+        assert np.array_equal(a[:, :-10], b[:, :-10]) and (b[:, -10:] == a[:, -11:-10]).all()
+
+
+def test_half_the_chroma_lines_are_covered_where_there_are_half_as_many():
+    fmt = Tape().format(subsampling=(1, 1)).replace(width=8, height=20, field_order="progressive")
+    planes = tuple(np.arange(h, dtype=np.uint8)[None, :, None].repeat(w, 2) for h, w in fmt.plane_shapes)
+    batch = Batch(planes, np.arange(1), np.ones(1, np.int64), toolkit.clip.Fraction(1, 50), fmt)
+    luma, *chroma = (p[0, :, 0].tolist() for p in stage("repair.head_switching")(lines=5)(batch).planes)
+    assert luma == [*range(15), *[14] * 5] and all(c == [*range(7), *[6] * 3] for c in chroma)
 
 
 # As steps of a run

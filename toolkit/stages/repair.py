@@ -1,4 +1,7 @@
-"""Repairs as stages: dropouts, the place of the colour, levels.  They stand between deinterlacing and denoising."""
+"""Repairs as stages: dropouts, the place of the colour, levels, the torn foot of the picture.
+
+They stand between deinterlacing and denoising.
+"""
 
 from __future__ import annotations
 
@@ -152,4 +155,27 @@ class Levels(KernelStage):
 
     def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
         if self.kernel_knobs(0, fmt, knobs) is not None:
+            super().prepare(fmt, knobs, device)
+
+
+class HeadSwitching(KernelStage):
+    """The torn lines at the foot, counted in luma lines; chroma covers the lines that belong to them."""
+
+    def __init__(self) -> None:
+        from kernels.repair.foot import head_switching
+
+        super().__init__("repair", head_switching)
+
+    def check(self, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
+        require_progressive(self.name, fmt)
+        super().check(fmt, knobs)
+
+    def kernel_knobs(self, plane: int, fmt: PictureFormat, knobs: dict[str, Any]) -> dict[str, Any] | None:
+        if knobs["lines"] == 0:
+            return None
+        rows = 1 << fmt.subsampling[1] if plane and fmt.subsampling else 1
+        return {"lines": -(-knobs["lines"] // rows)}
+
+    def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
+        if knobs["lines"]:
             super().prepare(fmt, knobs, device)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from toolkit.stages.base import Stage
 from toolkit.stages.deinterlace import Deinterlacer
 from toolkit.stages.denoise import Denoiser
-from toolkit.stages.repair import ChromaShift, HealDropouts, Levels
+from toolkit.stages.repair import ChromaShift, HeadSwitching, HealDropouts, Levels
 from toolkit.stages.upscale import Net, Resample
 
 
@@ -29,6 +29,7 @@ def _repairs() -> Iterator[Stage]:
     yield HealDropouts()
     yield ChromaShift()
     yield Levels()
+    yield HeadSwitching()
 
 
 def _denoisers() -> Iterator[Stage]:
