@@ -55,6 +55,7 @@ def restore(
     *,
     preset: str = "vhs",
     deinterlace: str | None = None,
+    repair: str | None = None,
     denoise: str | None = None,
     upscale: str | None = None,
     scale: float | None = None,
@@ -81,6 +82,7 @@ def restore(
     ----------
     preset: A preset's name (see "presets") or a YAML file.
     deinterlace: NAME[:knob=value,...] or none, in place of the preset's (see "stages").
+    repair: NAME[:knob=value,...], several joined by +, or none.
     denoise: NAME[:knob=value,...] or none.
     upscale: NAME[:knob=value,...], a weight file, or none.
     scale: How many times as wide and high.
@@ -106,7 +108,13 @@ def restore(
 
     chosen = find(preset)
     steps = changed(
-        chosen.pipeline, deinterlace=deinterlace, denoise=denoise, upscale=upscale, scale=scale, height=height
+        chosen.pipeline,
+        deinterlace=deinterlace,
+        repair=repair,
+        denoise=denoise,
+        upscale=upscale,
+        scale=scale,
+        height=height,
     )
     asked = {"codec": codec, "crf": crf, "preset": encoder_preset, "threads": threads}
     write = {k: v for k, v in asked.items() if v is not None}

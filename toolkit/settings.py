@@ -10,7 +10,7 @@ from typing import Any
 from kernels.declare import Parameter
 from toolkit.errors import KnobError, RequestError, UnknownName
 from toolkit.pipeline import Pipeline
-from toolkit.stages import GROUPS, Step, all_stages, stage
+from toolkit.stages import CHAINS, GROUPS, Step, all_stages, stage
 
 _UNITS = {"": 1, "b": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
@@ -64,25 +64,34 @@ def parse_step(group: str, text: str) -> Step | None:
     return found(**knobs)
 
 
+def parse_steps(group: str, text: str) -> list[Step]:
+    """ "NAME[:knob=value,...]" as steps of `group`, several joined by + where the group is a chain; "none" is none.
+
+    Raises `UnknownName` / `KnobError`.
+    """
+    parts = text.split("+") if group in CHAINS else [text]
+    return [step for step in (parse_step(group, part) for part in parts) if step is not None]
+
+
 def spoken(pipeline: Pipeline) -> list[str]:
     """The words for the command line that stand for `pipeline`, whatever the preset; the reverse of `changed`.
 
     Raises `RequestError` where there are none: two steps of a group, or another order than the command line's.
     """
     groups = [step.stage.group for step in pipeline]
-    if sorted(groups, key=GROUPS.index) != groups or len(set(groups)) != len(groups):
+    single = [g for g in groups if g not in CHAINS]
+    if sorted(groups, key=GROUPS.index) != groups or len(set(single)) != len(single):
         raise RequestError(
             "the command line takes one step of each group, in their order", hint="save a preset, and name its file"
         )
     words = []
     for group in GROUPS:
-        step = next((s for s in pipeline if s.stage.group == group), None)
-        text = "none"
-        if step is not None:
+        texts = []
+        for step in (s for s in pipeline if s.stage.group == group):
             own = {k: v for k, v in step.settings if v != step.stage.parameters[k].default}
             told = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in own.items())
-            text = step.name.partition(".")[2] + (f":{told}" if told else "")
-        words += [f"--{group}", text]
+            texts.append(step.name.partition(".")[2] + (f":{told}" if told else ""))
+        words += [f"--{group}", "+".join(texts) or "none"]
     return words
 
 
@@ -128,20 +137,21 @@ def changed(
     pipeline: Pipeline,
     *,
     deinterlace: str | None = None,
+    repair: str | None = None,
     denoise: str | None = None,
     upscale: str | None = None,
     scale: float | None = None,
     height: int | None = None,
 ) -> Pipeline:
-    """`pipeline` with the steps of a group replaced by the one asked for ("none" takes them out).
+    """`pipeline` with the steps of a group replaced by those asked for ("none" takes them out).
 
     `scale` and `height` set the size of the upscale step; without one, Lanczos is put in.
     """
     by_group: dict[str, list[Step]] = {g: [s for s in pipeline if s.stage.group == g] for g in GROUPS}
-    for group, text in (("deinterlace", deinterlace), ("denoise", denoise), ("upscale", upscale)):
+    asked = {"deinterlace": deinterlace, "repair": repair, "denoise": denoise, "upscale": upscale}
+    for group, text in asked.items():
         if text is not None:
-            step = parse_step(group, text)
-            by_group[group] = [step] if step else []
+            by_group[group] = parse_steps(group, text)
     if scale is not None or height is not None:
         if scale is not None and height is not None:
             raise KnobError("--scale was given together with --height", expected="one of the two")

@@ -1,7 +1,7 @@
-"""The stages of a pipeline by group: `deinterlace`, `denoise`, `upscale`.
+"""The stages of a pipeline by group: `deinterlace`, `repair`, `denoise`, `upscale`.
 
-    from toolkit.stages import deinterlace, denoise, upscale
-    steps = [deinterlace.bwdif(), denoise.temporal(), upscale.lanczos(scale=2)]
+    from toolkit.stages import deinterlace, denoise, repair, upscale
+    steps = [deinterlace.bwdif(), repair.heal_dropouts(), denoise.temporal(), upscale.lanczos(scale=2)]
 
 `stage("denoise.hqdn3d")` finds one by name, `all_stages()` lists them.
 """
@@ -16,10 +16,12 @@ from typing import Any
 from toolkit.errors import UnknownName
 from toolkit.stages.base import Context, Stage, Step
 
-__all__ = ["Context", "GROUPS", "Stage", "Step", "all_stages", "deinterlace", "denoise", "stage", "upscale"]
+__all__ = ["Context", "GROUPS", "Stage", "Step", "all_stages", "deinterlace", "denoise", "repair", "stage", "upscale"]
 
 #: In the order in which the command line applies them.
-GROUPS = ("deinterlace", "denoise", "upscale")
+GROUPS = ("deinterlace", "repair", "denoise", "upscale")
+#: Groups of which the command line takes several steps, joined by +.
+CHAINS = ("repair",)
 
 
 @functools.cache
@@ -86,5 +88,6 @@ class _Package(ModuleType):
 
 sys.modules[__name__].__class__ = _Package
 deinterlace = Group("deinterlace")
+repair = Group("repair")
 denoise = Group("denoise")
 upscale = Group("upscale")

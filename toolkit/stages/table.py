@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from toolkit.stages.base import Stage
 from toolkit.stages.deinterlace import Deinterlacer
 from toolkit.stages.denoise import Denoiser
+from toolkit.stages.repair import ChromaShift, HeadSwitching, HealDropouts, Levels
 from toolkit.stages.upscale import Net, Resample
 
 
 def made() -> Iterator[Stage]:
     yield from _deinterlacers()
+    yield from _repairs()
     yield from _denoisers()
     yield from _upscalers()
 
@@ -21,6 +23,13 @@ def _deinterlacers() -> Iterator[Stage]:
 
     for kernel in methods().values():
         yield Deinterlacer(kernel)
+
+
+def _repairs() -> Iterator[Stage]:
+    yield HealDropouts()
+    yield ChromaShift()
+    yield Levels()
+    yield HeadSwitching()
 
 
 def _denoisers() -> Iterator[Stage]:
