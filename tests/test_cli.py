@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +193,14 @@ def test_a_preset_file_of_ones_own(tmp_path, capsys):
         code, line = refused(capsys, "restore", m.made("huffyuv.avi"), tmp_path / "o.mp4", "--preset", mine)
         assert code == 2 and message in line
     assert Path(mine).exists()
+
+
+@pytest.mark.parametrize(
+    "command", ["restore", "simulate", "compare", "sync", "sweep", "report", "queue add", "queue run"]
+)
+def test_help_says_what_the_options_do(command, capsys):
+    """cyclopts shows the words of a docstring only where they stand in the numpy form."""
+    assert main([*command.split(), "--help"]) == 0
+    rows = [line.strip("│ \n") for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    bare = [row for row in rows if re.fullmatch(r"--[a-z-]+ [A-Z]+(\s*\[default: .*)?", row)]
+    assert len(bare) <= len(rows) / 4, bare

@@ -80,26 +80,46 @@ def restore(
 
     Parameters
     ----------
-    preset: A preset's name (see "presets") or a YAML file.
-    deinterlace: NAME[:knob=value,...] or none, in place of the preset's (see "stages").
-    repair: NAME[:knob=value,...], several joined by +, or none.
-    denoise: NAME[:knob=value,...] or none.
-    upscale: NAME[:knob=value,...], a weight file, or none.
-    scale: How many times as wide and high.
-    height: Lines of the result; the width follows.
-    field_order: auto (measured), tff, bff or progressive.
-    audio: keep, none, a mode (light, moderate, aggressive, voice, music), or stages joined by + (see "sounds").
-    sound_track: One of several sound tracks, by number (from 0) or language.
-    fix_drift: auto (what the file itself tells), events (cuts and flashes against onsets of sound), or a ratio.
-    device: auto, cpu or cuda.
-    frames: A:B, only these frames of the tape.
-    max_memory: Most memory for frames, for instance 2GiB.
-    codec: h264, h265, ffv1 or prores.
-    crf: Quality of h264 / h265; lower is better.
-    encoder_preset: Speed of the encoder (ultrafast ... veryslow).
-    threads: Threads of the encoder.
-    resume: Keep what is finished beside OUTPUT, so that after a crash the same command goes on where it stopped.
-    segment: Seconds of tape that are kept at a time with --resume.
+    preset
+        A preset's name (see "presets") or a YAML file.
+    deinterlace
+        NAME[:knob=value,...] or none, in place of the preset's (see "stages").
+    repair
+        NAME[:knob=value,...], several joined by +, or none.
+    denoise
+        NAME[:knob=value,...] or none.
+    upscale
+        NAME[:knob=value,...], a weight file, or none.
+    scale
+        How many times as wide and high.
+    height
+        Lines of the result; the width follows.
+    field_order
+        auto (measured), tff, bff or progressive.
+    audio
+        keep, none, a mode (light, moderate, aggressive, voice, music), or stages joined by + (see "sounds").
+    sound_track
+        One of several sound tracks, by number (from 0) or language.
+    fix_drift
+        auto (what the file itself tells), events (cuts and flashes against onsets of sound), or a ratio.
+    device
+        auto, cpu or cuda.
+    frames
+        A:B, only these frames of the tape.
+    max_memory
+        Most memory for frames, for instance 2GiB.
+    codec
+        h264, h265, ffv1 or prores.
+    crf
+        Quality of h264 / h265; lower is better.
+    encoder_preset
+        Speed of the encoder (ultrafast ... veryslow).
+    threads
+        Threads of the encoder.
+    resume
+        Keep what is finished beside OUTPUT, so that after a crash the same command goes on where it stopped.
+    segment
+        Seconds of tape that are kept at a time with --resume.
     """
     from toolkit.presets import preset as find
     from toolkit.progress import BarSink, JsonSink, Progress
@@ -183,8 +203,10 @@ def sync(file: Path, *, track: str | None = None, events: Annotated[bool, Parame
 
     Parameters
     ----------
-    track: The sound track, by number (from 0) or language.
-    events: Decode all and compare cuts and flashes with onsets of sound, instead of trusting the file's own times.
+    track
+        The sound track, by number (from 0) or language.
+    events
+        Decode all and compare cuts and flashes with onsets of sound, instead of trusting the file's own times.
     """
     from dataclasses import asdict
 
@@ -226,12 +248,18 @@ def simulate(
 
     Parameters
     ----------
-    truth: Also write the clean frames at field rate here.
-    faults: knob=value,... for instance luma_noise=8,dropouts=0,chroma_delay=300.
-    ideal: Start from a recorder without faults, so that only --faults spoil the picture.
-    frames: At most so many frames of tape.
-    motion: hold shows each clean frame as long as it lasts; retime makes each one a field of its own.
-    layout: Chroma layout of both files.
+    truth
+        Also write the clean frames at field rate here.
+    faults
+        knob=value,... for instance luma_noise=8,dropouts=0,chroma_delay=300.
+    ideal
+        Start from a recorder without faults, so that only --faults spoil the picture.
+    frames
+        At most so many frames of tape.
+    motion
+        hold shows each clean frame as long as it lasts; retime makes each one a field of its own.
+    layout
+        Chroma layout of both files.
     """
     from toolkit.progress import BarSink, Progress
     from toolkit.settings import parse_pairs
@@ -261,8 +289,10 @@ def compare(
 
     Parameters
     ----------
-    align: full corrects a constant offset and shift and says so; times pairs equal times and corrects nothing.
-    crop: LEFT,TOP,RIGHT,BOTTOM samples to leave out, such as a head-switching band.
+    align
+        full corrects a constant offset and shift and says so; times pairs equal times and corrects nothing.
+    crop
+        LEFT,TOP,RIGHT,BOTTOM samples to leave out, such as a head-switching band.
     """
     from toolkit.compare import compare as judge
     from toolkit.settings import parse_crop

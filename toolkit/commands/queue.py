@@ -60,30 +60,54 @@ def add(
 
     Parameters
     ----------
-    to: Folder of the results; without it each lies beside its tape, as NAME.restored.mp4.
-    output: The result's name, for a single input.
-    ending: What kind of file to write.
-    preset: A preset's name or a YAML file; what it says now counts, also when it is changed later.
-    deinterlace: NAME[:knob=value,...] or none, in place of the preset's, as denoise and upscale.
-    denoise: NAME[:knob=value,...] or none.
-    upscale: NAME[:knob=value,...], a weight file, or none.
-    scale: How many times as wide and high.
-    height: Lines of the result; the width follows.
-    audio: keep, none, a mode or a chain, in place of the preset's.
-    sound_track: One of several sound tracks, by number (from 0) or language.
-    fix_drift: auto, events, or a ratio.
-    field_order: auto (measured), tff, bff or progressive.
-    frames: A:B, only these frames.
-    codec: h264, h265, ffv1 or prores.
-    crf: Quality of h264 / h265; lower is better.
-    encoder_preset: Speed of the encoder.
-    threads: Threads of the encoder.
-    device: auto, cpu or cuda.
-    segment: Seconds of tape that a crash can cost at most.
-    overwrite: Write over existing outputs.
-    priority: 0 or more; higher goes first.
-    tries: How often a job is begun at most when it fails by no fault of the request.
-    after: Numbers of jobs that must be done first.
+    to
+        Folder of the results; without it each lies beside its tape, as NAME.restored.mp4.
+    output
+        The result's name, for a single input.
+    ending
+        What kind of file to write.
+    preset
+        A preset's name or a YAML file; what it says now counts, also when it is changed later.
+    deinterlace
+        NAME[:knob=value,...] or none, in place of the preset's, as denoise and upscale.
+    denoise
+        NAME[:knob=value,...] or none.
+    upscale
+        NAME[:knob=value,...], a weight file, or none.
+    scale
+        How many times as wide and high.
+    height
+        Lines of the result; the width follows.
+    audio
+        keep, none, a mode or a chain, in place of the preset's.
+    sound_track
+        One of several sound tracks, by number (from 0) or language.
+    fix_drift
+        auto, events, or a ratio.
+    field_order
+        auto (measured), tff, bff or progressive.
+    frames
+        A:B, only these frames.
+    codec
+        h264, h265, ffv1 or prores.
+    crf
+        Quality of h264 / h265; lower is better.
+    encoder_preset
+        Speed of the encoder.
+    threads
+        Threads of the encoder.
+    device
+        auto, cpu or cuda.
+    segment
+        Seconds of tape that a crash can cost at most.
+    overwrite
+        Write over existing outputs.
+    priority
+        0 or more; higher goes first.
+    tries
+        How often a job is begun at most when it fails by no fault of the request.
+    after
+        Numbers of jobs that must be done first.
     """
     from toolkit.errors import RequestError
     from toolkit.jobs import Wish
@@ -160,13 +184,20 @@ def run(
 
     Parameters
     ----------
-    workers: Jobs at a time, each in a process of its own.
-    until: HH:MM, when to stop; what is unfinished goes on with the next run.
-    then: A command to run at the end; it gets the summary as JSON on its standard input.
-    watch_folder: Add what is put into this folder, once it is completely written, and go on until Ctrl-C.
-    to: Folder for the results of the watched folder; another one than that.
-    preset: Preset for the watched folder.
-    ending: What kind of file to write from the watched folder.
+    workers
+        Jobs at a time, each in a process of its own.
+    until
+        HH:MM, when to stop; what is unfinished goes on with the next run.
+    then
+        A command to run at the end; it gets the summary as JSON on its standard input.
+    watch_folder
+        Add what is put into this folder, once it is completely written, and go on until Ctrl-C.
+    to
+        Folder for the results of the watched folder; another one than that.
+    preset
+        Preset for the watched folder.
+    ending
+        What kind of file to write from the watched folder.
     """
     import shlex
     from dataclasses import asdict
@@ -208,8 +239,10 @@ def status(
 
     Parameters
     ----------
-    watch: Show it again every second while there is something to be done.
-    limit: At most so many jobs; -1 for all.
+    watch
+        Show it again every second while there is something to be done.
+    limit
+        At most so many jobs; -1 for all.
     """
     from toolkit.jobs import status as look
     from toolkit.jobs.claims import Claims
@@ -262,7 +295,8 @@ def clear(*, failed: Annotated[bool, Parameter(negative="")] = False, queue: Whe
 
     Parameters
     ----------
-    failed: Failed ones too.
+    failed
+        Failed ones too.
     """
     count = _open(queue).clear(("done", "cancelled", "failed") if failed else ("done", "cancelled"))
     _show({"cleared": count}, json, f"{count} jobs taken off the list")
