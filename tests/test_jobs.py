@@ -47,13 +47,17 @@ def tapes(tmp_path):
 def wishes(tapes, count=3, settings=FAST, **more) -> list[Wish]:
     out = tapes.parent / "out"
     out.mkdir(exist_ok=True)
-    return [
-        Wish(tapes / f"{n}.avi", out / f"{n}.mp4", "vhs-fast", settings=settings, **more) for n in range(count)
-    ]
+    return [Wish(tapes / f"{n}.avi", out / f"{n}.mp4", "vhs-fast", settings=settings, **more) for n in range(count)]
 
 
-def worker(queue, *words) -> subprocess.Popen:
+posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+
+
+def worker(queue, *words, background: bool = False) -> subprocess.Popen:
+    """A worker; in the background as a shell's `&` starts it, with Ctrl-C ignored."""
     command = [sys.executable, "-m", "toolkit.cli", "queue", "run", "--queue", str(queue.path), *words]
+    if background:
+        command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, **pipes)
 
@@ -139,10 +143,11 @@ def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tapes):
     assert [p.name for p in job.output.parent.iterdir()] == ["0.mp4"]
 
 
-def test_pause_resume_and_cancel_while_running(queue, tapes):
+@pytest.mark.parametrize("background", [False, pytest.param(True, marks=posix)])
+def test_pause_resume_and_cancel_while_running(queue, tapes, background):
     slow = {**SLOW, "write": {"preset": "veryslow", "threads": 1}}
     first, second = queue.add(wishes(tapes, 2, slow))
-    program = worker(queue)
+    program = worker(queue, background=background)
     try:
         until(lambda: segments_of(queue.job(first)) >= 1)
         queue.pause(first)
@@ -164,7 +169,7 @@ def test_pause_resume_and_cancel_while_running(queue, tapes):
     assert any("frames were finished before" in n for n in job.report["notes"])
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@posix
 def test_a_worker_that_is_asked_to_stop_puts_its_job_back(queue, tapes):
     number = queue.add(wishes(tapes, 1, {**SLOW, "write": {"preset": "veryslow", "threads": 1}}))[0]
     program = worker(queue)

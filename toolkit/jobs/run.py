@@ -48,7 +48,7 @@ class Heart:
                 os._exit(_VOID)
             if wish is not None and self.wish is None:
                 self.wish = wish
-                _thread.interrupt_main()
+                _thread.interrupt_main(signal.SIGTERM)  # SIGINT is ignored by what was started in the background
 
     def __enter__(self) -> Heart:
         self._thread.start()
