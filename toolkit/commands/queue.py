@@ -32,6 +32,7 @@ def add(
     ending: Literal[".mp4", ".mkv", ".mov"] = ".mp4",
     preset: str = "vhs",
     deinterlace: str | None = None,
+    repair: str | None = None,
     denoise: str | None = None,
     upscale: str | None = None,
     scale: float | None = None,
@@ -70,6 +71,8 @@ def add(
         A preset's name or a YAML file; what it says now counts, also when it is changed later.
     deinterlace
         NAME[:knob=value,...] or none, in place of the preset's, as denoise and upscale.
+    repair
+        NAME[:knob=value,...], several joined by +, or none.
     denoise
         NAME[:knob=value,...] or none.
     upscale
@@ -116,7 +119,13 @@ def add(
 
     chosen = find(preset)
     steps = changed(
-        chosen.pipeline, deinterlace=deinterlace, denoise=denoise, upscale=upscale, scale=scale, height=height
+        chosen.pipeline,
+        deinterlace=deinterlace,
+        repair=repair,
+        denoise=denoise,
+        upscale=upscale,
+        scale=scale,
+        height=height,
     )
     found = _expanded(inputs)
     if output is not None and len(found) != 1:

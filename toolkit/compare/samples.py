@@ -170,7 +170,7 @@ def neighbours(pipeline: Pipeline, fmt: PictureFormat) -> tuple[int, int]:
     rate = 1
     for step in pipeline:
         knobs, halo = step.knobs, step.stage.halo(step.knobs)
-        settle = SETTLE if getattr(getattr(step.stage, "kernel", None), "recursive", False) else 0
+        settle = SETTLE if step.stage.recursive(knobs) else 0
         before += Fraction(max(halo, settle), rate)
         after += Fraction(halo, rate)
         rate *= step.stage.rate(fmt, knobs)

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from toolkit.clip import Batch, Clip
+from toolkit.compare.samples import SETTLE
 from toolkit.errors import InputUnreadable
 from toolkit.pipeline import Pipeline
 from toolkit.stages import Context
 
-#: Frames that a recursive step (hqdn3d) is given before the one that is shown; what is older hardly counts.
-WARM_UP = 8
 #: Samples around the part that is shown, so that its edges have neighbours.  A multiple of every chroma step.
 MARGIN = 32
 _KEPT = 12  # results of steps
@@ -75,8 +74,8 @@ class Moment:
         needed = [(0, 0)]
         for step, rate in zip(reversed(pipeline), reversed(rates), strict=True):
             before, after = (math.ceil(n / rate) + step.stage.halo(step.knobs) for n in needed[0])
-            if getattr(getattr(step.stage, "kernel", None), "recursive", False):
-                before += WARM_UP
+            if step.stage.recursive(step.knobs):
+                before += SETTLE
             needed.insert(0, (before, after))
         return rates, needed
 
