@@ -401,7 +401,10 @@ def test_a_locked_file_says_so(queue, tapes, monkeypatch, capsys):
 def test_the_commands(tmp_path, tapes, capsys):
     where = ["--queue", str(tmp_path / "q.db")]
     (tmp_path / "out").mkdir()
-    assert main(["queue", "add", str(tapes), "--to", str(tmp_path / "out"), "--preset", "master", *where]) == 0
+    chosen = ["--preset", "master", "--repair", "heal_dropouts+levels:gamma=1.1"]
+    assert main(["queue", "add", str(tapes), "--to", str(tmp_path / "out"), *chosen, *where]) == 0
+    steps = [s["stage"] for s in Queue(tmp_path / "q.db").job(1).settings["pipeline"]["steps"]]
+    assert steps[-2:] == ["repair.heal_dropouts", "repair.levels"]
     assert len(capsys.readouterr().out.splitlines()) == 4
     assert main(["queue", "add", str(tapes / "[01].avi"), "--priority", "3", "--json", *where]) == 0
     rows = json.loads(capsys.readouterr().out)
