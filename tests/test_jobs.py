@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from toolkit.jobs.worker import parse_until
 from toolkit.segments import parts_of
 
 FAST = {"write": QUICK, "frames": [0, 16], "segment": 0.27, "field_order": "tff", "audio": "none"}
+FAST_CALL = {**FAST, "frames": (0, 16)}  # the same for `toolkit.restore`
 #: Long enough to be caught in the middle on any machine.
 SLOW = {**FAST, "frames": [0, 30]}
 
@@ -104,8 +106,7 @@ def test_two_workers_do_every_job_once_and_the_outputs_are_those_of_restore(queu
     begun = [line.split(":")[0] for text in said for line in text.splitlines() if "->" in line]
     assert sorted(begun) == ["job 1", "job 2", "job 3"]
     direct = tapes.parent / "direct.mp4"
-    settings = {**FAST, "frames": (0, 16)}
-    toolkit.restore(m.made("huffyuv.avi"), direct, preset=preset("vhs-fast"), resume=True, **settings)
+    toolkit.restore(m.made("huffyuv.avi"), direct, preset=preset("vhs-fast"), resume=True, **FAST_CALL)
     assert {digest(j.output) for j in jobs} == {digest(direct)}
     assert sorted(p.name for p in (tapes.parent / "out").iterdir()) == ["0.mp4", "1.mp4", "2.mp4"]
     assert jobs[0].report["frames_out"] == 16 and all(c["ok"] for c in jobs[0].report["checks"])
@@ -146,7 +147,12 @@ def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tapes):
 @pytest.mark.parametrize("background", [False, pytest.param(True, marks=posix)])
 def test_pause_resume_and_cancel_while_running(queue, tapes, background):
     slow = {**SLOW, "write": {"preset": "veryslow", "threads": 1}}
-    first, second = queue.add(wishes(tapes, 2, slow))
+    long = tapes / "long.avi"
+    m.ffmpeg("-stream_loop", 9, "-i", m.made("huffyuv.avi"), "-c", "copy", long)
+    out = tapes.parent / "long.mp4"
+    first, second = queue.add(
+        [*wishes(tapes, 1, slow), Wish(long, out, "vhs-fast", settings={**slow, "frames": [0, 300]})]
+    )
     program = worker(queue, background=background)
     try:
         until(lambda: segments_of(queue.job(first)) >= 1)
@@ -167,6 +173,28 @@ def test_pause_resume_and_cancel_while_running(queue, tapes, background):
     job = queue.job(first)
     assert job.state == "done" and job.tries == 1
     assert any("frames were finished before" in n for n in job.report["notes"])
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_cancelling_a_job_whose_output_was_not_checked_yet_leaves_nothing(queue, tapes, replaced):
+    import toolkit
+    from toolkit.presets import preset
+
+    wish = wishes(tapes, 1)[0]
+
+    def stop(run):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        toolkit.restore(wish.source, wish.output, preset=preset("vhs-fast"), resume=True, done=stop, **FAST_CALL)
+    assert wish.output.exists() and parts_of(wish.output).exists()
+    if replaced:
+        wish.output.unlink()
+        wish.output.write_bytes(b"another's file of the same name")
+    number = queue.add([replace(wish, settings={**FAST, "overwrite": True})])[0]
+    queue.cancel(number)
+    assert queue.job(number).state == "cancelled" and not parts_of(wish.output).exists()
+    assert wish.output.exists() == replaced, "only the run's own file may be removed"
 
 
 @posix

@@ -15,7 +15,7 @@ from typing import Any
 import filelock
 
 from toolkit.jobs.queue import ACTIVE, Job, Queue, existing, job_of
-from toolkit.jobs.wish import discard_parts
+from toolkit.jobs.wish import discard
 
 
 class Claims:
@@ -77,7 +77,7 @@ class Claims:
         """
         now = self._queue.job(job.id)
         if now.wish == "cancel":
-            discard_parts(job.output)
+            discard(job.output)
             self.end(job, "cancelled", "asked for")
         elif now.wish == "pause":
             self.end(job, "paused", "asked for", free=True)

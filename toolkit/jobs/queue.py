@@ -17,7 +17,7 @@ import platformdirs
 
 from toolkit.errors import InputMissing, JobBusy, OutputRefused, RequestError, UnknownJob
 from toolkit.jobs import database
-from toolkit.jobs.wish import Wish, discard_parts, row_of
+from toolkit.jobs.wish import Wish, discard, row_of
 
 STATES = ("pending", "running", "paused", "done", "failed", "cancelled")
 ACTIVE = ("pending", "running", "paused")
@@ -179,7 +179,10 @@ class Queue:
     # -- what people ask for -------------------------------------------------------------------------------------
 
     def cancel(self, *numbers: int) -> None:
-        """Waiting jobs are cancelled at once, running ones within seconds; unfinished segments are removed."""
+        """Waiting jobs are cancelled at once, running ones within seconds.
+
+        Their unfinished segments are removed, and so is an output that was written but not checked yet.
+        """
         self._ask(numbers, "cancel", "cancelled")
 
     def pause(self, *numbers: int) -> None:
@@ -207,7 +210,7 @@ class Queue:
                     raise JobBusy(f"job {number} is {job['state']}", expected="a waiting or running job", files="")
         if wish == "cancel":
             for output in gone:
-                discard_parts(output)
+                discard(output)
         self.keep_copy()
 
     def resume(self, *numbers: int) -> None:

@@ -90,3 +90,12 @@ def discard_parts(output: Path) -> None:
 
     shutil.rmtree(parts_of(output), ignore_errors=True)
     clear_up(output)
+
+
+def discard(output: Path) -> None:
+    """Removes all that a cancelled run made: its parts, and an output that stood already but was not yet checked."""
+    from toolkit.segments import is_joined
+
+    if is_joined(output):
+        output.unlink(missing_ok=True)
+    discard_parts(output)
