@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from tests._upscale import made_model, photo, psnr, randomised, rgb_tensor, torch_threads
-from toolkit.upscale import RealESRGANReference, colour, load_model, nets, strips, tiles
+from toolkit.upscale import RealESRGANReference, colour, fused, load_model, nets, strips, tiles
 from toolkit.upscale.engine import Upscaler
 from toolkit.upscale.nets import RRDBNet, SRVGGNetCompact
 
@@ -200,3 +201,33 @@ def test_a_model_keeps_its_weights_when_upscalers_use_it():
     Upscaler(model, device="cpu", precision="bf16").rgb(noise(1, 3, 8, 8))
     for key, value in model.net.state_dict().items():
         assert value.dtype == torch.float32 and torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@given(seed=st.integers(0, 2**32 - 1), frames=st.integers(1, 2), size=st.tuples(st.integers(1, 5), st.integers(1, 9)))
+@settings(max_examples=20)
+def test_what_lies_between_convolutions_is_what_torch_gives_bit_for_bit(dtype, seed, frames, size):
+    random = torch.Generator().manual_seed(seed)
+    layout = {"memory_format": torch.channels_last}
+
+    def some(*shape):
+        """Of every magnitude, with zeros of both signs and what overflows."""
+        found = torch.randn(shape, generator=random) * 10.0 ** torch.randint(-38, 38, shape, generator=random)
+        special = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, 3.3e38, -1e-40])[
+            torch.randint(6, shape, generator=random)
+        ]
+        return torch.where(torch.rand(shape, generator=random) < 0.2, special, found).to(dtype)
+
+    with torch.inference_mode():
+        rows, slopes = some(*size, 7), torch.randn(7, generator=random).to(dtype)
+        out = torch.full_like(rows, 9)
+        fused.prelu_into(rows, slopes.float().repeat(size[1]), out)
+        assert torch.equal(out, functional.prelu(rows.reshape(-1, 7), slopes).view(rows.shape))
+        x, y = some(frames, 5, *size).contiguous(**layout), some(frames, 3, *size).contiguous(**layout)
+        joined = fused.leaky_cat(x, y, 0.2)
+        assert torch.equal(joined, torch.cat((x, functional.leaky_relu(y, 0.2)), 1))
+        assert joined.is_contiguous(**layout)
+        if dtype is torch.bfloat16:
+            wide, narrow = torch.randn(x.shape, generator=random), torch.randn(x.shape, generator=random).to(dtype)
+            total = fused.add_scaled(wide, narrow.contiguous(**layout), 0.2)
+            assert torch.allclose(total, torch.add(wide, narrow, alpha=0.2), rtol=0, atol=1e-6)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolkit.upscale.fused import prelu_into
+
 if TYPE_CHECKING:
     from toolkit.upscale.nets import SRVGGNetCompact
 
@@ -42,16 +44,16 @@ def detail_strips(net: SRVGGNetCompact, x: Tensor, rows: int) -> Iterator[tuple[
     height, width = x.shape[-2:]
     dtype = net.body[0].weight.dtype
     # Slopes repeated along a whole row let PReLU run over long stretches of memory.
-    steps = [(conv, slope if slope is None else slope.repeat(width)) for conv, slope in _steps(net)]
+    steps = [(conv, slope if slope is None else slope.float().repeat(width)) for conv, slope in _steps(net)]
     held = [torch.empty((rows + len(steps) + 3, width, conv.in_channels), dtype=dtype) for conv, _ in steps]
     for h in held:
         h[0] = 0  # the zero padding above the picture
     filled, done = [1] * len(steps), 0
     for top in range(0, height, rows):
-        strip, last = x[0, :, top : top + rows].permute(1, 2, 0), top + rows >= height
-        for i, (conv, slopes) in enumerate(steps):
+        strip, slopes, last = x[0, :, top : top + rows].permute(1, 2, 0), None, top + rows >= height
+        for i, (conv, after) in enumerate(steps):
             h, have = held[i], filled[i] + len(strip)
-            h[filled[i] : have] = strip
+            prelu_into(strip, slopes, h[filled[i] : have])
             if last:
                 h[have] = 0  # the zero padding below
                 have += 1
@@ -59,11 +61,9 @@ def detail_strips(net: SRVGGNetCompact, x: Tensor, rows: int) -> Iterator[tuple[
                 filled[i] = have
                 break
             strip = F.conv2d(h[:have].permute(2, 0, 1)[None], conv.weight, conv.bias, padding=(0, 1))
-            strip = strip[0].permute(1, 2, 0)
+            strip, slopes = strip[0].permute(1, 2, 0), after
             h[:2] = h[have - 2 : have].clone()
             filled[i] = 2
-            if slopes is not None:
-                strip = F.prelu(strip.reshape(len(strip), -1), slopes).view(strip.shape)
         else:
             yield done, strip
             done += len(strip)
