@@ -65,7 +65,8 @@ CASES = (
          tuple({"noise": float(SIGMA), "threshold": t, "radius": 1} for t in (2.5, 2.0, 3.0)),
          tuple(f"fftdnoiz=sigma={s}:block=32:overlap=0.75:prev=1:next=1" for s in (10, 8, 14)), 48, luma=True),
     Case("median 3x3", "median", ({},), ("median=radius=1",), 128, same=True),
-    Case("temporal median radius 1", "temporal_median", ({"radius": 1},), ("tmedian=radius=1",), 256, same=True, edge=1),
+    Case("temporal median radius 1", "temporal_median", ({"radius": 1},), ("tmedian=radius=1",), 256, same=True,
+         edge=1),
 )  # fmt: skip
 
 
