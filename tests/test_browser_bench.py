@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from tests import _media as m
+from tests._browser import ROOT, lab, needs_browser, notebook, run_all, server, shows
 
-CHROMIUM = next((p for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-ROOT = Path(__file__).parents[1]
-#: What a page says for reasons of its own: Voila's fonts from the net, a kernel that is gone, a server that ended.
-EXPECTED = (
-    "ERR_CONNECTION_REFUSED",
-    "ERR_NAME_NOT_RESOLVED",
-    "ERR_INTERNET_DISCONNECTED",
-    "widget model not found",
-    "404",
-)
+pytestmark = needs_browser
 
 RESTART = """async () => {
   const kernels = await (await fetch('/api/kernels')).json();
@@ -40,98 +21,15 @@ RESTART = """async () => {
 }"""
 
 
-@contextlib.contextmanager
-def server(words, folder, theme="light"):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url, settings = f"http://127.0.0.1:{port}", folder / ".settings/@jupyterlab/apputils-extension"
-    settings.mkdir(parents=True, exist_ok=True)
-    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme.capitalize()}"}))
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
-    env = {
-        **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-        "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".spaces"),
-    }  # fmt: skip
-    with (folder / "server.log").open("w") as log:
-        program = subprocess.Popen(
-            [sys.executable, "-m", *words, "--no-browser", f"--port={port}"],
-            cwd=folder,
-            env=env,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        for _ in range(240):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-                try:
-                    urllib.request.urlopen(f"{url}/static/favicon.ico", timeout=5)
-                except urllib.error.HTTPError:
-                    pass
-                break
-            assert program.poll() is None, (folder / "server.log").read_text()[-2000:]
-            time.sleep(0.25)
-        yield url
-    finally:
-        program.terminate()
-        try:
-            program.wait(15)
-        except subprocess.TimeoutExpired:
-            program.kill()
-            program.wait(15)
-
-
-def lab(folder, theme="light"):
-    words = ["jupyterlab", "--allow-root", "--IdentityProvider.token=", "--ServerApp.password="]
-    return server([*words, f"--ServerApp.root_dir={folder}"], folder, theme)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser):
-    page = browser.new_page(viewport={"width": 1300, "height": 1300})
-    page.set_default_timeout(30_000)
-    said = []
-    page.on("console", lambda c: said.append(c.text) if c.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    page.close()
-    assert [s for s in said if not any(e in s for e in EXPECTED)] == []
-
-
 @pytest.fixture
 def folder(tmp_path):
     shutil.copy(m.made("dv_pal.avi"), tmp_path / "tape.avi")
-    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
-    book.cells = [nbformat.v4.new_code_cell("from toolkit import widgets\nbench = widgets.open('tape.avi')\nbench")]
-    nbformat.write(book, tmp_path / "bench.ipynb")
+    notebook(tmp_path / "bench.ipynb", "from toolkit import widgets\nbench = widgets.open('tape.avi')\nbench")
     return tmp_path
 
 
 def run(page, url, book="bench.ipynb"):
-    page.goto(f"{url}/lab/tree/{book}?reset", timeout=60_000)
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
-    for _ in range(5):  # the kernel is idle a moment before it takes cells
-        page.click("text=Run >> nth=0")
-        page.click("text=Run All Cells")
-        with contextlib.suppress(sync_api.TimeoutError):
-            page.wait_for_selector(".jp-InputPrompt:text-matches('[*1]')", timeout=3000)
-            break
-    page.wait_for_selector(".vhs-bench .base[src]", timeout=60_000)
-
-
-def shows(page, selector, text):
-    page.wait_for_function(
-        "([s, t]) => { const e = document.querySelector(s); return e && (e.value ?? e.textContent).includes(t) }",
-        arg=[selector, text],
-    )
+    run_all(page, url, book, ".vhs-bench .base[src]")
 
 
 def fits(page):
