@@ -1,0 +1,136 @@
+"""A real browser on a real JupyterLab or Voila."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+try:
+    from playwright import sync_api
+except ImportError:
+    sync_api = None
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+#: Set where these tests must not be skipped.
+REQUIRED = bool(os.environ.get("VHS_TOOLKIT_REQUIRE_BROWSER"))
+needs_browser = pytest.mark.skipif(
+    not REQUIRED and (CHROMIUM is None or sync_api is None),
+    reason="needs Chromium and Playwright: apt-get install chromium, pip install playwright",
+)
+ROOT = Path(__file__).parents[1]
+#: What a page says for reasons of its own: Voila's fonts from the net, a kernel that is gone, a server that ended.
+EXPECTED = (
+    "ERR_CONNECTION_REFUSED",
+    "ERR_NAME_NOT_RESOLVED",
+    "ERR_INTERNET_DISCONNECTED",
+    "widget model not found",
+    "404",
+)
+
+
+@contextlib.contextmanager
+def server(words, folder, theme="light"):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, settings = f"http://127.0.0.1:{port}", folder / ".settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme.capitalize()}"}))
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
+    env = {
+        **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".spaces"),
+    }  # fmt: skip
+    with (folder / "server.log").open("w") as log:
+        program = subprocess.Popen(
+            [sys.executable, "-m", *words, "--no-browser", f"--port={port}"],
+            cwd=folder,
+            env=env,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        for _ in range(240):
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                try:
+                    urllib.request.urlopen(f"{url}/static/favicon.ico", timeout=5)
+                except urllib.error.HTTPError:
+                    pass
+                break
+            assert program.poll() is None, (folder / "server.log").read_text()[-2000:]
+            time.sleep(0.25)
+        yield url
+    finally:
+        program.terminate()
+        try:
+            program.wait(15)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait(15)
+
+
+def lab(folder, theme="light"):
+    words = ["jupyterlab", "--allow-root", "--IdentityProvider.token=", "--ServerApp.password="]
+    return server([*words, f"--ServerApp.root_dir={folder}"], folder, theme)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    page = browser.new_page(viewport={"width": 1300, "height": 1300})
+    page.set_default_timeout(30_000)
+    said = []
+    page.on("console", lambda c: said.append(c.text) if c.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    page.screenshot(path=tmp_path / "last.png")  # to be looked at, above all when the test failed
+    page.close()
+    assert [s for s in said if not any(e in s for e in EXPECTED)] == []
+
+
+def run_all(page, url: str, book: str, shown: str) -> None:
+    """Opens a notebook, runs all its cells and waits until `shown`, a selector, is there."""
+    page.goto(f"{url}/lab/tree/{book}?reset", timeout=60_000)
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+    for _ in range(5):  # the kernel is idle a moment before it takes cells
+        page.click("text=Run >> nth=0")
+        page.click("text=Run All Cells")
+        with contextlib.suppress(sync_api.TimeoutError):
+            page.wait_for_selector(".jp-InputPrompt:text-matches('[*1]')", timeout=3000)
+            break
+    page.wait_for_selector(shown, timeout=60_000)
+
+
+def shows(page, selector: str, text: str) -> None:
+    """Waits until the first `selector` reads `text`."""
+    page.wait_for_function(
+        "([s, t]) => { const e = document.querySelector(s); return e && (e.value ?? e.textContent).includes(t) }",
+        arg=[selector, text],
+    )
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    """A notebook of these code cells, not run yet."""
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    book.cells = [nbformat.v4.new_code_cell(text) for text in cells]
+    nbformat.write(book, path)
+    return path
