@@ -6,14 +6,13 @@ import io
 import threading
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
 from tests._media import ffmpeg, folder, made, real_clip
 from toolkit.clip import Clip
 from toolkit.errors import InputMissing, InputUnreadable
-from toolkit.media import preview, thumbnails
+from toolkit.media import preview
 from toolkit.media.preview import Preview, to_rgb
 from toolkit.media.thumbnails import Thumbnails, thumbnail
 
@@ -139,38 +138,6 @@ def test_thumbnails_are_jpegs_of_the_right_moment_and_shape():
     assert _number(np.asarray(picture.convert("RGB"))) == 20
     wide = Image.open(io.BytesIO(thumbnail(made("dv_pal.avi"), 0.5, 120)))  # 720x576, shown as 4:3
     assert wide.size == (120, 90)
-
-
-def test_the_cache_keeps_its_bounds_and_drops_the_least_recently_used(monkeypatch, tmp_path):
-    cache, asked = Thumbnails(), []
-    monkeypatch.setattr(thumbnails, "jpeg", lambda rgb, size: asked.append(1) or bytes(50_000))
-    path = tmp_path / "mine.mp4"
-    path.write_bytes(_counting().read_bytes())
-    for n in range(40):
-        cache.get(path, n * 0.04, 64)
-    cache.get(path, 0.0, 64)
-    assert len(asked) == 40  # known already
-    for n in range(40):
-        cache.get(path, n * 0.04, 66)
-        cache.get(path, n * 0.04, 68)
-        cache.get(path, n * 0.04, 70)
-        cache.get(path, 0.0, 64)  # used all the time
-    assert len(cache) == 128 and cache.nbytes == 128 * 50_000
-    before = len(asked)
-    cache.get(path, 0.0, 64)
-    assert len(asked) == before
-    cache.get(path, 0.04, 64)
-    assert len(asked) == before + 1  # that one had gone
-    monkeypatch.setattr(thumbnails, "jpeg", lambda rgb, size: bytes(900_000))
-    for n in range(20):
-        cache.get(path, n * 0.04, 72)
-    assert cache.nbytes <= 10_000_000 and len(cache) <= 128
-    monkeypatch.setattr(thumbnails, "jpeg", lambda rgb, size: bytes(20_000_000))
-    assert len(cache.get(path, 0.0, 74)) == 20_000_000  # too big to keep, given all the same
-    assert cache.nbytes <= 10_000_000
-    cache.clear()
-    assert len(cache) == 0
-    assert not any(f.path == str(path) for f in psutil.Process().open_files())
 
 
 def test_a_file_written_anew_gets_a_new_picture(tmp_path):

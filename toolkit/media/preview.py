@@ -20,8 +20,9 @@ import numpy as np
 from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.errors import InputUnreadable
 from toolkit.media import pixels
-from toolkit.media.read import Reader
-from toolkit.media.times import frame_times
+from toolkit.media.read import Reader, copy_planes
+from toolkit.media.source import open_container, picture_stream
+from toolkit.media.times import frame_times, only
 
 _DECORD_READS = {"h264", "hevc", "mpeg4", "vp8", "vp9"}
 _ALIKE = 6.0  # mean difference in levels up to which decord's first frame is taken for the same picture
@@ -108,17 +109,7 @@ class Preview:
         """The frame on show at `seconds` on the clip's clock; the nearest one outside the clip."""
         if self.backend == "decord":
             return self.frame(max(0, bisect.bisect_right(self.times, seconds + 1e-6) - 1))
-        step = float(1 / self.clip.rate) if self.clip.rate else 0.04
-        for back in (1.0, 10.0, np.inf):  # a frame may be on show for long
-            found = None
-            with Reader(self.clip, size=1, since=seconds - back * step) as reader:
-                for batch in reader:
-                    if found is not None and batch.times[0] > seconds + 1e-6:
-                        break
-                    found = batch
-            if found is not None and (found.times[0] <= seconds + 1e-6 or back == np.inf):
-                return to_rgb(found, self.size, self.fields)[0]
-        raise InputUnreadable(f"no frame of {self.clip.path} could be decoded", files="the file was not touched")
+        return to_rgb(frame_at(self.clip, seconds), self.size, self.fields)[0]
 
     def _by_pyav(self, frames: tuple[int, int]) -> np.ndarray:
         with Reader(self.clip, size=1, frames=frames) as reader:
@@ -140,6 +131,56 @@ class Preview:
 
     def __repr__(self) -> str:
         return f"Preview({self.clip.path.name}, {self.backend}{f', {self.reason}' if self.reason else ''})"
+
+
+def frame_at(clip: Clip, seconds: float, within: float = 0.0) -> Batch:
+    """The frame on show at `seconds` on the clip's clock, the nearest one outside the clip, as a Batch of one.
+
+    It is sought, so a long tape costs no more than a short one.  With `within`, seconds, a key frame that is on show
+    at most so long before will do; where key frames are rare that saves decoding what follows it.
+    Raises `InputUnreadable` when nothing can be decoded.
+    """
+    if within > 0 and (near := _key_frame(clip, seconds, within)) is not None:
+        return near
+    step = float(1 / clip.rate) if clip.rate else 0.04
+    for back in (1.0, 10.0, 100.0, 1000.0, np.inf):  # a frame may be on show for long, a file end before it says
+        found = None
+        with Reader(clip, size=1, since=seconds - back * step, say=_nothing) as reader:
+            for batch in reader:
+                if found is not None and batch.times[0] > seconds + 1e-6:
+                    break
+                found = batch
+        if found is not None and (found.times[0] <= seconds + 1e-6 or back == np.inf):
+            return found
+        if seconds - back * step <= clip.start and found is not None:
+            return found  # nothing is earlier
+    raise InputUnreadable(f"no frame of {clip.path} could be decoded", files="the file was not touched")
+
+
+def _nothing(_: str) -> None:
+    """What was mended or left out is for those to say who read the whole."""
+
+
+def _key_frame(clip: Clip, seconds: float, within: float) -> Batch | None:
+    """The key frame at or before `seconds`, None when it is more than `within` earlier or cannot be had alone."""
+    with open_container(clip.path) as container:
+        stream = picture_stream(container, clip.path)
+        only(container, stream)
+        stream.codec_context.thread_count = 1
+        try:
+            container.seek(round(seconds / stream.time_base), stream=stream)
+            packet = next(p for p in container.demux(stream) if p.is_keyframe)
+            frame = next(iter([*packet.decode(), *stream.codec_context.decode(None)]), None)
+        except (av.error.FFmpegError, StopIteration, OSError):
+            return None
+        if frame is None or frame.pts is None or (frame.width, frame.height) != (clip.format.width, clip.format.height):
+            return None
+        if not seconds - within <= float(frame.pts * stream.time_base) <= seconds + 1e-6:
+            return None
+        planes = tuple(np.empty((1, *shape), clip.format.dtype) for shape in clip.format.plane_shapes)
+        copy_planes(frame, clip.format, planes, 0)
+        length = frame.duration or (round(1 / (clip.rate * clip.time_base)) if clip.rate else 1)
+        return Batch(planes, np.array([frame.pts]), np.array([length]), clip.time_base, clip.format)
 
 
 def _plain(frame: Any) -> np.ndarray:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import html
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -16,7 +15,7 @@ import numpy as np
 from kernels.fields import Cadence, FieldOrder, measure_cadence, measure_field_order
 from kernels.measure.noise import noise_level
 from toolkit.clip import Batch, Clip, PictureFormat, SoundTrack
-from toolkit.errors import InputUnreadable, ToolkitWarning
+from toolkit.errors import InputUnreadable
 from toolkit.media.pixels import tagged
 from toolkit.media.read import Reader
 from toolkit.media.times import identity, spacing, uneven
@@ -24,7 +23,7 @@ from toolkit.media.times import identity, spacing, uneven
 _BURSTS, _LENGTH = 6, 13  # runs of frames that are looked at; two and a half cycles of 3:2 pulldown each
 _NOISY, _CLEAN = 6.0, 1.0  # standard deviations in 8-bit levels
 _SURE = 0.5
-_Measured = tuple[FieldOrder, Cadence, tuple[float, float | None], bool | None]
+_Measured = tuple[FieldOrder, Cadence, tuple[float, float | None], bool | None, tuple[str, ...]]
 _CADENCES = {
     "3:2": "film at 24 frames per second with 3:2 pulldown: two of five frames are mixed from two film frames",
     "2:2": "film or another progressive source, one picture in two fields (2:2)",
@@ -158,16 +157,13 @@ def probe(path: Path | str | Clip) -> Probe:
     Raises `InputMissing` or `InputUnreadable` when there is no picture to look at.
     """
     clip = path if isinstance(path, Clip) else Clip.open(path)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", ToolkitWarning)
-        found = _measured(clip)
-    order, cadence, noise, vfr = found
+    order, cadence, noise, vfr, said = _measured(clip)
     whole_vfr, frames = spacing(clip)
     vfr = vfr if whole_vfr is None else whole_vfr
     if frames is None and clip.duration and clip.rate and not vfr:
         frames = round(clip.duration * clip.rate)
     preset, reason = suggest(clip, order, cadence, noise[0])
-    notes = list(dict.fromkeys(str(w.message) for w in said if issubclass(w.category, ToolkitWarning)))
+    notes = list(dict.fromkeys(said))
     claimed = clip.format.field_order
     if order.confidence >= _SURE and claimed not in ("unknown", order.order) and cadence.name != "2:2":
         notes.append(f"the file claims {claimed}, but the picture is {order.order}; the picture is believed")
@@ -202,8 +198,9 @@ def _measured(clip: Clip) -> _Measured:
 
 @lru_cache(maxsize=16)
 def _measured_once(clip: Clip, _: tuple) -> _Measured:
-    luma, levels, scale, vfr = [], [], 2.0 ** (8 - clip.format.bits), None
-    for batch in bursts(clip):
+    luma, levels, scale, vfr, said = [], [], 2.0 ** (8 - clip.format.bits), None, []
+    # Not by way of `warnings`: to catch those is to change them for every thread.
+    for batch in bursts(clip, say=said.append):
         luma.append(batch.planes[0])
         vfr = vfr or uneven(batch.pts)
         one = slice(len(batch) // 2, len(batch) // 2 + 1)
@@ -216,19 +213,25 @@ def _measured_once(clip: Clip, _: tuple) -> _Measured:
         cadence = Cadence("unknown", 0.0)  # simply a progressive file; nothing was fitted to anything
     typical = np.median(np.array(levels), axis=0)
     chroma = round(float(typical[1:].mean()), 2) if len(typical) == 3 else None
-    return order, cadence, (round(float(typical[0]), 2), chroma), vfr
+    return order, cadence, (round(float(typical[0]), 2), chroma), vfr, tuple(said)
 
 
-def bursts(clip: Clip, count: int = _BURSTS, length: int = _LENGTH) -> Iterator[Batch]:
-    """Up to `count` batches of `length` consecutive frames, evenly spread over the clip; short clips whole."""
+def bursts(
+    clip: Clip, count: int = _BURSTS, length: int = _LENGTH, say: Callable[[str], None] | None = None
+) -> Iterator[Batch]:
+    """Up to `count` batches of `length` consecutive frames, evenly spread over the clip; short clips whole.
+
+    say : what is told of a damaged file, instead of a warning.
+    """
     rate = float(clip.rate or 25)
     span = (clip.duration or 0.0) - 2 * length / rate
     if span < 2 * count * length / rate:
-        with Reader(clip, size=length, frames=(0, count * length)) as reader:
+        with Reader(clip, size=length, frames=(0, count * length), say=say) as reader:
             yield from reader
         return
     for i in range(count):
-        with Reader(clip, size=length, frames=(0, length), since=clip.start + span * i / (count - 1)) as reader:
+        since = clip.start + span * i / (count - 1)
+        with Reader(clip, size=length, frames=(0, length), since=since, say=say) as reader:
             yield from reader
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain, islice
@@ -49,7 +49,8 @@ class Reader:
     The last four are known when all was read.  Each Batch has arrays of its own, which nothing else writes to.
     `threads` is the decoder's thread count, 0 for one per core.  With `since`, seconds on the clip's clock, frames
     are counted from the first one shown at or after that time, which is sought without looking at the rest of the
-    file.  Raises `InputUnreadable` when nothing can be decoded.
+    file.  What is to be said goes to `say` instead of the warnings, which belong to the main thread.
+    Raises `InputUnreadable` when nothing can be decoded.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Reader:
         frames: tuple[int, int | None] = (0, None),
         threads: int = 0,
         since: float | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         first, stop = frames
         if size < 1 or first < 0 or (stop is not None and stop < first):
             raise ValueError(f"{size = }, {frames = }; expected size >= 1 and 0 <= first <= stop")
         self.clip, self.size, self.first, self.stop = clip, size, first, stop
+        self._say = say or _warn
         self.threads, self.since = threads, since if since is not None and since > clip.start else None
         self.frames_read = self.broken = self.mended = 0
         self.truncated_at: float | None = None
@@ -251,13 +254,13 @@ class Reader:
         if short and (self.stop is None or read < self.stop - self.first):
             self.truncated_at = self._reached
             of = f"{read} of {self.expected}" if self.expected else f"{read}"
-            _warn(f"{clip.path.name} breaks off at {self._reached:.3f} s: {of} frames were read, the rest is lost")
+            self._say(f"{clip.path.name} breaks off at {self._reached:.3f} s: {of} frames were read, the rest is lost")
         elif estimated:
             self.expected = read
         if self.mended:
-            _warn(f"{clip.path.name}: {self.mended} frames had no usable time; it was set from the frame rate")
+            self._say(f"{clip.path.name}: {self.mended} frames had no usable time; it was set from the frame rate")
         if self.broken:
-            _warn(f"{clip.path.name}: {self.broken} broken packets were skipped")
+            self._say(f"{clip.path.name}: {self.broken} broken packets were skipped")
 
 
 def _warn(text: str) -> None:

@@ -1,112 +1,141 @@
-"""Small JPEG pictures of frames, kept in memory: at most 128 of them and 10 MB."""
+"""Small JPEG pictures of frames, kept in memory: at most 128 of them and 10 MiB."""
 
 from __future__ import annotations
 
+import io
 import threading
-from fractions import Fraction
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from cachetools import LRUCache
 
 from toolkit.clip import Clip
-from toolkit.media.preview import Preview
+from toolkit.media.preview import frame_at, to_rgb
 from toolkit.media.times import identity
 
-ENTRIES, BYTES = 128, 10_000_000
-_OPEN = 2  # clips kept open for the next thumbnail
+ENTRIES, BYTES = 128, 10 * 2**20
 
 
 class _Bounded(LRUCache):
-    """Least recently used pictures go when there are too many or they are too big together."""
+    """Least recently used pictures go before there are too many or they are too big together."""
 
-    def __init__(self) -> None:
-        super().__init__(maxsize=BYTES, getsizeof=len)
+    def __init__(self, entries: int, size: int) -> None:
+        super().__init__(maxsize=size, getsizeof=len)
+        self.entries = entries
 
     def __setitem__(self, key: Any, value: bytes) -> None:
-        super().__setitem__(key, value)
-        while len(self) > ENTRIES:
+        while len(self) >= self.entries and key not in self:
             self.popitem()
+        super().__setitem__(key, value)
 
 
 class Thumbnails:
-    """A cache of thumbnails that any thread may ask.
+    """A cache of thumbnails that any thread may ask; a picture that several ask for at once is decoded once.
 
-    A picture is found again by the file's path, size and time of change and by the time asked for, so a file that
-    was written anew gets new pictures.
+    entries, size : at most so many pictures and so many bytes of them are kept, at every moment.
+
+    A picture is found again by the file's path, size, time of change and inode and by the time asked for, so a file
+    that was written anew gets new pictures.  No file is held open.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entries: int = ENTRIES, size: int = BYTES) -> None:
+        if entries < 1 or size < 1:
+            raise ValueError(f"{entries = }, {size = }; expected at least one entry and one byte")
+        self.entries, self.size = entries, size
         self._lock = threading.Lock()
-        self._pictures = _Bounded()
-        self._open: LRUCache = LRUCache(maxsize=_OPEN)
+        self._pictures = _Bounded(entries, size)
+        self._under_way: dict[Any, Future] = {}
+        self._clips: LRUCache = LRUCache(maxsize=16)  # headers; an index of hours takes a while to read
 
-    def get(self, path: Path | str, seconds: float = 0.0, width: int = 160) -> bytes:
-        """JPEG bytes of the frame on show at `seconds`, `width` pixels wide, in the display aspect ratio.
+    def get(self, path: Path | str, time: float = 0.0, width: int = 160, within: float = 0.0) -> bytes:
+        """JPEG bytes of the frame on show at `time` seconds, `width` pixels wide, in the display aspect ratio.
 
-        Raises `InputMissing` or `InputUnreadable` as `Clip.open` does.
+        within : a key frame up to so many seconds earlier will do, which is quicker.
+        Raises `InputMissing` or `InputUnreadable` as `Clip.open` does; nothing is remembered of a failure.
         """
         path = Path(path)
         if not path.is_file():
             Clip.open(path)  # says what is wrong with it
-        file = identity(path)
-        key = (file, round(seconds, 3), width)
-        with self._lock:
-            if (known := self._pictures.get(key)) is not None:
-                return known
-            preview = self._open.get(file)
-        if preview is None:
-            preview = Preview(path)
-        height = max(2, round(width / preview.clip.format.dar / 2) * 2)
-        picture = jpeg(preview.at(seconds), size=(height, width))
-        with self._lock:
-            self._open[file] = preview
-            if len(picture) <= BYTES:
+        key = (identity(path), round(time, 3), width, round(within, 3))
+        while True:
+            with self._lock:
+                if (known := self._pictures.get(key)) is not None:
+                    return known
+                under_way = self._under_way.get(key)
+                if under_way is None:
+                    mine = self._under_way[key] = Future()
+                    break
+            try:
+                return under_way.result()
+            except CancelledError:  # whoever was at it was interrupted: now it is our turn
+                continue
+        try:
+            picture = self.draw(path, time, width, within)
+        except BaseException as error:
+            with self._lock:
+                del self._under_way[key]
+            if isinstance(error, Exception):
+                mine.set_exception(error)
+            else:
+                mine.cancel()
+            raise
+        with self._lock:  # at once, so that nobody finds neither
+            del self._under_way[key]
+            if len(picture) <= self.size:
                 self._pictures[key] = picture
+        mine.set_result(picture)
         return picture
 
+    def draw(self, path: Path, time: float, width: int, within: float) -> bytes:
+        """Decodes and shrinks one frame; asked once for each picture that is not kept."""
+        file = identity(path)
+        with self._lock:
+            clip = self._clips.get(file)
+        if clip is None:
+            clip = Clip.open(path)
+            with self._lock:
+                self._clips[file] = clip
+        size = (max(2, round(width / clip.format.dar / 2) * 2), width)
+        return jpeg(to_rgb(frame_at(clip, time, within))[0], size=size)
+
     def __len__(self) -> int:
-        return len(self._pictures)
+        with self._lock:
+            return len(self._pictures)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all pictures kept."""
-        return int(self._pictures.currsize)
+        with self._lock:
+            return int(self._pictures.currsize)
 
     def clear(self) -> None:
-        """Forgets all pictures and lets go of the files."""
+        """Forgets all pictures."""
         with self._lock:
             self._pictures.clear()
-            self._open.clear()
+            self._clips.clear()
 
 
-def jpeg(rgb: np.ndarray, size: tuple[int, int] | None = None, quality: int = 2) -> bytes:
-    """An RGB picture uint8 `(H, W, 3)` as a JPEG file, resampled to `size`; quality from 1 (best) to 31."""
-    height, width = size or rgb.shape[:2]
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-    frame = frame.reformat(
-        width=width,
-        height=height,
-        format="yuvj444p" if min(height, width) < 16 else "yuvj420p",
-        dst_colorspace="ITU601",  # JFIF's matrix
-        dst_color_range="JPEG",
-        interpolation="AREA" if width < rgb.shape[1] else "BICUBIC",
-        threads=1,
-    )
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, frame.format.name
-    encoder.time_base = Fraction(1, 25)
-    encoder.thread_count = 1
-    encoder.qmin = encoder.qmax = quality
-    frame.pts = 0
-    return b"".join(bytes(p) for p in [*encoder.encode(frame), *encoder.encode(None)])
+def jpeg(rgb: np.ndarray, size: tuple[int, int] | None = None, quality: int = 85) -> bytes:
+    """An RGB picture uint8 `(H, W, 3)` as a JPEG file, resampled to `size` `(height, width)`.
+
+    Chroma is kept at full size, so that red and blue lines of two fields stay apart.
+    """
+    from PIL import Image
+
+    picture, out = Image.fromarray(np.ascontiguousarray(rgb)), io.BytesIO()
+    if size is not None and size != rgb.shape[:2]:
+        shrinks = size[1] < rgb.shape[1]
+        picture = picture.resize(size[::-1], Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC)
+    picture.save(out, "JPEG", quality=quality, subsampling=0)
+    return out.getvalue()
 
 
-_shared = Thumbnails()
+#: The cache that the whole process shares.
+shared = Thumbnails()
 
 
-def thumbnail(path: Path | str, seconds: float = 0.0, width: int = 160) -> bytes:
-    """JPEG bytes of the frame on show at `seconds`, from the cache that the whole process shares."""
-    return _shared.get(path, seconds, width)
+def thumbnail(path: Path | str, time: float = 0.0, width: int = 160, within: float = 0.0) -> bytes:
+    """JPEG bytes of the frame on show at `time` seconds, from the cache that the whole process shares."""
+    return shared.get(path, time, width, within)

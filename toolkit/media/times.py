@@ -18,10 +18,10 @@ _known: LRUCache = LRUCache(maxsize=8)
 _lock = Lock()
 
 
-def identity(path: Path) -> tuple[str, int, int]:
-    """What tells a file's content from another's without reading it: path, size, time of the last change."""
+def identity(path: Path) -> tuple[str, int, int, int]:
+    """What tells a file's content from another's without reading it: path, size, time of the last change, inode."""
     stat = path.stat()
-    return str(path.absolute()), stat.st_size, stat.st_mtime_ns
+    return str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def frame_times(clip: Clip) -> np.ndarray | None:
