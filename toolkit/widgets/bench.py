@@ -23,7 +23,7 @@ from toolkit.widgets.timecode import parse, written
 
 HERE = Path(__file__).parent
 ZOOM = 16.0  # the most
-THUMBNAILS, THUMB_WIDTH, _AT_ONCE = 20, 112, 5
+THUMBNAILS, THUMB_WIDTH, _AT_ONCE = 16, 112, 4
 BURST, _BURST_FRAMES = 2.0, 60  # seconds, and at most so many frames
 SOUND = 5.0  # seconds
 
@@ -52,7 +52,6 @@ class Bench(anywidget.AnyWidget):
     most = traitlets.Float(ZOOM).tag(sync=True)
     centre = traitlets.List([0.5, 0.5]).tag(sync=True)
     scopes = traitlets.Bool(True).tag(sync=True)
-    rough = traitlets.Bool(False).tag(sync=True)  # the slider is being dragged: scopes can wait
     asked = traitlets.Int(0).tag(sync=True)
     answered = traitlets.Int(0).tag(sync=True)
     aspect = traitlets.Float(4 / 3).tag(sync=True)
@@ -75,7 +74,7 @@ class Bench(anywidget.AnyWidget):
         self._background = Background()
         super().__init__()
         self.view = view
-        self.observe(self._changed, ["position", "view", "zoom", "centre", "scopes", "rough", "asked"])
+        self.observe(self._changed, ["position", "view", "zoom", "centre", "scopes", "asked"])
         self.on_msg(self._told)
         self.load(source, time=time)
 
@@ -113,7 +112,8 @@ class Bench(anywidget.AnyWidget):
         wanted, held = proposal["value"], min(max(proposal["value"], 0), self.last)
         if wanted != held:
             end = "the last" if wanted > held else "the first"
-            self._note(f"there is no frame {wanted}; this is {end}, {held}", held == self.position)
+            there, here = (f"{n} ({written(max(n, 0), self.rate)})" for n in (wanted, held))
+            self._note(f"there is no frame {there}; this is {end}, {here}", held == self.position)
         return held
 
     @traitlets.validate("zoom")
@@ -156,7 +156,7 @@ class Bench(anywidget.AnyWidget):
             self._describe(first, time)
         part = part_shown(reel.clip.format, self.zoom, self.centre) if self.zoom > 1 else WHOLE
         frame = (reel.order, self.position, self.view)
-        now = (frame, part, self.scopes, self.rough)
+        now = (frame, part, self.scopes)
         if self._drawn == now:
             return
         batch = reel.frame(self.position)
@@ -164,7 +164,7 @@ class Bench(anywidget.AnyWidget):
             self.pictures = [whole(p) for p in shown_as(batch, self.view)]
             self.timecode = written(self.position, reel.rate)
         self.detail = {"part": list(part), "pictures": magnified(batch, self.view, part)} if self.zoom > 1 else {}
-        if self.scopes and not self.rough:
+        if self.scopes:
             self.waveform, self.vectorscope = waveform_png(batch, part), vectorscope_png(batch, part)
         self._drawn = now
         self._say("", "note")
@@ -293,16 +293,22 @@ class Bench(anywidget.AnyWidget):
     def _say(self, text: str, kind: str) -> None:
         self.message = {"text": text, "kind": kind}
 
+    def __repr__(self) -> str:
+        return f"Bench({self.name}, frame {self.position} of 0-{self.last})"
+
     def _ipython_display_(self, **_: Any) -> None:
         """A picture first, which stays when there is no kernel to move the slider; the page hides it otherwise."""
         from IPython.display import display
 
-        if self.pictures:
-            text = base64.b64encode(self.pictures[0]).decode()
-            self.still = text[-64:]
-            size = {"image/jpeg": {"width": 640, "height": round(640 / self.aspect)}}
-            display({"image/jpeg": text, "text/plain": f"a frame of {self.name}"}, metadata=size, raw=True)
+        with self._saying():
+            if self._reel and self.pictures:
+                picture = whole(shown_as(self._reel.frame(self.position), "woven")[0], 640, quality=80)
+                text = base64.b64encode(picture).decode()
+                self.still = text[-64:]
+                size = {"image/jpeg": {"width": 640, "height": round(640 / self.aspect)}}
+                display({"image/jpeg": text, "text/plain": repr(self)}, metadata=size, raw=True)
         data, metadata = self._repr_mimebundle_()
+        data["text/plain"] = f"{self!r}: run the cell to move through the tape"
         display(data, metadata=metadata, raw=True)
 
 

@@ -17,7 +17,7 @@ from toolkit.widgets.pictures import Part, png
 
 WHOLE: Part = (0.0, 0.0, 1.0, 1.0)
 _PAPER, _LINE, _INK, _TRACE = (14, 17, 20), (62, 68, 74), (186, 192, 198), np.array((150, 255, 170), np.float32)
-_COLUMNS, _LEVELS, _LEFT, _TOP = 540, 256, 76, 34  # pixels; about twice what is shown, for sharp text
+_COLUMNS, _LEVELS, _LEFT, _TOP = 372, 256, 76, 34  # pixels; about twice what is shown, for sharp text
 _SIDE = 512
 #: Colours of a 75 % bar signal, as red, green and blue.
 _BARS = {"R": (1, 0, 0), "MG": (1, 0, 1), "B": (0, 0, 1), "CY": (0, 1, 1), "G": (0, 1, 0), "YL": (1, 1, 0)}
