@@ -92,6 +92,7 @@ function render({ model, el }) {
   let burst = null;
   let blink = null;
   let telling = 0;
+  let silent = false;
 
   function ask(changes) {
     if (burst) stop();
@@ -110,6 +111,7 @@ function render({ model, el }) {
     watch();
   }
   function answered() {
+    if (silent) calm(); // it was only busy
     if (!waiting || get("answered") < waiting) return;
     waiting = 0;
     calm();
@@ -129,13 +131,16 @@ function render({ model, el }) {
     clearTimeout(patience);
     patience = setTimeout(() => {
       waiting = 0;
+      silent = true;
       el.classList.remove("busy");
-      say("The kernel does not answer: it is busy, or was restarted. When it is idle, run the cell again.", "error");
+      say("No kernel answers: it is busy, was restarted, or there is none. Run the cell again when it is idle.", "silence");
     }, SILENCE);
   }
   function calm() {
     clearTimeout(patience);
     el.classList.remove("busy");
+    if (silent) say(get("message").text, get("message").kind);
+    silent = false;
   }
   const now = (name) => (name in wanted ? wanted[name] : get(name));
 
@@ -234,7 +239,7 @@ function render({ model, el }) {
   function list() {
     table.replaceChildren();
     const rows = get("findings");
-    for (const [name, text] of rows.length ? rows : [["", "looking at the tape ..."]]) {
+    for (const [name, text] of rows.length ? rows : [["", get("pictures").length ? "looking at the tape ..." : "nothing yet"]]) {
       const row = make("tr", "", table);
       make("th", "", row, { textContent: name, scope: "row" });
       make("td", "", row, { textContent: text });
@@ -369,7 +374,7 @@ function render({ model, el }) {
     settle();
   });
   on("strip last", fill);
-  on("findings", list);
+  on("findings pictures", list);
   on("tracks", tracks);
   on("message", () => say(get("message").text, get("message").kind));
   const heardFrom = (told, buffers) => {

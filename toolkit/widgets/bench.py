@@ -184,11 +184,11 @@ class Bench(anywidget.AnyWidget):
         else:
             self.position = self.last // 2
         if self._watched:
-            self._background.start(self._looking_around())
+            self._look_around()
 
     # -- in the background: nobody waits for thumbnails and probe --------------------------------------------------
 
-    def _looking_around(self) -> Iterator[Job]:
+    def _look_around(self) -> None:
         reel, clip = self._reel, self._reel.clip
         count, length = min(THUMBNAILS, reel.last + 1), (reel.last + 1) / reel.rate
         self.strip, self.findings = [b""] * count, []
@@ -199,12 +199,15 @@ class Bench(anywidget.AnyWidget):
             if len(found) % _AT_ONCE == 0 or len(found) == count:
                 self.strip = [found.get(n, b"") for n in range(count)]
 
-        for place, time in along(clip.start, length, count):
-            yield (
-                lambda time=time: shared.get(reel.path, time, THUMB_WIDTH, within=length / count / 2),
-                lambda picture, place=place: arrived(place, picture),
-            )
-        yield lambda: _probed(clip), self._probed
+        def jobs() -> Iterator[Job]:  # runs in the background: touches nothing of the widget
+            for place, time in along(clip.start, length, count):
+                yield (
+                    lambda time=time: shared.get(reel.path, time, THUMB_WIDTH, within=length / count / 2),
+                    lambda picture, place=place: arrived(place, picture),
+                )
+            yield lambda: _probed(clip), self._probed
+
+        self._background.start(jobs())
 
     def _probed(self, found: Any) -> None:
         if isinstance(found, Exception):
@@ -226,7 +229,7 @@ class Bench(anywidget.AnyWidget):
             known = self._reel is not None and self._reel.clip is not None
             self._draw()  # opens the file, too, when it has come back
             if known and starts:
-                self._background.start(self._looking_around())
+                self._look_around()
             if self._reel is None or kind in ("shown", "again"):
                 pass
             elif kind == "go":

@@ -25,7 +25,7 @@ Part = tuple[float, float, float, float]
 WIDEST, BURST_WIDTH = 1280, 640  # pixels that are sent of a whole picture, and of one in a burst
 
 
-def shown_as(batch: Batch, view: str, size: tuple[int, int] | None = None) -> list[np.ndarray]:
+def shown_as(batch: Batch, view: str) -> list[np.ndarray]:
     """The first frame of `batch` as one or two RGB pictures uint8 `(H, W, 3)`: the frame, or its fields.
 
     "separate" gives the top field first, "interleaved" the field that is shown first (top, where that is not known).
@@ -35,9 +35,11 @@ def shown_as(batch: Batch, view: str, size: tuple[int, int] | None = None) -> li
         raise KnobError(f"view is {view!r}", expected=f"one of {', '.join(VIEWS)}", files="")
     one = batch[0:1]
     if view == "woven":
-        return [to_rgb(one, size, "weave")[0]]
-    orders = ("bff", "tff") if view == "interleaved" and batch.format.field_order == "bff" else ("tff", "bff")
-    return [to_rgb(one.replace(format=one.format.replace(field_order=o)), size, "first")[0] for o in orders]
+        return [to_rgb(one, fields="weave")[0]]
+    # Each field is converted alone, whatever the file says; doubled lines are the samples themselves.
+    woven = to_rgb(one.replace(format=one.format.replace(field_order="tff")), fields="weave")[0]
+    fields = [woven[parity::2].repeat(2, axis=0)[: woven.shape[0]] for parity in (0, 1)]
+    return fields[::-1] if view == "interleaved" and batch.format.field_order == "bff" else fields
 
 
 def part_shown(form: PictureFormat, zoom: float, centre: Iterable[float]) -> Part:
@@ -71,11 +73,8 @@ def film(batches: Iterable[Batch], view: str) -> tuple[dict[str, Any], list[byte
     images: list[bytes] = []
     end = 0.0
     for batch in batches:
-        form, size = batch.format, None
-        if form.width > BURST_WIDTH:
-            size = (round(form.height * BURST_WIDTH / form.width), BURST_WIDTH)
         begin, length = float(batch.times[0]), float(batch.durations[0] * batch.time_base)
-        shown = [whole(p, quality=80) for p in shown_as(batch, view, size)]
+        shown = [whole(p, BURST_WIDTH, quality=80) for p in shown_as(batch, view)]
         if view == "interleaved":
             steps += [(begin + length * n / 2, len(images) + n, 1) for n in range(len(shown))]
         else:
