@@ -19,6 +19,7 @@ from tests import _media as m
 from toolkit import widgets
 from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.widgets import scopes, timecode
+from toolkit.widgets.background import Background
 from toolkit.widgets.pictures import film, part_shown, shown_as
 from toolkit.widgets.thumbnails import Thumbnails, along
 
@@ -94,6 +95,9 @@ def test_the_waveform_has_black_and_white_on_their_lines_and_columns_in_their_pl
     half = scopes._COLUMNS // 2
     assert trace[255 - low, : half - 4].all() and trace[255 - high, half + 4 :].all()
     assert trace.sum() == scopes._COLUMNS, "nothing else is lit"
+    column = scopes._waveform_paper(span)[scopes._TOP : scopes._TOP + 256, scopes._LEFT + 5]
+    lines = np.flatnonzero((column != scopes._PAPER).any(axis=1))
+    assert (lines[0], lines[-1], len(lines)) == (255 - high, 255 - low, 5)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +267,12 @@ def test_a_clip_that_goes_away_and_comes_back_changed(counted, tmp_path):
         assert page(bench, kind, text="3") == []
         assert "cannot be read" in bench.message["text"]
     (tmp_path / "away.mkv").rename(path)
-    page(bench, "again")
-    assert bench.message["text"] == "" and number(bench) == bench.position
+    bench.position = 19
+    assert bench.message["text"] == "" and number(bench) == 19, "also where nothing new is to be drawn"
+    bench.position = 10
     m.ffmpeg("-i", counted, "-frames:v", 11, "-vf", "negate", "-an", "-c:v", "ffv1", tmp_path / "other.mkv")
     (tmp_path / "other.mkv").replace(path)
-    bench.position = 10
+    page(bench, "again")
     assert "was changed" in bench.message["text"] and (bench.last, bench.position) == (10, 10)
     assert number(bench) == round((255 - 16 - 40 - 16) / 4) and not bench.tracks
     assert bench._background.wait(30) and len(bench.strip) == 11 and number(bench, bench.strip[0]) > 50
@@ -371,3 +376,9 @@ def test_loading_another_tape_forgets_the_thumbnails_of_the_first(counted):
     assert bench._background.wait(30)
     assert {number(bench, p) for p in bench.strip} <= set(range(40)) and len(set(bench.strip)) > 10
     assert dict(bench.findings)["file"].startswith("bench.mkv") and bench.name == "bench.mkv"
+    bench.load(m.made("dv_pal.avi"))
+    bench.load("nowhere.avi")
+    done = threading.Event()
+    last = Background()
+    last.start([(lambda: None, lambda _: done.set())])
+    assert done.wait(30) and bench.strip == [] and bench.findings == []

@@ -85,8 +85,8 @@ def _waveform_paper(span: str) -> np.ndarray:
     low, high = (16, 235) if span == "limited" else (0, 255)
     for percent in (0, 25, 50, 75, 100):
         level = low + (high - low) * percent / 100
-        y = _TOP + 255 - level
-        draw.line((_LEFT, y, _LEFT + _COLUMNS, y), _LINE, 2 if percent in (0, 100) else 1)
+        y = _TOP + round(255 - level)
+        draw.line((_LEFT, y, _LEFT + _COLUMNS, y), _INK if percent in (0, 100) else _LINE)
         draw.text((_LEFT - 8, y), f"{percent} %", _INK, font, anchor="rm")
         draw.text((_LEFT + _COLUMNS + 8, y), f"{level:.0f}", _INK, font, anchor="lm")
     return np.asarray(image)
