@@ -19,7 +19,6 @@ from tests import _media as m
 from toolkit import widgets
 from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.widgets import scopes, timecode
-from toolkit.widgets.background import Background
 from toolkit.widgets.pictures import film, part_shown, shown_as
 from toolkit.widgets.thumbnails import Thumbnails, along
 
@@ -378,7 +377,4 @@ def test_loading_another_tape_forgets_the_thumbnails_of_the_first(counted):
     assert dict(bench.findings)["file"].startswith("bench.mkv") and bench.name == "bench.mkv"
     bench.load(m.made("dv_pal.avi"))
     bench.load("nowhere.avi")
-    done = threading.Event()
-    last = Background()
-    last.start([(lambda: None, lambda _: done.set())])
-    assert done.wait(30) and bench.strip == [] and bench.findings == []
+    assert bench._background.wait(30) and bench.strip == [] and bench.findings == []
