@@ -150,6 +150,8 @@ def frame_at(clip: Clip, seconds: float, within: float = 0.0) -> Batch:
                 if found is not None and batch.times[0] > seconds + 1e-6:
                     break
                 found = batch
+                if 0 <= seconds - found.times[0] < float(found.durations[0] * found.time_base) - 1e-6:
+                    break
         if found is not None and (found.times[0] <= seconds + 1e-6 or back == np.inf):
             return found
         if seconds - back * step <= clip.start and found is not None:

@@ -147,7 +147,9 @@ class Reader:
         container, stream = self._open(stack)
         target = math.ceil(self.since / stream.time_base - Fraction(1, 100))
         # Half a second early: pictures right after a key frame may lean on those before it.
-        early = 0 if stream.codec_context.codec.intra_only else round(Fraction(1, 2) / stream.time_base)
+        early = 0 if _alone(stream) else round(Fraction(1, 2) / stream.time_base)
+        if early == 0 and self.size == 1:
+            stream.codec_context.thread_type = "SLICE"  # frame threads want more packets before they give one out
         try:
             container.seek(target - early, stream=stream)
         except av.error.FFmpegError:
@@ -261,6 +263,12 @@ class Reader:
             self._say(f"{clip.path.name}: {self.mended} frames had no usable time; it was set from the frame rate")
         if self.broken:
             self._say(f"{clip.path.name}: {self.broken} broken packets were skipped")
+
+
+def _alone(stream: Any) -> bool:
+    """Whether a key frame and what follows it need nothing from before it."""
+    codec = stream.codec_context.codec
+    return codec.intra_only or codec.name == "ffv1"  # RFC 9043: a key frame resets all states
 
 
 def _warn(text: str) -> None:
