@@ -1,0 +1,243 @@
+"""The tape bench in a real browser: JupyterLab and Voila, by mouse and keyboard, light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests import _media as m
+
+CHROMIUM = next((p for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+ROOT = Path(__file__).parents[1]
+#: What a page says for reasons of its own: Voila's fonts from the net, a kernel that is gone, a server that ended.
+EXPECTED = (
+    "ERR_CONNECTION_REFUSED",
+    "ERR_NAME_NOT_RESOLVED",
+    "ERR_INTERNET_DISCONNECTED",
+    "widget model not found",
+    "404",
+)
+
+RESTART = """async () => {
+  const kernels = await (await fetch('/api/kernels')).json();
+  const headers = { 'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1] };
+  await fetch(`/api/kernels/${kernels[0].id}/restart`, { method: 'POST', headers });
+}"""
+
+
+@contextlib.contextmanager
+def server(words, folder, theme="light"):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, settings = f"http://127.0.0.1:{port}", folder / ".settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme.capitalize()}"}))
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
+    env = {
+        **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".spaces"),
+    }  # fmt: skip
+    with (folder / "server.log").open("w") as log:
+        program = subprocess.Popen(
+            [sys.executable, "-m", *words, "--no-browser", f"--port={port}"],
+            cwd=folder,
+            env=env,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        for _ in range(240):
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                try:
+                    urllib.request.urlopen(f"{url}/static/favicon.ico", timeout=5)
+                except urllib.error.HTTPError:
+                    pass
+                break
+            assert program.poll() is None, (folder / "server.log").read_text()[-2000:]
+            time.sleep(0.25)
+        yield url
+    finally:
+        program.terminate()
+        try:
+            program.wait(15)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait(15)
+
+
+def lab(folder, theme="light"):
+    words = ["jupyterlab", "--allow-root", "--IdentityProvider.token=", "--ServerApp.password="]
+    return server([*words, f"--ServerApp.root_dir={folder}"], folder, theme)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1300, "height": 1300})
+    page.set_default_timeout(30_000)
+    said = []
+    page.on("console", lambda c: said.append(c.text) if c.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    page.close()
+    assert [s for s in said if not any(e in s for e in EXPECTED)] == []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(m.made("dv_pal.avi"), tmp_path / "tape.avi")
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    book.cells = [nbformat.v4.new_code_cell("from toolkit import widgets\nbench = widgets.open('tape.avi')\nbench")]
+    nbformat.write(book, tmp_path / "bench.ipynb")
+    return tmp_path
+
+
+def run(page, url, book="bench.ipynb"):
+    page.goto(f"{url}/lab/tree/{book}?reset", timeout=60_000)
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+    for _ in range(5):  # the kernel is idle a moment before it takes cells
+        page.click("text=Run >> nth=0")
+        page.click("text=Run All Cells")
+        with contextlib.suppress(sync_api.TimeoutError):
+            page.wait_for_selector(".jp-InputPrompt:text-matches('[*1]')", timeout=3000)
+            break
+    page.wait_for_selector(".vhs-bench .base[src]", timeout=60_000)
+
+
+def shows(page, selector, text):
+    page.wait_for_function(
+        "([s, t]) => { const e = document.querySelector(s); return e && (e.value ?? e.textContent).includes(t) }",
+        arg=[selector, text],
+    )
+
+
+def fits(page):
+    """Nothing sticks out of the widget, and it stays inside the window."""
+    return page.evaluate(
+        "() => { const e = document.querySelector('.vhs-bench'), b = e.getBoundingClientRect();"
+        " return e.scrollWidth <= e.clientWidth + 1 && b.right <= innerWidth }"
+    )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_bench_follows_mouse_and_keyboard(page, folder, theme):
+    with lab(folder, theme) as url:
+        run(page, url)
+        shows(page, ".vhs-bench td", "tape.avi")
+        page.wait_for_function("document.querySelectorAll('.vhs-bench .strip img[src]').length == 16")
+        assert not page.locator(".jp-RenderedImage").first.is_visible(), "the still hides behind the living widget"
+        ink, paper = page.evaluate(
+            "() => [getComputedStyle(document.querySelector('.vhs-bench')).color,"
+            " getComputedStyle(document.querySelector('.vhs-bench .views button[aria-pressed=false]')).backgroundColor]"
+            ".map(c => c.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3)"
+        )
+        assert (ink > 128, paper > 128) == ((True, False) if theme == "dark" else (False, True))
+        stage = page.locator(".vhs-bench .stage")
+        stage.click()
+        page.keyboard.press("ArrowRight")
+        shows(page, ".vhs-bench .code", "00:00:00:15")
+        page.keyboard.press("End")
+        shows(page, ".vhs-bench .code", "00:00:01:04")
+        page.locator(".vhs-bench .slider").evaluate("s => { s.value = 3; s.dispatchEvent(new Event('input')) }")
+        shows(page, ".vhs-bench .code", "00:00:00:03")
+        page.click(".vhs-bench [data-view=separate]")
+        page.wait_for_function("document.querySelectorAll('.vhs-bench .pane:not([hidden]) .base[src]').length == 2")
+        page.click(".vhs-bench [data-view=woven]")
+        stage.click()
+        page.keyboard.press("+")
+        page.wait_for_selector(".vhs-bench .detail[src]")
+        assert page.evaluate("document.querySelector('.vhs-bench .detail').naturalWidth") == 360
+        page.keyboard.press("0")
+        page.keyboard.press(" ")
+        page.wait_for_selector(".vhs-bench .stage.playing")
+        page.wait_for_function("Number(document.querySelector('.vhs-bench .stage').dataset.played) > 5")
+        page.keyboard.press(" ")
+        page.wait_for_selector(".vhs-bench .stage:not(.playing)")
+        page.click("text=sound from here")
+        page.wait_for_function("document.querySelector('.vhs-bench audio').duration > 0.5")
+        page.fill(".vhs-bench .code", "7:00:00:00")
+        page.keyboard.press("Enter")
+        shows(page, ".vhs-bench .message", "there is no frame 630000 (07:00:00:00)")
+        page.keyboard.press("Control+b")
+        for width in (1300, 500):
+            page.set_viewport_size({"width": width, "height": 1300})
+            page.wait_for_timeout(300)
+            assert fits(page), width
+        page.screenshot(path=folder / f"{theme}.png")
+
+
+def test_a_tape_that_goes_away_and_a_notebook_without_its_kernel(page, browser, folder):
+    with lab(folder) as url:
+        run(page, url)
+        (folder / "tape.avi").rename(folder / "away.avi")
+        page.locator(".vhs-bench .stage").click()
+        page.keyboard.press("ArrowRight")
+        shows(page, ".vhs-bench .message[data-kind=error]", "tape.avi cannot be read any more")
+        (folder / "away.avi").rename(folder / "tape.avi")
+        page.click("text=try again")
+        page.wait_for_selector(".vhs-bench .message", state="hidden")
+        shows(page, ".vhs-bench .code", "00:00:00:15")
+        page.keyboard.press("Control+s")
+        for _ in range(100):
+            if "image/jpeg" in (folder / "bench.ipynb").read_text():
+                break
+            time.sleep(0.1)
+        assert "Traceback" not in (folder / "bench.ipynb").read_text()
+        page.evaluate(RESTART)
+        page.locator(".vhs-bench .stage").click()
+        page.keyboard.press("ArrowRight")
+        shows(page, ".vhs-bench .message", "No kernel answers")
+        shutil.copy(folder / "bench.ipynb", folder / "later.ipynb")
+        other = browser.new_page()
+        other.goto(f"{url}/lab/tree/later.ipynb?reset", timeout=60_000)
+        image = other.wait_for_selector(".jp-RenderedImage img", timeout=60_000)
+        assert image.is_visible() and image.evaluate("i => i.naturalWidth") == 640
+        other.close()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("voila") is None, reason="Voila is not installed")
+def test_the_bench_is_an_application_under_voila(page, folder):
+    book = nbformat.read(ROOT / "notebooks/90_voila_bench.ipynb", 4)
+    next(c for c in book.cells if "parameters" in c.metadata.get("tags", [])).source = "tape, folder = 'tape.avi', '.'"
+    nbformat.write(book, folder / "90.ipynb")
+    with server(["voila", "90.ipynb", "--theme=dark"], folder) as url:
+        page.goto(url, timeout=60_000)
+        page.wait_for_selector(".vhs-bench .base[src]", timeout=60_000)
+        assert page.locator("text=import toolkit").count() == 0, "no code"
+        shows(page, ".vhs-bench td", "tape.avi")
+        page.locator(".vhs-bench .stage").click()
+        page.keyboard.press("ArrowRight")
+        shows(page, ".vhs-bench .code", "00:00:00:15")
+        box = page.locator("input[type=text]").first
+        box.fill("nowhere.avi")
+        box.press("Enter")
+        shows(page, ".vhs-bench .message[data-kind=error]", "there is no file")
+        box.fill("tape.avi")
+        box.press("Enter")
+        shows(page, ".vhs-bench .code", "00:00:00:14")
+        page.set_viewport_size({"width": 500, "height": 1300})
+        page.wait_for_timeout(300)
+        assert fits(page)
