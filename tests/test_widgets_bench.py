@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests import _media as m
 from toolkit import widgets
 from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.widgets import scopes, timecode
+from toolkit.widgets.background import Background
 from toolkit.widgets.pictures import film, part_shown, shown_as
 from toolkit.widgets.thumbnails import Thumbnails, along
 
@@ -329,8 +331,8 @@ def test_a_tape_of_twelve_hours_is_sought_and_not_read(tmp_path):
     assert abs(bench.last - 12 * 3600 * 5) < 10 and not bench.message["text"]
     assert bench.timecode == timecode.written(123_456, 5) == "06:51:31:1"
     before, cache = psutil.Process().io_counters().read_chars, Thumbnails()
-    for _, time in along(0.0, 12 * 3600, 16):
-        assert cache.get(path, time, within=1350)[:2] == b"\xff\xd8"
+    for _, seconds in along(0.0, 12 * 3600, 16):
+        assert cache.get(path, seconds, within=1350)[:2] == b"\xff\xd8"
     thumbs = psutil.Process().io_counters().read_chars - before
     assert max(read, thumbs) < path.stat().st_size / 3, (read, thumbs, path.stat().st_size)
 
@@ -378,3 +380,13 @@ def test_loading_another_tape_forgets_the_thumbnails_of_the_first(counted):
     bench.load(m.made("dv_pal.avi"))
     bench.load("nowhere.avi")
     assert bench._background.wait(30) and bench.strip == [] and bench.findings == []
+
+
+def test_an_error_in_the_background_is_a_result_and_one_in_its_reception_is_not_lost():
+    got, row = [], Background()
+    row.start([(lambda: 1 / 0, got.append), (lambda: 7, got.append)])
+    assert row.wait(10) and isinstance(got[0], ZeroDivisionError) and got[1] == 7
+    row.start([(lambda: 7, lambda _: {}["no"])])
+    with pytest.raises(KeyError):
+        for _ in range(100):  # the thread may still be on its way out
+            row.wait(0.05) and time.sleep(0.05)

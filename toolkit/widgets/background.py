@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 #: What is to be done, and what is called with its result, or with the exception it ended in.
@@ -26,6 +26,7 @@ class Background:
         except RuntimeError:
             self._loop = None
         self._row = 0
+        self._doing: Future | None = None
         self._idle = threading.Event()
         self._idle.set()
 
@@ -41,13 +42,19 @@ class Background:
         self._idle.set()
 
     def wait(self, timeout: float) -> bool:
-        """Waits until all is done, for at most `timeout` seconds; whether it is."""
-        return self._idle.wait(timeout)
+        """Waits until all is done, for at most `timeout` seconds; whether it is.
+
+        Raises what was raised where a result was handed over without an event loop.
+        """
+        done = self._idle.wait(timeout)
+        if done and self._doing is not None and self._doing.done():
+            self._doing.result()
+        return done
 
     def _submit(self, jobs: Iterator[Job], row: int) -> None:
         # One at a time, so that several widgets take turns and the end of the process waits for one job at most.
         try:
-            _pool.submit(self._one, jobs, row)
+            self._doing = _pool.submit(self._one, jobs, row)
         except RuntimeError:  # the process is ending
             self._idle.set()
 
@@ -63,7 +70,11 @@ class Background:
             result = work()
         except Exception as error:
             result = error
-        self._hand_over(lambda: arrived(result) if row == self._row else None)
+        try:
+            self._hand_over(lambda: arrived(result) if row == self._row else None)
+        except Exception:
+            self._idle.set()  # the row ends here, and `wait` says why
+            raise
         self._submit(jobs, row)
 
     def _hand_over(self, call: Callable[[], None]) -> None:
