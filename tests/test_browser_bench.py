@@ -124,7 +124,7 @@ def run(page, url, book="bench.ipynb"):
         with contextlib.suppress(sync_api.TimeoutError):
             page.wait_for_selector(".jp-InputPrompt:text-matches('[*1]')", timeout=3000)
             break
-    page.wait_for_selector(".vhs-bench .base[src]", timeout=60_000)
+    page.wait_for_selector(".vhs-bench .base[data-shown]", timeout=60_000)
 
 
 def shows(page, selector, text):
@@ -164,12 +164,12 @@ def test_the_bench_follows_mouse_and_keyboard(page, folder, theme):
         page.locator(".vhs-bench .slider").evaluate("s => { s.value = 3; s.dispatchEvent(new Event('input')) }")
         shows(page, ".vhs-bench .code", "00:00:00:03")
         page.click(".vhs-bench [data-view=separate]")
-        page.wait_for_function("document.querySelectorAll('.vhs-bench .pane:not([hidden]) .base[src]').length == 2")
+        page.wait_for_function("document.querySelectorAll('.vhs-bench .pane:not([hidden]) .base[data-shown]').length == 2")
         page.click(".vhs-bench [data-view=woven]")
         stage.click()
         page.keyboard.press("+")
-        page.wait_for_selector(".vhs-bench .detail[src]")
-        assert page.evaluate("document.querySelector('.vhs-bench .detail').naturalWidth") == 360
+        page.wait_for_selector(".vhs-bench .detail[data-shown]")
+        assert page.evaluate("document.querySelector('.vhs-bench .detail').width") == 360
         page.keyboard.press("0")
         page.keyboard.press(" ")
         page.wait_for_selector(".vhs-bench .stage.playing")
@@ -225,7 +225,7 @@ def test_the_bench_is_an_application_under_voila(page, folder):
     nbformat.write(book, folder / "90.ipynb")
     with server(["voila", "90.ipynb", "--theme=dark"], folder) as url:
         page.goto(url, timeout=60_000)
-        page.wait_for_selector(".vhs-bench .base[src]", timeout=60_000)
+        page.wait_for_selector(".vhs-bench .base[data-shown]", timeout=60_000)
         assert page.locator("text=import toolkit").count() == 0, "no code"
         shows(page, ".vhs-bench td", "tape.avi")
         page.locator(".vhs-bench .stage").click()
