@@ -164,7 +164,9 @@ def test_the_bench_follows_mouse_and_keyboard(page, folder, theme):
         page.locator(".vhs-bench .slider").evaluate("s => { s.value = 3; s.dispatchEvent(new Event('input')) }")
         shows(page, ".vhs-bench .code", "00:00:00:03")
         page.click(".vhs-bench [data-view=separate]")
-        page.wait_for_function("document.querySelectorAll('.vhs-bench .pane:not([hidden]) .base[data-shown]').length == 2")
+        page.wait_for_function(
+            "document.querySelectorAll('.vhs-bench .pane:not([hidden]) .base[data-shown]').length == 2"
+        )
         page.click(".vhs-bench [data-view=woven]")
         stage.click()
         page.keyboard.press("+")
