@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 
 def run(page, url, book="bench.ipynb"):
-    run_all(page, url, book, ".vhs-bench .base[src]")
+    run_all(page, url, book, ".vhs-bench .base[data-shown]")
 
 
 def fits(page):
@@ -62,12 +62,14 @@ def test_the_bench_follows_mouse_and_keyboard(page, folder, theme):
         page.locator(".vhs-bench .slider").evaluate("s => { s.value = 3; s.dispatchEvent(new Event('input')) }")
         shows(page, ".vhs-bench .code", "00:00:00:03")
         page.click(".vhs-bench [data-view=separate]")
-        page.wait_for_function("document.querySelectorAll('.vhs-bench .pane:not([hidden]) .base[src]').length == 2")
+        page.wait_for_function(
+            "document.querySelectorAll('.vhs-bench .pane:not([hidden]) .base[data-shown]').length == 2"
+        )
         page.click(".vhs-bench [data-view=woven]")
         stage.click()
         page.keyboard.press("+")
-        page.wait_for_selector(".vhs-bench .detail[src]")
-        assert page.evaluate("document.querySelector('.vhs-bench .detail').naturalWidth") == 360
+        page.wait_for_selector(".vhs-bench .detail[data-shown]")
+        assert page.evaluate("document.querySelector('.vhs-bench .detail').width") == 360
         page.keyboard.press("0")
         page.keyboard.press(" ")
         page.wait_for_selector(".vhs-bench .stage.playing")
@@ -123,7 +125,7 @@ def test_the_bench_is_an_application_under_voila(page, folder):
     nbformat.write(book, folder / "90.ipynb")
     with server(["voila", "90.ipynb", "--theme=dark"], folder) as url:
         page.goto(url, timeout=60_000)
-        page.wait_for_selector(".vhs-bench .base[src]", timeout=60_000)
+        page.wait_for_selector(".vhs-bench .base[data-shown]", timeout=60_000)
         assert page.locator("text=import toolkit").count() == 0, "no code"
         shows(page, ".vhs-bench td", "tape.avi")
         page.locator(".vhs-bench .stage").click()

@@ -10,11 +10,29 @@ function make(tag, cls, parent, props = {}) {
 }
 
 // Bytes as something an <img> or <audio> shows; the one before is let go.
-function show(node, bytes, type) {
+function link(node, bytes, type) {
   if (node.dataset.url) URL.revokeObjectURL(node.dataset.url);
   delete node.dataset.url;
   if (bytes && bytes.byteLength) node.src = node.dataset.url = URL.createObjectURL(new Blob([bytes], { type }));
   else node.removeAttribute("src");
+}
+
+// Bytes on a canvas; the newest wins.  Pictures that come and go by the thousand pile up in the page as <img>.
+async function show(canvas, bytes, type) {
+  const turn = (canvas.turn = (canvas.turn || 0) + 1);
+  if (!bytes || !bytes.byteLength) {
+    delete canvas.dataset.shown;
+    return;
+  }
+  const picture = await createImageBitmap(new Blob([bytes], { type })).catch(() => null);
+  if (!picture) return;
+  if (canvas.turn === turn) {
+    if (canvas.width !== picture.width) canvas.width = picture.width;
+    if (canvas.height !== picture.height) canvas.height = picture.height;
+    canvas.getContext("2d").drawImage(picture, 0, 0);
+    canvas.dataset.shown = turn;
+  }
+  picture.close();
 }
 
 function render({ model, el }) {
@@ -34,7 +52,7 @@ function render({ model, el }) {
   const panes = [0, 1].map(() => {
     const pane = make("div", "pane", stage);
     const tag = make("span", "tag", pane);
-    return { pane, base: make("img", "base", pane), detail: make("img", "detail", pane), tag };
+    return { pane, base: make("canvas", "base", pane), detail: make("canvas", "detail", pane), tag };
   });
   const bar = make("div", "bar", left);
   const button = (text, title, act, parent = bar) => {
@@ -63,8 +81,14 @@ function render({ model, el }) {
   button("+", "zoom in (plus)", () => zoom(2), zooms);
   const levels = button("scopes", "waveform and vectorscope", () => ask({ scopes: !get("scopes") }));
   const scopes = make("div", "scopes", root);
-  const wave = make("img", "", scopes, { alt: "waveform: luma levels from the left to the right of the picture" });
-  const vector = make("img", "", scopes, { alt: "vectorscope: chroma of the picture" });
+  const [wave, vector] = [
+    "waveform: luma levels from the left to the right of the picture", "vectorscope: chroma of the picture",
+  ].map((text) => {
+    const canvas = make("canvas", "", scopes);
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", text);
+    return canvas;
+  });
   const scale = make("div", "scale", scopes);
   const slider = make("input", "slider", root, { type: "range", min: 0, step: 1 });
   slider.setAttribute("aria-label", "frame");
@@ -159,8 +183,8 @@ function render({ model, el }) {
   function place() {
     const z = now("zoom");
     const [x, y] = now("centre").map((v) => Math.min(Math.max(v, 0.5 / z), 1 - 0.5 / z));
-    const put = (img, l, t, w, h) =>
-      Object.assign(img.style, {
+    const put = (canvas, l, t, w, h) =>
+      Object.assign(canvas.style, {
         left: `${(0.5 + (l - x) * z) * 100}%`, top: `${(0.5 + (t - y) * z) * 100}%`,
         width: `${w * z * 100}%`, height: `${h * z * 100}%`,
       });
@@ -232,7 +256,7 @@ function render({ model, el }) {
       const seconds = ((n + 0.5) * (last + 1)) / found.length / get("rate");
       cell.title = `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
       const img = cell.firstChild;
-      if (img.seen !== found[n]) show(img, (img.seen = found[n]), "image/jpeg");
+      if (img.seen !== found[n]) link(img, (img.seen = found[n]), "image/jpeg");
     });
     follow(now("position"));
   }
@@ -314,13 +338,10 @@ function render({ model, el }) {
   });
 
   // -- play and sound --------------------------------------------------------------------------------------------
-  async function start(told, buffers) {
+  function start(told, buffers) {
     stop(false);
-    const urls = buffers.map((b) => URL.createObjectURL(new Blob([b], { type: "image/jpeg" })));
-    const mine = (burst = { urls });
+    const mine = (burst = {});
     clearInterval(blink);
-    await Promise.all(urls.map((src) => Object.assign(new Image(), { src }).decode().catch(() => null)));
-    if (burst !== mine) return;
     play.textContent = "■";
     play.title = "stop (space)";
     stage.classList.add("playing");
@@ -333,7 +354,7 @@ function render({ model, el }) {
       while (n > 0 && told.steps[n][0] > at) n -= 1;
       if (n !== shown) {
         const [, first, count] = told.steps[(shown = n)];
-        for (let i = 0; i < count; i += 1) panes[i].base.src = urls[first + i];
+        for (let i = 0; i < count; i += 1) show(panes[i].base, buffers[first + i], "image/jpeg");
         stage.dataset.played = n;
         const frame = told.position + (get("view") === "interleaved" ? Math.floor(n / 2) : n);
         follow(frame);
@@ -345,7 +366,6 @@ function render({ model, el }) {
   function stop(redraw = true) {
     if (!burst) return;
     cancelAnimationFrame(burst.frame);
-    burst.urls.forEach((url) => URL.revokeObjectURL(url));
     burst = null;
     play.textContent = "▶";
     play.title = "play two seconds, again and again (space)";
@@ -380,7 +400,7 @@ function render({ model, el }) {
   const heardFrom = (told, buffers) => {
     if (told.kind === "burst") start(told, buffers);
     else if (told.kind === "sound") {
-      show(player, buffers[0], "audio/flac");
+      link(player, buffers[0], "audio/flac");
       player.hidden = false;
       heard.textContent = `${told.seconds.toFixed(1)} s from ${told.from}`;
       player.play().catch(() => null);
