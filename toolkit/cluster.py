@@ -157,6 +157,8 @@ class ClusterRunner(ResumableRunner):
         journal, again = self.journal, []
         while due := [n for n in sorted(self._waiting) if n - 1 in {-1, *journal.segments}]:
             made = self._waiting.pop(due[0])
+            if made.segment is None and journal.end is not None:
+                continue  # it was tried past the end
             if made.number and made.head is not None and made.head != journal.segments[made.number - 1].seen:
                 again += self._misread(made)
                 continue
@@ -180,6 +182,7 @@ class ClusterRunner(ResumableRunner):
                 files=f"what is finished was kept in {self.journal.folder}",
                 hint="the same versions on all machines, or without --scheduler",
             )
+        self._end = self.journal.end  # what it told of the tape's end is not to be trusted
         note = "seeking in the tape is not exact, so it was read again from its beginning"
         self.notes += [note] if note not in self.notes else []
         return [made.number]

@@ -23,6 +23,8 @@ from toolkit.stages import Context
 from toolkit.stages.upscale import choose_device
 from toolkit.stream import Drain, ahead
 
+#: Stages and about their share of a run's time; joining is copying, checking reads packets and some sound.
+_WEIGHTS = {"restore": 0.96, "join": 0.02, "check": 0.02}
 _VERSIONS = ("vhs-toolkit", "av", "numba", "numpy")
 
 
@@ -91,6 +93,7 @@ def restore(
         raise UnknownName("picture codec", settings["codec"], PICTURE_CODECS)
     sound = plan_sound(clip, audio, output, codec=settings.get("sound_codec"), fix_drift=fix_drift)
     progress = progress or Progress()
+    progress.weigh(_WEIGHTS)
     run: tuple[Any, ...] = (clip, output, plan, sound, frames, overwrite, settings, progress, notes)
     try:
         if not resume:
