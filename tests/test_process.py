@@ -76,7 +76,7 @@ def test_programs_that_fail_and_hang_by_the_hundred_leave_nothing():
     count = 13 * len(ORDER)
     found = run_many(count)
     assert (found["failed"], found["hung"]) == (count // 6, count // 6)
-    assert (found["orphans"], found["zombies"], found["descriptors"]) == (0, 0, 0), found
+    assert (found["orphans"], found["zombies"]) == (0, 0) and found["descriptors"] <= 0, found
 
 
 def test_scratch_goes_after_success_and_after_an_error(monkeypatch, tmp_path):
