@@ -227,6 +227,22 @@ def blind(result: dict[str, Any]) -> str:
     )
 
 
+def process_thousands(result: dict[str, Any]) -> str:
+    d = result["measured"]
+    names = ("ran", "failed", "hung", "orphans", "zombies", "descriptors", "seconds")
+    text = f"## Programs by the thousand: `process_thousands.py`\n\n{where(result)}\n"
+    text += f"Goal: {d['goal']}: {'met' if d['met'] else 'MISSED'}.\n\n"
+    return text + table(list(names), [[d[n] for n in names]])
+
+
+def progress_cost(result: dict[str, Any]) -> str:
+    d = result["measured"]
+    rows = [[name, f"{100 * share:.4f}"] for name, share in d["share_of_a_core"].items()]
+    text = f"## What progress costs: `progress_cost.py`\n\n{where(result)}\n"
+    text += f"60 updates a second; goal below {100 * d['goal']:g} % of a core: {'met' if d['met'] else 'MISSED'}.\n\n"
+    return text + table(["drawn as", "% of a core"], rows)
+
+
 RENDERERS = {
     "kernels": kernels,
     "restore": restore,
@@ -237,6 +253,8 @@ RENDERERS = {
     "kill_resume": lambda r: kills(r, "Killed and gone on with: `kill_resume.py`"),
     "kill_queue": lambda r: kills(r, "Workers and jobs killed: `kill_resume.py --queue`"),
     "queue_status": queue_status,
+    "process_thousands": process_thousands,
+    "progress_cost": progress_cost,
     "compare": compare,
     "blind": blind,
 }

@@ -380,6 +380,66 @@ def test_readers_never_wait_for_a_writer_and_counts_add_up(queue, tapes):
     assert not wrong
 
 
+class TwoLocks:
+    """The reader-writer lock made of two re-entrant locks, as it stands in many places: the first reader takes the
+    writers' lock, and the last one, whoever that is, lets it go."""
+
+    def __init__(self):
+        self.counting, self.writing, self.readers = threading.RLock(), threading.RLock(), 0
+
+    def begin(self):
+        with self.counting:
+            self.readers += 1
+            if self.readers == 1:
+                self.writing.acquire()
+
+    def end(self):
+        with self.counting:
+            self.readers -= 1
+            if self.readers == 0:
+                self.writing.release()
+
+
+def test_two_reentrant_locks_fail_where_the_queue_does_not(queue, tapes):
+    """Two readers overlap, and the first to come is the first to go; then somebody wants to write."""
+    numbers = queue.add(wishes(tapes, 1))
+    here, there = threading.Event(), threading.Event()
+    lock, outcome = TwoLocks(), {}
+
+    def first(begin, end):
+        begin()
+        here.set()
+        assert there.wait(20)
+        end()
+
+    def overlap(begin, end, name):
+        here.clear()
+        there.clear()
+        other = threading.Thread(target=first, args=(begin, end))
+        other.start()
+        assert here.wait(20)
+        begin()
+        there.set()
+        other.join()
+        try:
+            end()
+        except RuntimeError as error:
+            outcome[name] = str(error)
+
+    overlap(lock.begin, lock.end, "locks")
+    assert outcome["locks"] == "cannot release un-acquired lock"
+    assert not lock.writing.acquire(timeout=0.2), "and no writer comes in any more"
+
+    def begin():
+        queue._db().execute("BEGIN")
+        assert sum(queue.counts().values()) == 1
+
+    overlap(begin, lambda: queue._db().execute("COMMIT"), "queue")
+    assert "queue" not in outcome
+    queue.cancel(*numbers)
+    assert queue.job(numbers[0]).state == "cancelled"
+
+
 @pytest.mark.parametrize("how", ["header", "page", "text"])
 def test_a_damaged_file_is_replaced_by_its_copy(how, tmp_path, tapes):
     path = tmp_path / "q.db"

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests._process import ORDER, run_many
 from toolkit import process, scratch
 
 PYTHON = sys.executable
@@ -67,6 +68,15 @@ def test_many_runs_leave_no_process_and_no_descriptor():
     assert not children()
     if os.name == "posix":
         assert psutil.Process().num_fds() <= before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
+def test_programs_that_fail_and_hang_by_the_hundred_leave_nothing():
+    """benchmarks/process_thousands.py does it two thousand times."""
+    count = 13 * len(ORDER)
+    found = run_many(count)
+    assert (found["failed"], found["hung"]) == (count // 6, count // 6)
+    assert (found["orphans"], found["zombies"]) == (0, 0) and found["descriptors"] <= 0, found
 
 
 def test_scratch_goes_after_success_and_after_an_error(monkeypatch, tmp_path):

@@ -68,3 +68,22 @@ def test_what_an_earlier_run_did_counts_for_the_part_and_not_for_the_speed():
     now[0] = 10.0
     progress.step(20)
     assert (shown[-1].done, shown[-1].per_second, shown[-1].left) == (80, 2.0, 10.0)
+
+
+def test_stages_with_weights_tell_how_far_the_whole_is():
+    clock, seen = Clock(), []
+    progress = Progress(seen.append, clock=clock, weights={"restore": 6, "join": 1, "check": 3})
+    told = []
+    for name, total in (("restore", 100), ("check", 10)):  # joining was left out
+        progress.stage(name, total)
+        told.append(seen[-1].whole)
+        clock.now += 2
+        progress.step(total // 2)
+        told.append(seen[-1].whole)
+    progress.finish()
+    assert told == [0.0, 0.3, 0.7, 0.85] and seen[-1].whole == 1.0
+    progress.stage("something else", 10)
+    assert 0 <= seen[-1].whole <= 1
+    plain = Progress(seen.append)
+    plain.stage("restore", 10)
+    assert seen[-1].whole is None

@@ -73,6 +73,7 @@ def restore(
     threads: int | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     segment: float = 20.0,
+    scheduler: str | None = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -120,6 +121,9 @@ def restore(
         Keep what is finished beside OUTPUT, so that after a crash the same command goes on where it stopped.
     segment
         Seconds of tape that are kept at a time with --resume.
+    scheduler
+        Address of a Dask scheduler, over whose workers the segments are spread (with --resume).  All machines must see
+        the tape and the output's folder under the same names.
     """
     from toolkit.presets import preset as find
     from toolkit.progress import BarSink, JsonSink, Progress
@@ -154,6 +158,7 @@ def restore(
         write=write,
         resume=resume,
         segment=segment,
+        scheduler=scheduler,
         progress=Progress(JsonSink() if json else BarSink(sys.stderr)),
     )
     show({"event": "done", **done.to_dict()}, json, done)
@@ -364,7 +369,7 @@ def main(words: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         kept, none = "what is finished was kept: the same command goes on", "nothing half-written was left"
-        left = kept if "--resume" in words or words[:1] == ["queue"] else none
+        left = kept if {"--resume", "--scheduler"} & set(words) or words[:1] == ["queue"] else none
         print(f"vhs-toolkit: stopped; {left}, the input was not touched", file=sys.stderr)
         return 130
     except BrokenPipeError:

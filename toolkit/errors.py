@@ -51,6 +51,16 @@ class ToolkitError(Exception):
             text += f"; try: {hint}"
         super().__init__(" ".join(text.split()))
 
+    def __reduce__(self) -> tuple:  # an error of a worker crosses to another process as it is
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type, args: tuple, state: dict) -> ToolkitError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class RequestError(ToolkitError):
     exit_code = 2

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a run is.  `left` is seconds, None while it cannot be told; `total` None when unknown."""
+    """How far a run is.  `left` is seconds, None while it cannot be told; `total` None when unknown.
+
+    whole : share of the whole run that is done, 0 to 1, by the stages' weights; None where they were not told.
+    """
 
     stage: str
     done: int
@@ -25,11 +28,13 @@ class Snapshot:
     elapsed: float
     left: float | None
     finished: bool = False
+    whole: float | None = None
 
 
 class Progress:
     """Counts frames and shows snapshots through `sink`, throttled.
 
+    weights : the stages in their order, each with its share of the work in any unit.
     update : least seconds between two looks at the clock's consequences; draw : least seconds between two drawings.
     """
 
@@ -39,17 +44,25 @@ class Progress:
         *,
         update: float = 0.5,
         draw: float = 1.0,
+        weights: Mapping[str, float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink, self._update, self._draw, self._clock = sink, update, draw, clock
         self._start = self._stage_start = self._looked = clock()
         self._drawn = float("-inf")
+        self._weights, self._behind = dict(weights or {}), 0.0
         self._stage, self._done, self._total, self._earlier = "", 0, None, 0
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Tells the stages to come, each with its share of the work, unless they were told already."""
+        self._weights = self._weights or dict(weights)
 
     def stage(self, name: str, total: int | None = None, done: int = 0) -> None:
         """Begins a stage of `total` frames (None: unknown), `done` of them by an earlier run.  Always shown."""
         self._stage, self._done, self._total, self._earlier = name, done, total, done
         self._stage_start = self._clock()
+        if name in self._weights:  # those before it are done or were left out
+            self._behind = sum(list(self._weights.values())[: list(self._weights).index(name)])
         self._show(force=True)
 
     def step(self, count: int = 1) -> None:
@@ -77,7 +90,16 @@ class Progress:
         left = None
         if self._total is not None and speed > 0:
             left = max(self._total - self._done, 0) / speed
-        return Snapshot(self._stage, self._done, self._total, speed, now - self._start, left, finished)
+        whole = self._whole(finished)
+        return Snapshot(self._stage, self._done, self._total, speed, now - self._start, left, finished, whole)
+
+    def _whole(self, finished: bool) -> float | None:
+        if not self._weights:
+            return None
+        if finished:
+            return 1.0
+        part = min(self._done / self._total, 1.0) if self._total else 0.0
+        return (self._behind + part * self._weights.get(self._stage, 0.0)) / sum(self._weights.values())
 
     def _show(self, force: bool = False, finished: bool = False) -> None:
         now = self._clock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +15,15 @@ import av
 from toolkit import scratch
 from toolkit.clip import Batch
 from toolkit.errors import KnobError, OutputFailed
+from toolkit.making import Seen, SegmentMaker, digest, dropped
 from toolkit.media.encode import Encoding, repeatable
-from toolkit.media.packets import PacketFile, joined, setup_data, times
+from toolkit.media.packets import joined, setup_data, times
 from toolkit.media.read import Reader
-from toolkit.media.write import CONTAINERS, DISK_FULL, Writer
+from toolkit.media.write import CONTAINERS, Writer
 from toolkit.pipeline import Run, counted
 from toolkit.runner import Runner, versions, with_format
-from toolkit.segments import Journal, Segment, digest_of, is_joined, tape_identity
-from toolkit.stages.memory import Memory, lead_in
+from toolkit.segments import Journal, digest_of, is_joined, tape_identity
+from toolkit.stages.memory import Memory, lead_in, recursive_steps
 from toolkit.stream import Drain, ahead
 
 SHORTEST = 8  # frames in a segment
@@ -35,8 +35,11 @@ class ResumableRunner(Runner):
     segment : seconds of tape in one.  wish : what was asked of the sound, which the journal keeps.
 
     A segment's pictures come from an encoder of its own and begin with a key frame.  Steps begin a segment with the
-    state and the neighbours they had in the uninterrupted run (`stages.memory`).
+    state and the neighbours they had in the uninterrupted run (`stages.memory`).  Where `warm_up` is more than 0 they
+    begin without their state, so many frames early.
     """
+
+    warm_up = 0
 
     def __init__(
         self, *run: Any, segment: float, wish: dict[str, Any], done: Callable[[Run], None] | None = None
@@ -75,6 +78,7 @@ class ResumableRunner(Runner):
             "frames in a segment": self.length,
             # x265 lays its work out by the cores it finds, whatever number of threads it is given.
             "cores": os.cpu_count() if self.settings["codec"] == "h265" else None,
+            **({"warm-up frames": self.warm_up} if self.warm_up else {}),
             "version of": {**versions(), **{n: ".".join(map(str, v)) for n, v in av.library_versions.items()}},
         }
 
@@ -88,12 +92,15 @@ class ResumableRunner(Runner):
             self._recall()
         total = self.plan.frames * self.plan.rate if self.plan.frames else None
         self.progress.stage("restore", total, done)
-        while gap := self.journal.gap():
-            self._make(*gap)
+        self._make_missing()
         self._join()
         return self.journal.end["frames"]
 
     # -- making segments -----------------------------------------------------------------------------------------
+
+    def _make_missing(self) -> None:
+        while gap := self.journal.gap():
+            self._make(*gap)
 
     def _make(self, first: int, stop: int | None, seek: bool = True) -> None:
         """Makes the segments `first` to `stop` - 1, or up to the tape's end."""
@@ -109,7 +116,7 @@ class ResumableRunner(Runner):
             head = next(frames, None)
             if head is None:
                 raise self._no_frames()
-            if first and digest(head) != self.journal.segments[first - 1].seen:
+            if first and not self._is_due(first, head):
                 if not seek:
                     raise OutputFailed(
                         f"{self.clip.path} does not give the same pictures as when the run was begun",
@@ -119,11 +126,11 @@ class ResumableRunner(Runner):
             else:
                 if not first:
                     self._settle_clock(head)
-                seen = _Seen(self._looked_at, read_from, first)
+                seen = Seen(self._looked_at, read_from, first)
                 stream = seen.watch(counted(with_format(head, frames, fmt), self.context, "read"))
                 memories = self._memories(first, begins)
                 flow = pipeline.stream(dropped(stream, begins[0] - read_from), fmt, self.context, memories)
-                maker = _SegmentMaker(self, first)
+                maker = SegmentMaker(self, first)
                 try:
                     with Drain(maker) as drain:
                         ended = self._cut(flow, drain, first, stop, seen, memories, lambda: start + reader.frames_read)
@@ -134,6 +141,10 @@ class ResumableRunner(Runner):
                 return
         self.notes.append("seeking in the tape is not exact, so it was read again from its beginning")
         self._make(first, stop, seek=False)
+
+    def _is_due(self, first: int, head: Batch) -> bool:
+        """Whether reading for segment `first` began, with `head`, where it should."""
+        return digest(head) == self.journal.segments[first - 1].seen
 
     def _settle_clock(self, head: Batch) -> None:
         self._begin(head)
@@ -146,7 +157,7 @@ class ResumableRunner(Runner):
         drain: Drain,
         first: int,
         stop: int | None,
-        seen: _Seen,
+        seen: Seen,
         memories: list[Memory],
         frames: Callable[[], int],
     ) -> dict[str, int] | None:
@@ -168,7 +179,7 @@ class ResumableRunner(Runner):
         return end
 
     def _lead_in(self, segment: int) -> list[int]:
-        return lead_in(self.plan.pipeline, self.plan.formats, segment * self.length)
+        return lead_in(self.plan.pipeline, self.plan.formats, segment * self.length, self.warm_up)
 
     def _looked_at(self, segment: int) -> int:
         """The frame whose digest tells whether reading for `segment` begins where it should."""
@@ -182,7 +193,7 @@ class ResumableRunner(Runner):
         states = self.journal.load_states(first - 1)
         memories = []
         for n, (step, fmt) in enumerate(zip(self.plan.pipeline, self.plan.formats, strict=False)):
-            keep = self._begins_of(n, first + 1) if step.stage.recursive(step.knobs) else iter(())
+            keep = self._begins_of(n, first + 1) if n in self._stateful else iter(())
             skip = begins[n + 1] - begins[n] * step.stage.rate(fmt, step.knobs)
             memories.append(Memory(begins[n], states.get(n), keep, skip))
         return memories
@@ -192,9 +203,14 @@ class ResumableRunner(Runner):
         begins = self._lead_in(segment)
         return {
             n: memories[n].kept.pop(begins[n])
-            for n, step in enumerate(self.plan.pipeline)
-            if step.stage.recursive(step.knobs) and begins[n]
+            for n in self._stateful
+            if begins[n]
         }
+
+    @property
+    def _stateful(self) -> tuple[int, ...]:
+        """The steps whose state goes from one segment to the next."""
+        return () if self.warm_up else recursive_steps(self.plan.pipeline)
 
     # -- joining -------------------------------------------------------------------------------------------------
 
@@ -243,78 +259,3 @@ class ResumableRunner(Runner):
     @property
     def encoding(self) -> Encoding:
         return Encoding(self.plan.output, self.time_base, kind=self.journal.run["container"], **self._encoder())
-
-
-class _SegmentMaker:
-    """Encodes what the compute thread sends: batches, and the ends of segments as `(states, digest, end)`."""
-
-    def __init__(self, runner: ResumableRunner, first: int) -> None:
-        self._runner, self._number = runner, first
-        self._file: PacketFile | None = None
-
-    def __call__(self, item: Any) -> None:
-        runner, journal = self._runner, self._runner.journal
-        try:
-            if isinstance(item, Batch):
-                if self._file is None:
-                    self._file = PacketFile(journal.new_packets(self._number), runner.encoding)
-                runner.context.timed("write", lambda: self._file.write(item))
-                runner.progress.step(len(item))
-            else:
-                checksum = runner.context.timed("write", self._file.close)
-                states, seen, end = item
-                journal.add(Segment(self._number, self._file.frames, checksum, None, seen), states, end)
-                self._file, self._number = None, self._number + 1
-        except (av.error.FFmpegError, OSError) as error:
-            full = getattr(error, "errno", None) in DISK_FULL
-            raise OutputFailed(
-                f"writing segment {self._number} of {runner.output} failed: {error.strerror or error}",
-                files=f"the {len(journal.segments)} finished segments were kept in {journal.folder}",
-                hint=("free some space" if full else "look at the disk") + ", then give the same command again",
-            ) from error
-
-    def abort(self) -> None:
-        """Removes what is not finished; harmless when all is."""
-        if self._file is not None:
-            self._file.abort()
-
-
-class _Seen:
-    """Takes the digest of the frame at which each later segment's reading begins.
-
-    at : number of the first frame that is watched; `looked_at` says which frame matters for a segment.
-    """
-
-    def __init__(self, looked_at: Callable[[int], int], at: int, first: int) -> None:
-        self._looked_at, self._at = looked_at, at
-        self._numbers = (looked_at(k) for k in itertools.count(first + 1))
-        self._digests: dict[int, str] = {}
-
-    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        due = next(self._numbers)
-        for batch in batches:
-            while due < self._at + len(batch):
-                self._digests[due] = digest(batch[due - self._at :])
-                due = next(self._numbers)
-            self._at += len(batch)
-            yield batch
-
-    def before(self, segment: int) -> str:
-        return self._digests[self._looked_at(segment)]
-
-
-def digest(batch: Batch) -> str:
-    """A digest of the first frame of `batch`: its samples and its time."""
-    found = hashlib.sha256(f"{batch.pts[0]} {batch.durations[0]}".encode())
-    for plane in batch.planes:
-        found.update(plane[0].tobytes())
-    return found.hexdigest()
-
-
-def dropped(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
-    """The same frames without the first `count`."""
-    for batch in batches:
-        skip = min(count, len(batch))
-        count -= skip
-        if skip < len(batch):
-            yield batch[skip:]

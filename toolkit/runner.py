@@ -23,6 +23,8 @@ from toolkit.stages import Context
 from toolkit.stages.upscale import choose_device
 from toolkit.stream import Drain, ahead
 
+#: Stages and about their share of a run's time; joining is copying, checking reads packets and some sound.
+_WEIGHTS = {"restore": 0.96, "join": 0.02, "check": 0.02}
 _VERSIONS = ("vhs-toolkit", "av", "numba", "numpy")
 
 
@@ -43,6 +45,7 @@ def restore(
     write: dict[str, Any] | None = None,
     resume: bool = False,
     segment: float = 20.0,
+    scheduler: Any = None,
     done: Callable[[Run], None] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -60,6 +63,8 @@ def restore(
                   an interruption of any kind the same call goes on where it stopped, and the file is byte for byte
                   that of an uninterrupted run with `resume`.  (Without, the file is written in one go, which spends no
                   key frame and no disk space on segments; an interruption then loses the work.)
+    scheduler   : address of a Dask scheduler, or its `Client`, over whose workers the segments are spread; `resume` is
+                  meant with it.  All of them must see the tape and the output's folder (see `toolkit.cluster`).
     done        : is called with the result; only when it returns is taken away what a resumed run would need.
 
     Raises `RequestError` before anything is written, `WorkError` in the work; a failed run leaves no `output`.
@@ -69,6 +74,7 @@ def restore(
     clip = with_track(source if isinstance(source, Clip) else Clip.open(source), sound_track)
     output = Path(output)
     chosen = find_preset(preset)
+    resume = resume or scheduler is not None
     if resume:
         clear_up(output)
         overwrite = overwrite or is_joined(output)
@@ -87,6 +93,7 @@ def restore(
         raise UnknownName("picture codec", settings["codec"], PICTURE_CODECS)
     sound = plan_sound(clip, audio, output, codec=settings.get("sound_codec"), fix_drift=fix_drift)
     progress = progress or Progress()
+    progress.weigh(_WEIGHTS)
     run: tuple[Any, ...] = (clip, output, plan, sound, frames, overwrite, settings, progress, notes)
     try:
         if not resume:
@@ -97,7 +104,13 @@ def restore(
         from toolkit.resumable import ResumableRunner
 
         wish = {"mode": audio, "track": sound_track, "drift": fix_drift, "codec": settings.get("sound_codec")}
-        return ResumableRunner(*run, segment=segment, wish=wish, done=done).run()
+        how = {"segment": segment, "wish": wish, "done": done}
+        if scheduler is None:
+            return ResumableRunner(*run, **how).run()
+        from toolkit.cluster import ClusterRunner, connected
+
+        with connected(scheduler) as client:
+            return ClusterRunner(*run, client=client, max_memory=max_memory, **how).run()
     finally:
         progress.close()
 

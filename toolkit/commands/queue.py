@@ -186,6 +186,7 @@ def run(
     to: Path | None = None,
     preset: str = "vhs",
     ending: Literal[".mp4", ".mkv", ".mov"] = ".mp4",
+    scheduler: str | None = None,
     queue: Where = None,
     json: Json = False,
 ) -> None:
@@ -207,6 +208,8 @@ def run(
         Preset for the watched folder.
     ending
         What kind of file to write from the watched folder.
+    scheduler
+        Address of a Dask scheduler, over whose workers the segments of every tape are spread.
     """
     import shlex
     from dataclasses import asdict
@@ -220,6 +223,7 @@ def run(
         until=None if until is None else parse_until(until),
         folder=None if watch_folder is None else _watched(watch_folder, to, preset, ending),
         say=lambda line: print(line, file=sys.stderr, flush=True),
+        scheduler=scheduler,
     )
     _show(asdict(found), json, found)
     if then:

@@ -1,4 +1,4 @@
-"""A job's own process: `python -m toolkit.jobs.run QUEUE NUMBER CLAIM`.  A crash in here takes down this job alone.
+"""A job's own process: `python -m toolkit.jobs.run QUEUE NUMBER CLAIM [SCHEDULER]`.  A crash takes down this job alone.
 
 It holds a lock as long as it lives, says every second how far it is and hears what is wished of it.  It ends when its
 worker is gone: then its standard input closes.
@@ -59,7 +59,7 @@ class Heart:
         self._thread.join()
 
 
-def restore(job: Job, progress: Progress, done: Any) -> None:
+def restore(job: Job, progress: Progress, done: Any, scheduler: str | None) -> None:
     """What the job asks for, in segments that a later try goes on with."""
     from toolkit.pipeline import Pipeline
     from toolkit.presets import Preset
@@ -70,11 +70,12 @@ def restore(job: Job, progress: Progress, done: Any) -> None:
     preset = Preset(pipeline=pipeline, **settings.pop("preset"))
     if "frames" in settings:
         settings["frames"] = tuple(settings["frames"])
-    run(job.source, job.output, preset=preset, resume=True, progress=progress, done=done, **settings)
+    how = {"resume": True, "scheduler": scheduler, "progress": progress, "done": done}
+    run(job.source, job.output, preset=preset, **how, **settings)
 
 
 def main(words: list[str]) -> int:
-    path, number, claim = words
+    path, number, claim, *more = words
     queue = Queue(Path(path))
     claims, job = Claims(queue), queue.job(int(number))
     if job.claim != claim:
@@ -92,7 +93,7 @@ def main(words: list[str]) -> int:
 
         try:
             with heart:
-                restore(job, Progress(heart.see), finished)
+                restore(job, Progress(heart.see), finished, more[0] if more else None)
         except KeyboardInterrupt:
             claims.give_up(job, "its worker was stopped", free=True)
         except RequestError as error:

@@ -63,18 +63,20 @@ def work(
     until: float | None = None,
     folder: WatchedFolder | None = None,
     say: Callable[[str], None] = lambda line: None,
+    scheduler: str | None = None,
 ) -> Summary:
     """Runs the waiting jobs, `workers` at a time, until none is left that can be run.
 
     until : seconds since 1970 when running jobs are stopped (they go on the next time) and no other is begun.
     folder : a folder whose new files become jobs; the worker then goes on until it is stopped.
     say   : is handed a line for each job that begins or ends.
+    scheduler : address of a Dask scheduler, over whose workers the segments of each tape are spread.
 
     Any number of workers may be at one queue.  Ctrl-C and SIGTERM put running jobs back, what they finished is kept.
     """
     if workers < 1:
         raise KnobError(f"{workers} jobs were to run at a time", expected="1 or more", files="")
-    return _Worker(queue, workers, until, folder, say).run()
+    return _Worker(queue, workers, until, folder, say, scheduler).run()
 
 
 def parse_until(text: str, now: datetime | None = None) -> float:
@@ -95,9 +97,10 @@ class _Worker:
         until: float | None,
         folder: WatchedFolder | None,
         say: Callable[[str], None],
+        scheduler: str | None,
     ) -> None:
         self.queue, self.claims, self.slots, self.until = queue, Claims(queue), slots, until
-        self.folder, self.say = folder, say
+        self.folder, self.say, self.scheduler = folder, say, scheduler
         self.name, self.running, self.summary = secrets.token_hex(8), [], Summary()
         self.logs = queue.files / "logs"
 
@@ -146,6 +149,7 @@ class _Worker:
 
     def _start(self, job: Job) -> None:
         words = [sys.executable, "-m", "toolkit.jobs.run", str(self.queue.path), str(job.id), job.claim]
+        words += [self.scheduler] if self.scheduler else []
         try:
             program = process.start(words, output=self.logs / f"{job.id}.log")
         except BaseException:

@@ -19,8 +19,15 @@ from toolkit.clip import Batch, PictureFormat
 State = list[np.ndarray | None]
 
 
-def lead_in(steps: Sequence[Any], formats: Sequence[PictureFormat], frame: int) -> list[int]:
+def recursive_steps(steps: Sequence[Any]) -> tuple[int, ...]:
+    """The numbers of the steps whose results depend on all frames before."""
+    return tuple(n for n, step in enumerate(steps) if step.stage.recursive(step.knobs))
+
+
+def lead_in(steps: Sequence[Any], formats: Sequence[PictureFormat], frame: int, warm_up: int = 0) -> list[int]:
     """For a result from tape frame `frame` on: the first frame each step must see, in its own input frames.
+
+    warm_up : so many frames more for recursive steps, which then begin without a state.
 
     One entry more than there are steps: the last is the first frame of the result.
     """
@@ -30,7 +37,8 @@ def lead_in(steps: Sequence[Any], formats: Sequence[PictureFormat], frame: int) 
         at *= rate
     firsts = [at]
     for step, rate in zip(reversed(steps), reversed(rates), strict=True):
-        at = max(0, at // rate - step.stage.halo(step.knobs))
+        settle = warm_up if step.stage.recursive(step.knobs) else 0
+        at = max(0, at // rate - step.stage.halo(step.knobs) - settle)
         firsts.insert(0, at)
     return firsts
 
