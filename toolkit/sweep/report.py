@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _HERE = Path(__file__).parent
-_HIDDEN = ("key", "pipeline", "taken_s")
+_HIDDEN = ("key", "pipeline", "taken_s", "by_burst")
 
 
 def write_report(
