@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 sweep_app = App(name="sweep", help="Tries settings on samples of a tape and ranks them.")
-report_app = App(name="report", help="Writes a sweep as one HTML page, or as a notebook, with table, plot and pictures.")
+report_app = App(name="report", help="Writes a sweep as one HTML page or a notebook: table, plot and pictures.")
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from toolkit.errors import RequestError, UnknownName
 from toolkit.pipeline import Pipeline
 from toolkit.stages import Step
@@ -26,8 +28,8 @@ from toolkit.sweep.trial import Outcome, Task, finished
 if TYPE_CHECKING:
     import optuna
 
-#: Proposals in a row that were tried already, before the space is taken for exhausted.
-PATIENCE = 50
+#: Proposals in a row that were tried already: after so many any other is drawn, after so many the space is exhausted.
+DRAW, PATIENCE = 8, 60
 #: Trials looked at in full before any is given up, and trials drawn at random before the sampler is trusted.
 FIRST = 4
 
@@ -62,7 +64,7 @@ class Search:
         self._again: deque[Task] = deque()
         found = [(trial, row) for row in known if (trial := self._recognised(row)) is not None]
         self._study = _study(how, seed + len(found), count, goal, stop_early)
-        self._early = bool(stop_early)
+        self._early, self._rng = bool(stop_early), np.random.default_rng(seed + len(found))
         for trial, row in found:
             self._learn(trial, row)
 
@@ -74,7 +76,9 @@ class Search:
         """The next task, None when there is none for now."""
         if self._again:
             return self._again.popleft()
-        for _ in range(PATIENCE if len(self._tried) + len(self._open) < self.count else 0):
+        for n in range(PATIENCE if len(self._tried) + len(self._open) < self.count else 0):
+            if n >= DRAW:
+                self._study.enqueue_trial({key: self._drawn(key) for key in self.axes})
             asked = self._study.ask()
             trial = self._proposed(asked)
             task = self._make(trial)
@@ -139,6 +143,10 @@ class Search:
         space, values = self._spaces[key]
         value = _suggest(asked, key, space)
         return self.axes[key].typed(value) if values is None else values[value]
+
+    def _drawn(self, key: str) -> Any:
+        values = self._spaces[key][1]
+        return self.axes[key].draw(self._rng) if values is None else int(self._rng.integers(len(values)))
 
     # What an earlier call has left
 
