@@ -14,12 +14,14 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import WorkError
 from toolkit.pipeline import Pipeline
 from toolkit.stages import GROUPS
+from toolkit.sweep.parts import Part
 from toolkit.sweep.space import Axis, Span, Trial
 from toolkit.sweep.trial import Outcome, Task, finished, run_bursts
 
@@ -29,27 +31,43 @@ class Listed:
 
     ahead = 2  # tasks that wait at each worker: none is idle, and a sample in memory does not pile up
 
-    def __init__(self, tried: list[Trial], tasks: list[Task], stored: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, tried: list[Trial], tasks: list[Task], stored: list[dict[str, Any]], fine: int = 0
+    ) -> None:  # fmt: skip
+        """`fine`: so many of the last are handed out burst by burst, so that no worker waits long for another."""
         self.count, self._tasks = len(tasks), tasks
         self._trials = {task.key: trial for task, trial in zip(tasks, tried, strict=True)}
         self._rows = {row["key"]: row for row in stored if row["key"] in self._trials}
+        self._parts: dict[str, list[Part]] = {}
         # In the order asked for, but pipelines that begin alike follow each other, so that what they share is at hand.
         seen: dict[str, int] = {}
-        self._left = iter(sorted(
+        left = sorted(
             (t for t in tasks if t.key not in self._rows),
             key=lambda t: [seen.setdefault(json.dumps(s), len(seen)) for s in t.pipeline["steps"]],
-        ))  # fmt: skip
+        )
+        whole = max(0, len(left) - fine)
+        self._left = iter([*left[:whole], *(replace(t, bursts=(n,)) for t in left[whole:] for n in t.bursts)])
+        self._wanted = {t.key: len(t.bursts) for t in left}
 
     def next(self) -> Task | None:
         return next(self._left, None)
 
-    def took(self, task: Task, outcome: Outcome) -> tuple[Trial, dict[str, Any]]:
-        row = self._rows[task.key] = finished(task, outcome.parts, outcome.error)
+    def took(self, task: Task, outcome: Outcome) -> tuple[Trial, dict[str, Any]] | None:
+        parts = self._parts.setdefault(task.key, [])
+        parts += outcome.parts
+        if task.key in self._rows or (outcome.error is None and len(parts) < self._wanted[task.key]):
+            return None  # another of its bursts has failed, or is not there yet
+        row = self._rows[task.key] = finished(task, parts, outcome.error)
         return self._trials[task.key], row
 
     def rows(self) -> list[tuple[Trial, dict[str, Any]]]:
         """The settings with their rows, those that there are."""
         return [(self._trials[t.key], self._rows[t.key]) for t in self._tasks if t.key in self._rows]
+
+
+def workers(executor: Executor) -> int:
+    """How many tasks an executor works on at once, as far as it tells."""
+    return getattr(executor, "_max_workers", None) or 8
 
 
 def results(plan: Any, executor: Executor | None, folder: Path) -> Iterator[tuple[Trial, dict[str, Any]]]:
@@ -61,7 +79,7 @@ def results(plan: Any, executor: Executor | None, folder: Path) -> Iterator[tupl
                 yield taken
         return
     running: dict[Future, Task] = {}
-    ahead = plan.ahead * (getattr(executor, "_max_workers", None) or 8)
+    ahead = plan.ahead * workers(executor)
     try:
         while True:
             while len(running) < ahead and (task := plan.next()) is not None:

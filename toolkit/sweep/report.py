@@ -66,12 +66,16 @@ def write_report(
     return path
 
 
-def sheet_of(found: Sweep, metric: str | None = None, top: int = 3) -> Image:
+def sheet_of(
+    found: Sweep, metric: str | None = None, top: int = 3, *, height: int = 240, bursts: int | None = None
+) -> Image:
     """The tape, the best settings and, where there is one, the truth beside each other, a row for each burst.
+
+    height : of each picture; `bursts`: only the first so many.
 
     Raises a `ToolkitError` when the tape cannot be found or has changed.
     """
-    return _contact_sheet(_pictures(found, found.metric(metric), top))
+    return _contact_sheet(_pictures(found, found.metric(metric), top), height, bursts)
 
 
 def _source(found: Sweep) -> str:
@@ -184,10 +188,10 @@ def _picture(rgb: np.ndarray) -> str:
     return _data(sink.getvalue(), "webp")
 
 
-def _contact_sheet(pictures: dict[str, Sample]) -> Image:
+def _contact_sheet(pictures: dict[str, Sample], height: int = 240, bursts: int | None = None) -> Image:
     from toolkit.compare.grid import contact_sheet
 
-    return contact_sheet(pictures, _times(pictures), regions=[(0.35, 0.35, 0.25, 0.25)], height=240)
+    return contact_sheet(pictures, _times(pictures)[:bursts], regions=[(0.35, 0.35, 0.25, 0.25)], height=height)
 
 
 def _sheet(pictures: dict[str, Sample]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +20,11 @@ from toolkit.pipeline import Pipeline
 from toolkit.progress import Progress
 from toolkit.stages.upscale import choose_device
 from toolkit.sweep import search
-from toolkit.sweep.plan import Listed, first_steps, results, shared_steps, steady_groups
+from toolkit.sweep.plan import Listed, first_steps, results, shared_steps, steady_groups, workers
 from toolkit.sweep.space import LIMIT, Span, Trial, axes_of, refuse_many, trials
 from toolkit.sweep.store import Store, read_rows
 from toolkit.sweep.table import USUAL, Sweep, assembled
-from toolkit.sweep.trial import Material, Task, forget, refuse_forks, remember
+from toolkit.sweep.trial import Material, Task, forget, ready, refuse_forks, remember
 
 #: The default place of results, under the current folder.
 RUNS = Path("runs")
@@ -103,10 +104,13 @@ def sweep(
         tried = trials(pipeline, space, how=how, count=count, seed=seed, limit=limit)
     if executor is not None:
         refuse_forks(executor)
+        with contextlib.suppress(BrokenExecutor):  # said in full where it is waited for
+            for _ in range(workers(executor)):  # they start while this process takes the sample
+                executor.submit(ready)
     some = _sampled(source, tried, times=times, bursts=bursts, length=length, field_order=field_order)
     clean = None if truth is None else truth if isinstance(truth, Sample) else some.beside(truth)
     scores = _scores(tried, some) if (truth is None if blind is None else blind) else ()
-    material = Material.of(some, clean, str(truth) if isinstance(truth, (str, Path)) else None)
+    material = Material.of(some, clean, str(Path(truth).absolute()) if isinstance(truth, (str, Path)) else None)
     versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
     setting = {
         "frames": material.key, "metrics": list(metrics) if truth is not None else [], "align": align,
@@ -138,7 +142,9 @@ def sweep(
         )  # fmt: skip
     else:
         shared = shared_steps([t.pipeline for t in tried])
-        plan = Listed(tried, [task(t, n) for t, n in zip(tried, shared, strict=True)], stored)
+        # Not of frames in memory, which travel with each task.
+        fine = workers(executor) if executor is not None and some.origin is not None else 0
+        plan = Listed(tried, [task(t, n) for t, n in zip(tried, shared, strict=True)], stored, fine)
     if executor is None:
         remember(material, some, clean)
     computed = _run(plan, executor, store, on_result, progress or Progress())

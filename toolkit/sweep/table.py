@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -105,7 +106,15 @@ class Sweep:
 
         quality, time = self.metric(quality), self.metric(time)
         front = self.front(quality, time)
-        figure = Figure(figsize=(8, 5), layout="constrained")
+        class Plot(Figure):
+            """Shows itself in a notebook, also where pyplot was never loaded."""
+
+            def _repr_png_(self) -> bytes:
+                sink = io.BytesIO()
+                self.savefig(sink, format="png", dpi=90)
+                return sink.getvalue()
+
+        figure = Plot(figsize=(8, 5), layout="constrained")
         axes = figure.subplots()
         whole, given_up = self.table[~self.stopped], self.table[self.stopped]
         axes.scatter(whole[time], whole[quality], s=18, color="0.6", label="settings")

@@ -179,6 +179,14 @@ def _moved(flow: Sample, move: Callable[[Batch], Batch]) -> Sample:
     return replace(flow, bursts=tuple(replace(b, frames=move(b.frames)) for b in flow.bursts))
 
 
+def ready() -> None:
+    """Loads what every trial needs."""
+    from toolkit.compare.metrics import compare  # noqa: F401
+    from toolkit.stages import all_stages
+
+    all_stages()
+
+
 def remember(material: Material, some: Sample, truth: Sample | None) -> None:
     """Spares this process from taking again a sample that it has."""
     _samples[material.key, material.halo] = some, truth
