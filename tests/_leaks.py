@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from toolkit import scratch, tape
 from toolkit.clip import Batch
 from toolkit.compare import compare, contact_sheet, sample, viewer_scores
 from toolkit.errors import ToolkitError
+from toolkit.media.write import Writer
 from toolkit.progress import Progress, Snapshot
 
 
@@ -39,8 +39,11 @@ class Look:
 
 def material(folder: Path) -> dict[str, Any]:
     """Files and frames to compare, small ones."""
-    for path, name in zip(_sweep.files(), ("tape.mkv", "truth.mkv"), strict=True):
-        shutil.copy(path, folder / name)
+    for batches, name, count in zip(_sweep.made(), ("tape.mkv", "truth.mkv"), (4, 8), strict=True):
+        batch = batches[0][:count]
+        rate = 1 / (batch.durations[0] * batch.time_base)
+        with Writer(folder / name, batch.format, batch.time_base, rate=rate, codec="ffv1", sound=()) as writer:
+            writer.write(batch)
     whole = (folder / "tape.mkv").read_bytes()
     (folder / "rubbish.mkv").write_bytes(bytes(range(256)) * 40)
     (folder / "cut.mkv").write_bytes(whole[: len(whole) // 12])
@@ -104,6 +107,8 @@ def run(count: int, folder: Path, every: int = 20) -> Iterator[Look]:
     tempfile.tempdir = None
     good, bad, (shown, broken) = works(of), fails(of), programs(of)
     me = psutil.Process()
+    gc.collect()
+    gc.freeze()  # what the modules hold need not be looked through each time
     try:
         assert scratch.root().parent == temporary
         for n in range(count):
@@ -121,6 +126,7 @@ def run(count: int, folder: Path, every: int = 20) -> Iterator[Look]:
             left = tuple(sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*")))
             yield Look(failed, me.memory_info().rss / 1024, me.num_fds(), len(me.children(recursive=True)), left)
     finally:
+        gc.unfreeze()
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
         tempfile.tempdir = None

@@ -11,10 +11,10 @@ from tests import _leaks
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
-def test_a_hundred_and_fifty_comparisons_a_third_of_them_failing_leave_nothing(tmp_path):
-    looks = list(_leaks.run(150, tmp_path, every=10))
-    assert sum(look.failed for look in looks) == 50
-    warm = looks[60:]
+def test_ninety_comparisons_a_third_of_them_failing_leave_nothing(tmp_path):
+    looks = list(_leaks.run(90, tmp_path, every=10))
+    assert sum(look.failed for look in looks) == 30
+    warm = looks[45:]
     assert {look.open for look in warm} == {warm[0].open}
     assert {look.children for look in looks} == {looks[0].children}
     assert {look.left for look in looks} == {()}
@@ -29,7 +29,7 @@ def test_the_counts_see_a_leak(tmp_path, monkeypatch):
     def leaky(of):
         def work():
             held.append(os.open(os.devnull, os.O_RDONLY))
-            held.append(bytearray(os.urandom(1 << 17)))
+            held.append(bytearray(os.urandom(1 << 22)))
             (tmp_path / "temporary" / f"left{len(held)}").touch()
 
         return [work]
