@@ -93,7 +93,8 @@ def results(plan: Any, executor: Executor | None, folder: Path) -> Iterator[tupl
     except BrokenExecutor as error:
         raise WorkError(
             f"a worker of the sweep died ({error})", files=f"the rows that were finished are kept in {folder}",
-            hint="the same sweep again goes on from there; fewer workers if memory ran out",
+            hint="the same sweep again goes on from there; fewer workers if memory ran out; in a script, start sweeps "
+            'under `if __name__ == "__main__":`',
         ) from error  # fmt: skip
     finally:
         for future in running:
