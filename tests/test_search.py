@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tests import _sweep as s
 from toolkit.cli import main
 from toolkit.errors import KnobError, PictureError, RequestError, UnknownName
+from toolkit.pipeline import Pipeline
 from toolkit.stages import denoise
 from toolkit.sweep import Span, local_executor, open_sweep, sweep, trial, trials
 from toolkit.sweep.parts import Part
@@ -160,6 +161,20 @@ def test_the_blind_score_is_a_goal_burst_by_burst(tmp_path):
     of = dict(zip((t.pipeline for t in grid.trials), grid.table["blind_denoise"], strict=True))
     whole = found.table[~found.stopped]
     assert len(whole) and all(of[found.trials[n].pipeline] == v for n, v in whole["blind_denoise"].items())
+
+
+def test_a_perfect_result_is_not_given_up(tmp_path):
+    """Its PSNR is infinite from the first burst on."""
+    _, clean = s.made()
+    found = sweep(clean, Pipeline([denoise.hqdn3d(spatial=0, temporal=0)]), {"denoise.spatial": [0, 4, 8, 12, 16, 20]},
+                  truth=clean, folder=tmp_path, how="optuna", count=6, stop_early=True, **FAST)  # fmt: skip
+    assert found.table["psnr_Y"].max() == np.inf and dict(found.best()[0].settings)["spatial"] == 0
+    assert searched_again(found, clean, tmp_path).computed == 0
+
+
+def searched_again(found, clean, folder):
+    return sweep(clean, found.trials[0].pipeline, {"denoise.spatial": [0, 4, 8, 12, 16, 20]}, truth=clean,
+                 folder=folder, how="optuna", count=6, stop_early=True, **FAST)  # fmt: skip
 
 
 # Kept and gone on with

@@ -60,6 +60,7 @@ class Search:
         self._tried: list[tuple[Trial, dict[str, Any]]] = []
         self._spaces = {key: _distribution(axis) for key, axis in axes.items()}
         self._values: dict[Pipeline, dict[int, float]] = {}  # goal by bursts looked at
+        self._stopped: set[Pipeline] = set()
         self._open: dict[str, tuple[optuna.Trial, Trial, list[Part], dict[str, list[float]]]] = {}
         self._again: deque[Task] = deque()
         found = [(trial, row) for row in known if (trial := self._recognised(row)) is not None]
@@ -85,7 +86,9 @@ class Search:
             if task.key in self._open:
                 self._study.tell(asked, state=_state("FAIL"))
             elif trial.pipeline in self._values:
-                self._tell(asked, self._values[trial.pipeline], whole=True)
+                for step, value in self._values[trial.pipeline].items():
+                    asked.report(_finite(value), step)
+                self._tell(asked, trial.pipeline)
             else:
                 self._open[task.key] = asked, trial, [], {}
                 return replace(task, bursts=task.bursts[:1]) if self._early else task
@@ -103,11 +106,11 @@ class Search:
                 for name, value in row.items():
                     if name.startswith(tuple(BETTER)):
                         course.setdefault(name, []).append(value)
-                asked.report(row[self.goal], step=len(parts))
+                asked.report(_finite(row[self.goal]), step=len(parts))
         if outcome.error is not None:
             row = finished(task, parts, outcome.error)
         on = row["error"] is None and parts[-1].number != last
-        if on and math.isfinite(row[self.goal]) and not asked.should_prune():
+        if on and (math.isnan(row[self.goal]) or not asked.should_prune()):  # NaN: nothing can be said yet
             self._again.append(replace(task, bursts=(parts[-1].number + 1,)))
             return None
         del self._open[task.key]
@@ -119,19 +122,22 @@ class Search:
             if on:
                 row["stopped_after"] = len(parts)
                 row["key"] = stopped_key(task.key)
+                self._stopped.add(trial.pipeline)
             self._values[trial.pipeline] = dict(enumerate(course[self.goal], 1))
-            self._tell(asked, self._values[trial.pipeline], whole=not on)
+            self._tell(asked, trial.pipeline)
         self._tried.append((trial, row))
         return trial, row
 
-    def _tell(self, asked: optuna.Trial, values: dict[int, float], whole: bool) -> None:
+    def _tell(self, asked: optuna.Trial, pipeline: Pipeline) -> None:
+        """Ends a trial of the study with what is known of its pipeline."""
+        values = self._values[pipeline]
         final = values[max(values)] if values else math.nan
         if math.isnan(final):
             self._study.tell(asked, state=_state("FAIL"))
-        elif whole:
-            self._study.tell(asked, final)
-        else:
+        elif pipeline in self._stopped:
             self._study.tell(asked, state=_state("PRUNED"))
+        else:
+            self._study.tell(asked, _finite(final))
 
     def _proposed(self, asked: optuna.Trial) -> Trial:
         stages = {key: self._suggested(asked, key) for key in self.axes if "." not in key}
@@ -168,15 +174,17 @@ class Search:
         course = json.loads(row["by_burst"]).get(self.goal, []) if isinstance(row.get("by_burst"), str) else []
         stopped = row["key"] != self._make(trial).key
         self._values[trial.pipeline] = dict(enumerate(course, 1)) or {1: row[self.goal]}
+        if stopped:
+            self._stopped.add(trial.pipeline)
         chosen = choice_of(self.axes, self.pipeline, trial.pipeline) or {}
         spaces = {key: self._spaces[key] for key in chosen}
         params = {key: value if spaces[key][1] is None else spaces[key][1].index(value)
                   for key, value in chosen.items()}  # fmt: skip
         self._study.add_trial(
             optuna.trial.create_trial(
-                state=_state("PRUNED" if stopped else "COMPLETE"), value=row[self.goal], params=params,
+                state=_state("PRUNED" if stopped else "COMPLETE"), value=_finite(row[self.goal]), params=params,
                 distributions={key: space for key, (space, _) in spaces.items()},
-                intermediate_values=dict(enumerate(course, 1)),
+                intermediate_values=dict(enumerate(map(_finite, course), 1)),
             )
         )  # fmt: skip
         self._tried.append((trial, row))
@@ -241,6 +249,11 @@ def needed() -> Any:
             "a search needs the package optuna, which is not installed", hint="pip install vhs-toolkit[search]"
         ) from None
     return optuna
+
+
+def _finite(value: float) -> float:
+    """The PSNR of a perfect result is infinite, which has no median with others."""
+    return float(np.clip(value, -1e4, 1e4))  # NaN stays
 
 
 def _state(name: str) -> Any:
