@@ -243,6 +243,37 @@ def progress_cost(result: dict[str, Any]) -> str:
     return text + table(["drawn as", "% of a core"], rows)
 
 
+def sweep(result: dict[str, Any]) -> str:
+    d, goals = result["measured"], result["measured"]["goals"]
+    met = {k: "met" if d["met"][k] else "MISSED" for k in ("busy", "cost")}
+    busy = f"{100 * d['sweep']['busy']:.0f} %"
+    rows = [
+        [f"sweep of {d['settings']} settings", d["sweep"]["wall"], d["sweep"]["cpu"], busy],
+        [f"{d['settings']} whole runs", d["whole"]["wall"], d["whole"]["cpu"], ""],
+        ["sweep / runs", d["cost"]["wall"], d["cost"]["cpu"], ""],
+    ]
+    return (
+        f"## A sweep beside whole runs: `bench_sweep.py`\n\n{where(result)}\n"
+        f"24 settings on {d['sample_frames']} frames (3 bursts) of a 720x480 tape, every result measured against the "
+        f"truth, two worker processes; beside it each of the 24 pipelines over all {d['tape_frames']} frames of the "
+        "tape, all of them run, none measured. The sweep does not grow with the tape, the runs do. "
+        f"Goals: both cores {100 * goals['busy']:.0f} % busy ({met['busy']}), at most {goals['cost']} of the runs "
+        f"({met['cost']}).\n\n" + table(["", "wall s", "processor s", "busy"], rows)
+    )
+
+
+def compare_thousand(result: dict[str, Any]) -> str:
+    d = result["measured"]
+    row = [d["comparisons"], d["failed"], d["files_left"], d["descriptors_most_more"], d["children_left"],
+           f"{d['slope_kib']:.2f}", "met" if d["met"] else "MISSED"]  # fmt: skip
+    return (
+        f"## A thousand comparisons in a row: `compare_thousand.py`\n\n{where(result)}\n"
+        f"A third fail on purpose. Memory: the least-squares line through the resident memory after {d['warm_up']} of "
+        f"them; goal: nothing left and less than {d['goal_kib']:g} KiB for each.\n\n"
+        + table(["comparisons", "failed", "files left", "descriptors left", "children left", "KiB each", "goal"], [row])
+    )
+
+
 RENDERERS = {
     "kernels": kernels,
     "restore": restore,
@@ -257,6 +288,8 @@ RENDERERS = {
     "progress_cost": progress_cost,
     "compare": compare,
     "blind": blind,
+    "sweep": sweep,
+    "compare_thousand": compare_thousand,
 }
 
 

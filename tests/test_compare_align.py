@@ -19,6 +19,8 @@ from toolkit.compare.meeting import Meeting
 from toolkit.compare.source import Source
 from toolkit.convert import convert
 from toolkit.errors import WorkError
+from toolkit.pipeline import Pipeline
+from toolkit.stages import deinterlace
 from toolkit.tape import Tape
 
 SIZE = (240, 160)
@@ -170,6 +172,16 @@ def test_a_dropped_frame_is_found_where_it_is_missing(where, count):
     assert found.findings[0].value == count
     missing = [pytest.approx(n / float(Tape().field_rate)) for n in range(where, where + count)]
     assert found.alignment.unpaired_truth == missing and found["Y", "psnr_min"] > 37
+
+
+def test_a_drop_after_a_quiet_beginning_is_not_called_an_offset():
+    """Through a tape's noise the first shot fits as well a frame later: one missing frame explains it all."""
+    result = Pipeline([deinterlace.bwdif()])(recorded())
+    closed_up = picked(result, [n for n in range(44) if n != 20], np.arange(43) * (result.pts[1] - result.pts[0]))
+    found = compare(truth(), closed_up, metrics=("psnr",))
+    assert kinds(found) == ["dropped frame"] and found.alignment.offset_frames == 0
+    assert abs(found.findings[0].time - 20 / float(Tape().field_rate)) < 0.001
+    assert found["Y", "psnr"] > compare(truth(), result, metrics=("psnr",))["Y", "psnr"] - 0.3
 
 
 def test_a_dropped_frame_whose_times_are_right_is_found_too():

@@ -175,10 +175,10 @@ def test_a_failing_trial_says_why_and_the_others_go_on(tmp_path, monkeypatch):
 
     through = trial._through
 
-    def fails_at_12(task, some, pipeline):
+    def fails_at_12(task, some, pipeline, number):
         if pipeline[1].knobs["gate"] == 12.0:
             raise PictureError("this one cannot be done")
-        return through(task, some, pipeline)
+        return through(task, some, pipeline, number)
 
     monkeypatch.setattr(trial, "_through", fails_at_12)
     found = swept(tmp_path, {"denoise.gate": [4.0, 12.0, 40.0]})

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 
+import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import _sweep as s
 from toolkit.cli import main
-from toolkit.errors import KnobError, OutputRefused, ToolkitError
+from toolkit.errors import KnobError, OutputRefused, RequestError, ToolkitError
+from toolkit.pipeline import Pipeline
 from toolkit.presets import load
-from toolkit.sweep import Span, open_sweep, sweep, write_report
+from toolkit.process import ProgramFailed
+from toolkit.sweep import Span, open_sweep, sweep, write_notebook, write_report
 from toolkit.sweep.space import parse_axis, parse_times
 
 FAST = ["--bursts", "2", "--length", "3"]
@@ -50,6 +55,7 @@ def swept(tmp_path_factory):
     here = tmp_path_factory.mktemp("swept")
     tape, truth = s.files()
     outputs = ["--report", "page.html", "--save-preset", "mine", "--json"]
+    tape = os.path.relpath(tape, here)
     done = run("sweep", tape, *KNOBS, *FAST, "--truth", truth, *outputs, cwd=here)
     assert done.returncode == 0, done.stderr
     return here, [json.loads(line) for line in done.stdout.splitlines()]
@@ -93,6 +99,55 @@ def test_report_makes_the_page_again_from_the_folder(swept, tmp_path, capsys):
     assert "again.html exists" in capsys.readouterr().err
     assert main(["report", str(tmp_path), str(page), "--overwrite"]) == 2
     assert "holds no sweep" in capsys.readouterr().err
+
+
+# As a notebook
+
+papermill = pytest.mark.skipif(importlib.util.find_spec("papermill") is None, reason="needs the extra report")
+
+
+@papermill
+def test_the_report_as_a_notebook_is_executed_and_whole(swept, tmp_path, capsys):
+    here, lines = swept
+    (folder,) = (here / "runs").iterdir()
+    out = tmp_path / "report.ipynb"
+    # From another place than the sweep, which was given its tape by a relative path.
+    assert main(["report", str(folder), str(out), "--notebook", "--top", "2"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    cells = [c for c in nbformat.read(out, 4).cells if c.cell_type == "code"]
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    shown = [kind for c in cells for o in c.outputs for kind in o.get("data", {})]
+    assert "image/jpeg" in shown and "image/png" in shown and "text/html" in shown
+    said = "".join(o.get("text", "") for c in cells for o in c.outputs)
+    best = next(line["best"] for line in lines if line["event"] == "done")
+    assert repr(Pipeline.from_dict(best)) in said
+    assert [p.name for p in tmp_path.iterdir()] == ["report.ipynb"]
+    assert main(["report", str(folder), str(out), "--notebook"]) == 2
+    assert "report.ipynb exists" in capsys.readouterr().err
+    assert main(["report", str(folder), str(tmp_path / "page.html"), "--notebook"]) == 2
+    assert "ends in .ipynb" in capsys.readouterr().err
+    assert main(["report", str(folder), str(out), "--notebook", "--metric", "psnr_y", "--overwrite"]) == 2
+    assert "did you mean psnr_Y" in capsys.readouterr().err
+
+
+@papermill
+def test_a_template_that_fails_leaves_nothing(swept, tmp_path, monkeypatch):
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(tmp_path / "scratch"))
+    (folder,) = (swept[0] / "runs").iterdir()
+    template = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    template.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(template, tmp_path / "template.ipynb")
+    with pytest.raises(ProgramFailed, match="ZeroDivisionError"):
+        write_notebook(folder, tmp_path / "out.ipynb", template=tmp_path / "template.ipynb")
+    assert [p.name for p in tmp_path.iterdir()] == ["template.ipynb"]
+
+
+def test_without_papermill_the_extra_is_named(swept, tmp_path, monkeypatch):
+    (folder,) = (swept[0] / "runs").iterdir()
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "papermill" else find(name))
+    with pytest.raises(RequestError, match=r"needs the package papermill.*pip install vhs-toolkit\[report\]"):
+        write_notebook(folder, tmp_path / "out.ipynb")
 
 
 def test_a_page_without_the_tape_says_so_and_has_the_rest(tmp_path):

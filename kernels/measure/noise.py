@@ -36,18 +36,28 @@ def noise_level(frames: np.ndarray, interlaced: bool = True) -> np.ndarray:
 
 
 def _one(fields: list[np.ndarray]) -> float:
-    found = []
+    found: list[float] = []
     for field in fields:
         x = field.astype(np.float32)
         high = np.abs(x[:-3] - 3 * x[1:-2] + 3 * x[2:-1] - x[3:])
         blank = (high == 0) & (x[1:-2] == x[2:-1]) & (x[1:-2] == x[:-3])
-        for y in range(0, max(1, high.shape[0] - _LINES + 1), _LINES):
-            for c in range(0, max(1, high.shape[1] - _COLUMNS + 1), _COLUMNS):
-                block, empty = high[y : y + _LINES, c : c + _COLUMNS], blank[y : y + _LINES, c : c + _COLUMNS]
-                if empty.mean() < 0.5:
-                    found.append(float(np.median(block)))
-                elif empty.mean() < 0.98:
-                    found.append(0.0)
+        empty = _blocks(blank).mean(axis=1)
+        found += _medians(_blocks(high)[empty < 0.5]).tolist()
+        found += [0.0] * int(((empty >= 0.5) & (empty < 0.98)).sum())
     if not found:
         return 0.0
     return float(np.quantile(found, _SMOOTH)) / 0.6745 / 20**0.5
+
+
+def _medians(rows: np.ndarray) -> np.ndarray:
+    """The median of each row.  NumPy sorts many times faster than it finds two middle values (`np.median`)."""
+    ordered, count = np.sort(rows, axis=1), rows.shape[1]
+    return (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
+
+
+def _blocks(plane: np.ndarray) -> np.ndarray:
+    """The whole blocks of a plane, a row for each; one, of what there is, where none is whole."""
+    height, width = min(_LINES, plane.shape[0]), min(_COLUMNS, plane.shape[1])
+    down, across = plane.shape[0] // height, plane.shape[1] // width
+    cut = plane[: down * height, : across * width].reshape(down, height, across, width)
+    return cut.swapaxes(1, 2).reshape(down * across, height * width)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 sweep_app = App(name="sweep", help="Tries settings on samples of a tape and ranks them.")
-report_app = App(name="report", help="Writes a sweep as one HTML page with table, plot and pictures.")
+report_app = App(name="report", help="Writes a sweep as one HTML page or a notebook: table, plot and pictures.")
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 
@@ -23,6 +23,8 @@ def sweep(
     truth: Path | None = None,
     preset: str = "vhs",
     random: int | None = None,
+    search: int | None = None,
+    stop_early: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     limit: int = 10_000,
     times: str | None = None,
@@ -54,6 +56,10 @@ def sweep(
         What the settings are changes of.
     random
         So many trials drawn at random in place of all combinations.
+    search
+        So many trials, each chosen by what the others gave; needs the package optuna.
+    stop_early
+        Give up settings of a search that are behind the median of the others after the first bursts.
     limit
         More trials than this are refused.
     times
@@ -71,7 +77,7 @@ def sweep(
     blind
         Rank without the truth as well.
     metric
-        What "best" means; psnr_Y with a truth, else the blind score.
+        What "best" means, and what a search follows; psnr_Y with a truth, else the blind score.
     workers
         Processes to use; 0 works in this one, all cores on one trial at a time.
     folder
@@ -85,7 +91,7 @@ def sweep(
 
     from toolkit.compare.metrics import METRICS
     from toolkit.compare.viewers import SCORES
-    from toolkit.errors import OutputRefused
+    from toolkit.errors import OutputRefused, RequestError
     from toolkit.presets import preset as find
     from toolkit.progress import BarSink, JsonSink, Progress
     from toolkit.sweep import local_executor, write_report
@@ -95,6 +101,13 @@ def sweep(
     for path in (report, Path(f"{save_preset}.yaml") if save_preset else None):
         if path is not None and path.exists():  # before the work rather than after it
             raise OutputRefused(f"{path} exists", expected="a new name")
+    if random is not None and search is not None:
+        raise RequestError("both --random and --search were asked for", expected="one of them")
+    if stop_early and search is None:
+        raise RequestError("--stop-early goes with a search", hint="--search 30 --stop-early")
+    chosen_by: dict[str, Any] = {"how": "grid" if random is None else "random", "count": random}
+    if search is not None:
+        chosen_by = {"how": "optuna", "count": search, "goal": metric, "stop_early": stop_early}
     space = dict(parse_axis(text) for text in knob)
     seconds = parse_times(times)
     chosen = find(preset)
@@ -106,7 +119,7 @@ def sweep(
     with ExitStack() as stack:
         executor = stack.enter_context(local_executor(workers)) if workers else None
         found = run(
-            tape, chosen.pipeline, space, truth=truth, how="random" if random else "grid", count=random, seed=seed,
+            tape, chosen.pipeline, space, truth=truth, **chosen_by, seed=seed,
             limit=limit, times=seconds, bursts=bursts, length=length, field_order=field_order, align=align, blind=blind,
             metrics=(*METRICS, *SCORES) if vmaf else METRICS,
             executor=executor, folder=folder, on_result=told,
@@ -131,6 +144,7 @@ def report(
     folder: Path,
     output: Path,
     *,
+    notebook: Annotated[bool, Parameter(negative="")] = False,
     metric: str | None = None,
     top: int = 3,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -140,16 +154,19 @@ def report(
 
     Parameters
     ----------
+    notebook
+        Write an executed notebook (OUTPUT ends in .ipynb) in place of a page; needs the package papermill.
     metric
         What "best" means; psnr_Y with a truth, else the blind score.
     top
         How many of the best settings to show as pictures.
     overwrite
-        Write over an existing page.
+        Write over an existing report.
     """
-    from toolkit.sweep import write_report
+    from toolkit.sweep import write_notebook, write_report
 
-    path = write_report(folder, output, metric=metric, top=top, overwrite=overwrite)
+    write = write_notebook if notebook else write_report
+    path = write(folder, output, metric=metric, top=top, overwrite=overwrite)
     print(json_.dumps({"report": str(path)}) if json else path)
 
 

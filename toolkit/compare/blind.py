@@ -32,7 +32,7 @@ import numpy as np
 
 from toolkit.clip import Batch, PictureFormat
 from toolkit.compare.noise_like import noise_covariance, noise_like
-from toolkit.compare.samples import Sample
+from toolkit.compare.samples import Burst, Sample
 from toolkit.errors import PictureError
 from toolkit.pipeline import Pipeline
 from toolkit.stages import Context
@@ -46,19 +46,17 @@ _EDGE = 0.04  # of each side is left out: overscan and head switching
 
 def denoise(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
     """How well the pipeline tells noise from picture, in dB; for settings of denoisers."""
-    hidden, added = (_decibels(f(some, pipeline, device), some.format) for f in (_hidden_lines, _added_noise))
-    return (1 - ADDED) * hidden + ADDED * added
+    return score("denoise", errors("denoise", some, pipeline, device), some.format.bits)
 
 
 def deinterlace(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
     """How well the pipeline's deinterlacer predicts dropped lines, in dB.  Raises `PictureError` without one."""
-    only = Pipeline(s for s in pipeline if s.stage.group == "deinterlace")
-    return _decibels(_dropped_lines(some, only, device), some.format)
+    return score("deinterlace", errors("deinterlace", some, pipeline, device), some.format.bits)
 
 
 def both(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
     """The mean of the other two, in dB; for pipelines that differ in deinterlacer and denoiser."""
-    return 0.5 * (denoise(some, pipeline, device) + deinterlace(some, pipeline, device))
+    return score("all", errors("all", some, pipeline, device), some.format.bits)
 
 
 SCORES: dict[str, Callable[[Sample, Pipeline, str], float]] = {
@@ -66,6 +64,28 @@ SCORES: dict[str, Callable[[Sample, Pipeline, str], float]] = {
     "deinterlace": deinterlace,
     "denoise": denoise,
 }
+#: The ways to keep noise from a pipeline that a score weighs together.
+WEIGHTS = {
+    "all": {"hidden": (1 - ADDED) / 2, "added": ADDED / 2, "dropped": 0.5},
+    "deinterlace": {"dropped": 1.0},
+    "denoise": {"hidden": 1 - ADDED, "added": ADDED},
+}
+
+
+def errors(
+    name: str, some: Sample, pipeline: Pipeline, device: str = "cpu", only: int | None = None
+) -> dict[str, list[float]]:
+    """The mean squared errors behind a score, by way; of the burst number `only`, or of all.
+
+    Those of several bursts, one after the other, are those of all.
+    """
+    ways = {"hidden": _hidden_lines, "added": _added_noise, "dropped": _dropped_lines}
+    return {way: list(ways[way](some, pipeline, device, only)) for way in WEIGHTS[name]}
+
+
+def score(name: str, found: dict[str, list[float]], bits: int) -> float:
+    """The score of these errors in dB.  Raises `PictureError` where there is none."""
+    return sum(weight * _decibels(found[way], bits) for way, weight in WEIGHTS[name].items())
 
 
 def applies(name: str, pipelines: list[Pipeline], fmt: PictureFormat) -> bool:
@@ -79,18 +99,22 @@ def applies(name: str, pipelines: list[Pipeline], fmt: PictureFormat) -> bool:
     return varied == ({"deinterlace", "denoise"} if name == "all" else {name})
 
 
-def _decibels(found: Iterator[float], fmt: PictureFormat) -> float:
+def _decibels(found: list[float], bits: int) -> float:
     """PSNR of mean squared errors.  An error below a hundredth of a squared level is taken as that."""
-    errors = list(found)
-    if not errors:
+    if not found:
         raise PictureError("the sample is too short to hide a part of it", expected="bursts of 4 frames or more")
-    least = 0.01 * 4.0 ** (fmt.bits - 8)
-    return 10 * math.log10(fmt.peak**2 / max(float(np.mean(errors)), least))
+    least = 0.01 * 4.0 ** (bits - 8)
+    return 10 * math.log10(((1 << bits) - 1) ** 2 / max(float(np.mean(found)), least))
 
 
-def _hidden_lines(some: Sample, pipeline: Pipeline, device: str) -> Iterator[float]:
+def _chosen(some: Sample, only: int | None) -> Iterator[tuple[int, Burst]]:
+    """The bursts with their numbers: that one, or all."""
+    return ((n, b) for n, b in enumerate(some.bursts) if only in (None, n))
+
+
+def _hidden_lines(some: Sample, pipeline: Pipeline, device: str, only: int | None = None) -> Iterator[float]:
     pipeline, fmt = _own_size(pipeline), some.format
-    for burst in some.bursts:
+    for _, burst in _chosen(some, only):
         luma = burst.frames.planes[0]
         hidden = _mask(luma.shape, fmt)
         planes = (_filled(luma, hidden, fmt), *burst.frames.planes[1:])
@@ -104,9 +128,9 @@ def _hidden_lines(some: Sample, pipeline: Pipeline, device: str) -> Iterator[flo
                 yield _squared(result.planes[0][t * rate + n], luma[t], own)
 
 
-def _added_noise(some: Sample, pipeline: Pipeline, device: str) -> Iterator[float]:
+def _added_noise(some: Sample, pipeline: Pipeline, device: str, only: int | None = None) -> Iterator[float]:
     pipeline, fmt = _own_size(pipeline), some.format
-    for number, burst in enumerate(some.bursts):
+    for number, burst in _chosen(some, only):
         luma = burst.frames.planes[0]
         noise = noise_like(luma.shape, noise_covariance(luma, fmt.interlaced), seed=number)
         louder = np.clip(np.rint(luma + SHARE * noise), 0, fmt.peak).astype(luma.dtype)
@@ -160,14 +184,15 @@ def _filled(luma: np.ndarray, hidden: np.ndarray, fmt: PictureFormat) -> np.ndar
     return np.where(hidden[:, :, None], made, luma)
 
 
-def _dropped_lines(some: Sample, pipeline: Pipeline, device: str) -> Iterator[float]:
-    if not any(s.stage.group == "deinterlace" for s in pipeline) or not some.format.interlaced:
+def _dropped_lines(some: Sample, pipeline: Pipeline, device: str, only: int | None = None) -> Iterator[float]:
+    steps = [s for s in pipeline if s.stage.group == "deinterlace"]
+    if not steps or not some.format.interlaced:
         raise PictureError("there is no deinterlacer to judge", expected="an interlaced tape and a deinterlace step")
     # Every field is wanted, whatever rate the pipeline is to run at.
     pipeline = Pipeline(
-        s.stage(**{**s.knobs, "rate": "field"}) if "rate" in s.stage.parameters else s for s in _own_size(pipeline)
+        s.stage(**{**s.knobs, "rate": "field"}) if "rate" in s.stage.parameters else s for s in steps
     )
-    for burst in some.bursts:
+    for _, burst in _chosen(some, only):
         for parity in (0, 1):
             pictures = burst.frames.planes[0][:, parity::2]
             count, height = len(pictures) // 2 * 2, pictures.shape[1] // 2 * 2

@@ -32,8 +32,13 @@ class _Head:
         return j if abs(self.truth_times[j] - wanted) < 0.25 * self.step else None
 
 
-def look(truth: Source, result: Source, meeting: Meeting, clock: float, count: int = 60) -> Alignment:
-    """The constant offset, the shift and the levels, from the first `count` result frames with structure in them."""
+def look(
+    truth: Source, result: Source, meeting: Meeting, clock: float, *, count: int = 60, offset: bool = True
+) -> Alignment:
+    """The constant offset, the shift and the levels, from the first `count` result frames with structure in them.
+
+    offset : False takes the times for right at the start.
+    """
     alignment = Alignment()
     head = _read_head(truth, result, meeting, clock, count)
     chosen = sorted(head.looked_at)
@@ -42,7 +47,7 @@ def look(truth: Source, result: Source, meeting: Meeting, clock: float, count: i
             Finding("unaligned", "the result has no structure to align by: times and places were taken as they are")
         )
         return alignment
-    k, coarse = _offset(head, chosen)
+    k, coarse = _offset(head, chosen, offset)
     alignment.offset_frames, alignment.offset = k, k * head.step
     if k:
         word = "early" if k > 0 else "late"
@@ -96,7 +101,7 @@ def _read_head(truth: Source, result: Source, meeting: Meeting, clock: float, co
     return head
 
 
-def _offset(head: _Head, chosen: list[int]) -> tuple[int, tuple[float, float]]:
+def _offset(head: _Head, chosen: list[int], any_offset: bool) -> tuple[int, tuple[float, float]]:
     """The offset in truth frames at which the thumbnails fit best under one common shift, and that shift.
 
     Times are right unless the content says otherwise beyond doubt: an offset is believed when at least three frames
@@ -125,6 +130,8 @@ def _offset(head: _Head, chosen: list[int]) -> tuple[int, tuple[float, float]]:
         places[k] = _common_shift(head, pairs, shifts)
         costs[k] = {i: _cost(head, i, j, places[k]) for i, j in pairs}
     best = min(costs, key=lambda k: (np.mean(list(costs[k].values())), abs(k)))
+    if not any_offset and 0 in costs:
+        best = 0
     if 0 in costs and best != 0:
         # Each offset under its own shift, lest a shift pass for an offset; and both under one shift, lest a shift
         # that follows slow motion make up for a wrong offset.

@@ -165,26 +165,25 @@ def compare(
     if bob:
         meeting.notes.insert(0, "the result is interlaced: each field was taken as a frame, its lines doubled (bob)")
     clock = clock_difference(ours, theirs)
-    alignment = look(ours, theirs, meeting, clock)
+    progress = progress or Progress()
+
+    def reading(offset: bool) -> tuple[Alignment, list[tuple]]:
+        alignment = look(ours, theirs, meeting, clock, offset=offset)
+        if align == "times":
+            alignment.shift = (0.0, 0.0)
+        alignment.crop = _crop(meeting, alignment.shift, crop)
+        pairs = Pairer(ours, theirs, meeting, alignment, clock=clock, follow=align == "full", frames=frames)
+        return alignment, _rows(pairs, _Measure(meeting, alignment.crop, metrics), progress)
+
+    alignment, rows = reading(offset=True)
+    if alignment.offset_frames and any(alignment.found(kind) for kind in ("dropped frame", "repeated frame")):
+        # Where little moves at first, frames that are missing later look like an offset: what needs fewer faults is so.
+        other = reading(offset=False)
+        if len(other[0].findings) < len(alignment.findings):
+            alignment, rows = other
     if clock:
         text = f"the clocks start {abs(clock):.3f} s apart; both were counted from their first frames"
         alignment.findings.insert(0, Finding("clock", text, value=clock))
-    if align == "times":
-        alignment.shift = (0.0, 0.0)
-    alignment.crop = _crop(meeting, alignment.shift, crop)
-    rows: list[tuple] = []
-    pairer = Pairer(ours, theirs, meeting, alignment, clock=clock, follow=align == "full", frames=frames)
-    measure = _Measure(meeting, alignment.crop, metrics, rows)
-    progress = progress or Progress()
-    progress.stage("compare")
-    held: list[Pair] = []
-    for pair in pairer:
-        held.append(pair)
-        if len(held) == CHUNK:
-            measure(held)
-            progress.step(len(held))
-            held = []
-    measure(held)
     progress.finish()
     if not rows:
         raise WorkError(
@@ -195,6 +194,20 @@ def compare(
     settings = {"align": align, "size": size, "interlaced": interlaced, "metrics": list(metrics), "bits": meeting.bits}
     summary = summarise(table, metrics, meeting.bits)
     return Comparison(ours.name, theirs.name, table, summary, alignment, tuple(meeting.notes), settings)
+
+
+def _rows(pairs: Pairer, measure: _Measure, progress: Progress) -> list[tuple]:
+    """A row for each pair and plane."""
+    progress.stage("compare")
+    held: list[Pair] = []
+    for pair in pairs:
+        held.append(pair)
+        if len(held) == CHUNK:
+            measure(held)
+            progress.step(len(held))
+            held = []
+    measure(held)
+    return measure.rows
 
 
 def _crop(meeting: Meeting, shift: tuple[float, float], asked: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -211,8 +224,9 @@ def _crop(meeting: Meeting, shift: tuple[float, float], asked: tuple[int, int, i
 class _Measure:
     """Turns pairs into rows, CHUNK at a time; keeps the last pair for the flicker of the next."""
 
-    def __init__(self, meeting: Meeting, crop: tuple[int, int, int, int], metrics: tuple[str, ...], rows: list) -> None:
-        self.meeting, self.crop, self.metrics, self.rows = meeting, crop, metrics, rows
+    def __init__(self, meeting: Meeting, crop: tuple[int, int, int, int], metrics: tuple[str, ...]) -> None:
+        self.meeting, self.crop, self.metrics = meeting, crop, metrics
+        self.rows: list[tuple] = []
         self._before: Pair | None = None
 
     def __call__(self, pairs: list[Pair]) -> None:

@@ -222,7 +222,7 @@ def sample(
     origin = None
     if frames.clip is not None:
         origin = {
-            "source": str(frames.clip.path), "times": [float(t) for t in times], "length": length,
+            "source": str(frames.clip.path.absolute()), "times": [float(t) for t in times], "length": length,
             "halo": tuple(halo), "field_order": fmt.field_order if fmt.field_order != "unknown" else "auto",
         }  # fmt: skip
     return Sample(taken, frames.name, tuple(halo), frames.start, origin, tuple(notes))

@@ -5,13 +5,15 @@ found.table                           # a row for each setting
 found.pareto()                        # quality against time
 found.to_preset("my_tape")            # the winner, ready for `restore`
 write_report(found, "report.html")    # all of it on one page
+write_notebook(found, "report.ipynb") # and as an executed notebook
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toolkit.sweep.report import write_report
+    from toolkit.sweep.notebook import write_notebook
+    from toolkit.sweep.report import sheet_of, write_report
     from toolkit.sweep.run import open_sweep, sweep
     from toolkit.sweep.space import Span, Trial, trials
     from toolkit.sweep.table import Sweep
@@ -23,11 +25,16 @@ _WHERE = {
     "Trial": "space",
     "local_executor": "trial",
     "open_sweep": "run",
+    "sheet_of": "report",
     "sweep": "run",
     "trials": "space",
+    "write_notebook": "notebook",
     "write_report": "report",
 }
-__all__ = ["Span", "Sweep", "Trial", "local_executor", "open_sweep", "sweep", "trials", "write_report"]
+__all__ = [
+    "Span", "Sweep", "Trial", "local_executor", "open_sweep", "sheet_of", "sweep", "trials", "write_notebook",
+    "write_report",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,10 @@ from toolkit.sweep.table import Sweep
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 _HERE = Path(__file__).parent
-_HIDDEN = ("key", "pipeline", "taken_s")
+_HIDDEN = ("key", "pipeline", "taken_s", "by_burst")
 
 
 def write_report(
@@ -63,6 +64,18 @@ def write_report(
         part.unlink(missing_ok=True)
         raise OutputRefused(f"{path} cannot be written ({error.strerror})") from None
     return path
+
+
+def sheet_of(
+    found: Sweep, metric: str | None = None, top: int = 3, *, height: int = 240, bursts: int | None = None
+) -> Image:
+    """The tape, the best settings and, where there is one, the truth beside each other, a row for each burst.
+
+    height : of each picture; `bursts`: only the first so many.
+
+    Raises a `ToolkitError` when the tape cannot be found or has changed.
+    """
+    return _contact_sheet(_pictures(found, found.metric(metric), top), height, bursts)
 
 
 def _source(found: Sweep) -> str:
@@ -175,12 +188,15 @@ def _picture(rgb: np.ndarray) -> str:
     return _data(sink.getvalue(), "webp")
 
 
-def _sheet(pictures: dict[str, Sample]) -> str:
+def _contact_sheet(pictures: dict[str, Sample], height: int = 240, bursts: int | None = None) -> Image:
     from toolkit.compare.grid import contact_sheet
 
+    return contact_sheet(pictures, _times(pictures)[:bursts], regions=[(0.35, 0.35, 0.25, 0.25)], height=height)
+
+
+def _sheet(pictures: dict[str, Sample]) -> str:
     sink = io.BytesIO()
-    regions = [(0.35, 0.35, 0.25, 0.25)]
-    contact_sheet(pictures, _times(pictures), regions=regions, height=240).save(sink, "PNG")
+    _contact_sheet(pictures).save(sink, "PNG")
     return f'<div class="wide"><img alt="contact sheet" src="{_data(sink.getvalue(), "png")}"></div>'
 
 

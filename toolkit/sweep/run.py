@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.compare import viewers
-from toolkit.compare.metrics import METRICS
+from toolkit.compare.metrics import METRICS, PLANES
 from toolkit.compare.samples import Sample, neighbours, sample
-from toolkit.errors import RequestError, UnknownName, WorkError
+from toolkit.errors import RequestError, UnknownName
 from toolkit.pipeline import Pipeline
 from toolkit.progress import Progress
 from toolkit.stages.upscale import choose_device
-from toolkit.sweep.space import LIMIT, Span, Trial, trials
+from toolkit.sweep import search
+from toolkit.sweep.plan import Listed, first_steps, results, shared_steps, steady_groups, workers
+from toolkit.sweep.space import LIMIT, Span, Trial, axes_of, refuse_many, trials
 from toolkit.sweep.store import Store, read_rows
-from toolkit.sweep.table import Sweep, assembled
-from toolkit.sweep.trial import Material, Task, forget, refuse_forks, run_trial
+from toolkit.sweep.table import USUAL, Sweep, assembled
+from toolkit.sweep.trial import Material, Task, forget, ready, refuse_forks, remember
 
 #: The default place of results, under the current folder.
 RUNS = Path("runs")
@@ -34,10 +37,12 @@ def sweep(
     space: Mapping[str, Sequence[Any] | Span],
     *,
     truth: Any = None,
-    how: Literal["grid", "random"] = "grid",
+    how: Any = "grid",
     count: int | None = None,
     seed: int = 0,
     limit: int = LIMIT,
+    goal: str | None = None,
+    stop_early: Any = False,
     times: Sequence[float] | None = None,
     bursts: int = 3,
     length: int = 12,
@@ -57,8 +62,13 @@ def sweep(
     pipeline : what the settings are changes of.
     space    : key -> values, see `toolkit.sweep.space`: "denoise.strength", "denoise", "denoise.nlmeans.patch".
     truth    : the clean clip, on the same clock; PSNR, SSIM, combing and flicker are then measured against it.
-    how      : "grid" tries all combinations, "random" `count` of them (`seed` repeats the draw).
+    how      : "grid" tries all combinations, "random" `count` of them (`seed` repeats the draw); "optuna" or a sampler
+               of Optuna chooses each of `count` by what the others gave, those of an earlier call included.
     limit    : more trials than this are refused.
+    goal     : the measure that a search follows; PSNR where there is a truth, else the blind score.
+    stop_early : in a search, give up settings that are behind after some of the bursts: True or "median" (behind the
+               median of the others), "halving" (successive halving), or a pruner of Optuna.  Their rows say so in
+               `stopped_after` (bursts) and never count as the best.
     times, bursts, length, field_order : which frames are looked at, as in `compare.sample`.
     metrics  : those of `compare`, and on request "vmaf" and "xpsnr" (`compare.viewers`), against the truth.
     align    : as in `compare`; "times" pairs equal times and reports what else it sees in the column `findings`.
@@ -78,19 +88,45 @@ def sweep(
     if truth is not None and set(metrics) & set(viewers.SCORES):
         viewers.program()  # says now that it is missing
     device = choose_device(device)
-    tried = trials(pipeline, space, how=how, count=count, seed=seed, limit=limit)
+    searching = how not in ("grid", "random") and (how == "optuna" or not isinstance(how, str))
+    if searching:
+        search.needed()
+        axes = axes_of(pipeline, space)
+        if count is None or count < 1:
+            raise RequestError(f"a search of {count} trials", expected="count, at least 1")
+        refuse_many(count, limit)
+        tried = search.corners(pipeline, axes, limit)
+    else:
+        if stop_early or goal is not None:
+            raise RequestError(
+                f"a sweep over a {how} follows no goal and stops no trial early", hint='how="optuna" with count='
+            )
+        tried = trials(pipeline, space, how=how, count=count, seed=seed, limit=limit)
     if executor is not None:
         refuse_forks(executor)
+        with contextlib.suppress(BrokenExecutor):  # said in full where it is waited for
+            for _ in range(workers(executor)):  # they start while this process takes the sample
+                executor.submit(ready)
     some = _sampled(source, tried, times=times, bursts=bursts, length=length, field_order=field_order)
     clean = None if truth is None else truth if isinstance(truth, Sample) else some.beside(truth)
     scores = _scores(tried, some) if (truth is None if blind is None else blind) else ()
-    material = Material.of(some, clean, str(truth) if isinstance(truth, (str, Path)) else None)
+    material = Material.of(some, clean, str(Path(truth).absolute()) if isinstance(truth, (str, Path)) else None)
     versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
     setting = {
         "frames": material.key, "metrics": list(metrics) if truth is not None else [], "align": align,
         "device": device, "versions": versions,
     }  # fmt: skip
     common = _hash(setting)
+
+    def task(trial: Trial, shared: tuple[int, ...]) -> Task:
+        steps = trial.pipeline.to_dict()
+        key = _hash([common, steps, *scores])
+        return Task(key, material, steps, shared, tuple(metrics), align, scores, device, tuple(range(len(some.bursts))))
+
+    if searching:
+        goal = _goal(goal, _measures(metrics, clean, some, scores))
+        choosing = {"how": how, "count": count, "seed": seed, "goal": goal, "stop_early": stop_early}
+        search.check(**choosing)
     store = Store(folder if folder is not None else RUNS / common)
     about = {
         "common": common, "source": some.name, "sample": some.origin,
@@ -98,25 +134,48 @@ def sweep(
         "pipeline": pipeline.to_dict(), **setting, "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     store.describe(about)
-    tasks = [
-        Task(_hash([common, t.pipeline.to_dict(), *scores]), material, t.pipeline.to_dict(), shared, tuple(metrics),
-             align, scores, device)
-        for t, shared in zip(tried, _shared([t.pipeline for t in tried]), strict=True)
-    ]  # fmt: skip
-    rows = _Rows(tried, tasks, on_result, progress or Progress())
-    rows.take_known(store)
-    computed = rows.missing()
+    stored = read_rows(store.folder).to_dict("records")
+    if searching:
+        steady = steady_groups(axes)
+        plan: Any = search.Search(
+            pipeline, axes, lambda t: task(t, first_steps(t.pipeline, steady)), known=stored, **choosing
+        )  # fmt: skip
+    else:
+        shared = shared_steps([t.pipeline for t in tried])
+        # Not of frames in memory, which travel with each task.
+        fine = workers(executor) if executor is not None and some.origin is not None else 0
+        plan = Listed(tried, [task(t, n) for t, n in zip(tried, shared, strict=True)], stored, fine)
+    if executor is None:
+        remember(material, some, clean)
+    computed = _run(plan, executor, store, on_result, progress or Progress())
+    both = plan.rows()
+    table = assembled([t for t, _ in both], [row for _, row in both])
+    return Sweep(table, tuple(t for t, _ in both), store.folder, some, clean, some.notes, computed)
+
+
+def _run(plan: Any, executor: Executor | None, store: Store, on_result: Any, progress: Progress) -> int:
+    """Works through a plan; returns how many trials were run."""
+    computed = 0
+
+    def told(trial: Trial, row: dict[str, Any]) -> None:
+        progress.step()
+        if on_result is not None:
+            on_result({**dict(trial.knobs), **row})
+
+    progress.stage("sweep", plan.count)
     try:
-        for row in _results(computed, executor, store):
+        for trial, row in plan.rows():
+            told(trial, row)
+        for trial, row in results(plan, executor, store.folder):
             if row["error"] is None:
                 store.add(row)
-            rows.take(row)
-        rows.progress.finish()
+            computed += 1
+            told(trial, row)
+        progress.finish()
     finally:
-        rows.progress.close()
+        progress.close()
         forget()
-    table = assembled(tried, [rows.by_key[t.key] for t in tasks])
-    return Sweep(table, tuple(tried), store.folder, some, clean, some.notes, len(computed))
+    return computed
 
 
 def _sampled(source: Any, tried: list[Trial], **how: Any) -> Sample:
@@ -140,76 +199,28 @@ def _scores(tried: list[Trial], some: Sample) -> tuple[str, ...]:
     return tuple(name for name in blind.SCORES if blind.applies(name, [t.pipeline for t in tried], some.format))
 
 
-def _shared(pipelines: list[Pipeline]) -> list[tuple[int, ...]]:
-    """For each pipeline, the numbers n of first steps that at least one other begins with as well."""
-    users: dict[tuple, int] = {}
-    for p in pipelines:
-        for n in range(1, len(p) + 1):
-            users[p[:n]] = users.get(p[:n], 0) + 1
-    # Only the longest of those with the same users is worth keeping.
-    found = []
-    for p in pipelines:
-        counts = [users[p[:n]] for n in range(1, len(p) + 1)] + [1]
-        found.append(tuple(n for n in range(1, len(p) + 1) if counts[n - 1] > 1 and counts[n] < counts[n - 1]))
-    return found
-
-
 def _hash(data: Any) -> str:
     return hashlib.blake2b(json.dumps(data, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
-class _Rows:
-    """The rows so far, by key, and who is told of them."""
-
-    def __init__(self, tried: list[Trial], tasks: list[Task], on_result: Any, progress: Progress) -> None:
-        self.tasks, self.on_result, self.progress = tasks, on_result, progress
-        self._knobs = {task.key: dict(trial.knobs) for task, trial in zip(tasks, tried, strict=True)}
-        self.by_key: dict[str, dict[str, Any]] = {}
-        progress.stage("sweep", len(tasks))
-
-    def take_known(self, store: Store) -> None:
-        known = read_rows(store.folder)
-        for row in known[known["key"].isin(self._knobs)].to_dict("records"):
-            self.take(row)
-
-    def take(self, row: dict[str, Any]) -> None:
-        self.by_key[row["key"]] = row
-        self.progress.step()
-        if self.on_result is not None:
-            self.on_result({**self._knobs[row["key"]], **row})
-
-    def missing(self) -> list[Task]:
-        """What is left to do, in the order asked for, but pipelines that begin alike follow each other, so that what
-        they share is at hand."""
-        missing = [t for t in self.tasks if t.key not in self.by_key]
-        seen: dict[str, int] = {}
-        return sorted(missing, key=lambda t: [seen.setdefault(json.dumps(s), len(seen)) for s in t.pipeline["steps"]])
+def _measures(metrics: tuple[str, ...], clean: Sample | None, some: Sample, scores: tuple[str, ...]) -> list[str]:
+    """The names of what a row of this sweep measures."""
+    names = [f"blind_{name}" for name in scores] + ["noise", "fps", "seconds", "peak_mib"]
+    if clean is None:
+        return [*names, "combing"]
+    planes = PLANES if clean.format.subsampling is not None and some.format.subsampling is not None else PLANES[:1]
+    for metric in metrics:
+        more = {"psnr": ["psnr", "psnr_min"], "combing": ["combing", "combing_truth"]}.get(metric, [metric])
+        names += ["vmaf"] if metric == "vmaf" else [f"{name}_{plane}" for name in more for plane in planes]
+    return names
 
 
-def _results(tasks: list[Task], executor: Executor | None, store: Store) -> Iterator[dict[str, Any]]:
-    """Rows as they come.  Closing the iterator cancels what has not begun."""
-    if executor is None:
-        yield from map(run_trial, tasks)
-        return
-    queue, running = iter(tasks), set[Future]()
-    ahead = 2 * (getattr(executor, "_max_workers", None) or 8)  # so that a sample in memory does not pile up
-    try:
-        while True:
-            while len(running) < ahead and (task := next(queue, None)) is not None:
-                running.add(executor.submit(run_trial, task))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenExecutor as error:
-        raise WorkError(
-            f"a worker of the sweep died ({error})", files=f"the rows that were finished are kept in {store.folder}",
-            hint="the same sweep again goes on from there; fewer workers if memory ran out",
-        ) from error  # fmt: skip
-    finally:
-        for future in running:
-            future.cancel()
+def _goal(asked: str | None, measures: list[str]) -> str:
+    if asked is None:
+        return next(name for name in (*USUAL, "noise") if name in measures)
+    if asked not in measures:
+        raise UnknownName("measure", asked, measures)
+    return asked
 
 
 def open_sweep(folder: str | Path) -> Sweep:
@@ -223,5 +234,8 @@ def open_sweep(folder: str | Path) -> Sweep:
     about, rows = read_about(Path(folder)), read_rows(Path(folder))
     if not len(rows):
         raise RequestError(f"the sweep in {folder} has no finished trials yet", hint="run the same sweep again")
+    if "stopped_after" in rows:  # one that was looked at in full since then
+        stopped = rows["stopped_after"].notna()
+        rows = rows[~(stopped & rows["pipeline"].isin(rows["pipeline"][~stopped]))].reset_index(drop=True)
     found = trials_of(rows["pipeline"])
     return Sweep(assembled(found, rows.to_dict("records")), tuple(found), Path(folder), None, None, (), 0, about)

@@ -59,32 +59,37 @@ def trials(
     `UnknownName` for groups, stages and knobs that do not exist, `KnobError` for values out of range, `RequestError`
     for more than `limit` trials.
     """
-    axes = {key: _Axis(key, values, pipeline, space) for key, values in space.items()}
-    if not axes:
-        raise RequestError("a sweep of nothing was asked for", expected='for instance {"denoise.strength": [2, 4, 8]}')
+    axes = axes_of(pipeline, space)
     if how == "grid":
         grid = {key: axis.values() for key, axis in axes.items()}
         size = math.prod(map(len, grid.values()))
-        _refuse_many(size, limit)
+        refuse_many(size, limit)
         chosen: Iterator[tuple] = itertools.product(*grid.values())
     elif how == "random":
         if count is None or count < 1:
-            raise RequestError(f"a random sweep of {count} trials", expected="trials=, at least 1")
-        _refuse_many(count, limit)
+            raise RequestError(f"a random sweep of {count} trials", expected="count, at least 1")
+        refuse_many(count, limit)
         rng = np.random.default_rng(seed)
         chosen = (tuple(axis.draw(rng) for axis in axes.values()) for _ in range(20 * count))
     else:
-        raise UnknownName("way to sweep", str(how), ["grid", "random"])
+        raise UnknownName("way to sweep", str(how), ["grid", "random", "optuna"])
     found: dict[Pipeline, Trial] = {}
     for values in chosen:
-        trial = _trial(pipeline, dict(zip(axes, values, strict=True)))
+        trial = made(pipeline, dict(zip(axes, values, strict=True)))
         found.setdefault(trial.pipeline, trial)
         if how == "random" and len(found) == count:
             break
     return list(found.values())
 
 
-def _refuse_many(size: int, limit: int) -> None:
+def axes_of(pipeline: Pipeline, space: Mapping[str, Sequence[Any] | Span]) -> dict[str, Axis]:
+    """The keys of a space, checked.  Raises as `trials` does."""
+    if not space:
+        raise RequestError("a sweep of nothing was asked for", expected='for instance {"denoise.strength": [2, 4, 8]}')
+    return {key: Axis(key, values, pipeline, space) for key, values in space.items()}
+
+
+def refuse_many(size: int, limit: int) -> None:
     if size > limit:
         raise RequestError(
             f"this is {size:,} trials", expected=f"at most {limit:,} unless asked for",
@@ -92,11 +97,11 @@ def _refuse_many(size: int, limit: int) -> None:
         )  # fmt: skip
 
 
-class _Axis:
+class Axis:
     """One key of the space with its values, checked against the stages it can mean."""
 
     def __init__(self, key: str, values: Any, pipeline: Pipeline, space: Mapping[str, Any]) -> None:
-        self.key, self._given = key, values
+        self.key, self.given = key, values
         group, _, rest = key.partition(".")
         if group not in GROUPS:
             raise UnknownName("group of stages", group, GROUPS)
@@ -108,7 +113,7 @@ class _Axis:
             if isinstance(values, Span):
                 raise RequestError(f"{key} is {values!r}", expected="a list of stages")
             for value in values:
-                _chosen_stage(group, value)
+                chosen_stage(group, value)
             return
         only, _, knob = rest.rpartition(".")
         stages = [stage(f"{group}.{only}")] if only else _candidates(group, pipeline, space)
@@ -123,28 +128,50 @@ class _Axis:
             raise KnobError(f"{key} is {values!r}", expected=f"a list of values such as {self.parameter.default!r}")
         for value in (values.low, values.high) if isinstance(values, Span) else values:
             for owner in owners:
-                owner(**{knob: _plain(value)})
+                owner(**{knob: plain(value)})
 
     def values(self) -> list[Any]:
-        if not isinstance(self._given, Span):
-            return [_plain(v) for v in self._given]
-        s = self._given
-        even = np.geomspace if self._log else np.linspace
-        return list(dict.fromkeys(self._kind(v) for v in even(s.low, s.high, s.count)))
+        if not isinstance(self.given, Span):
+            return [plain(v) for v in self.given]
+        s = self.given
+        even = np.geomspace if self.is_log else np.linspace
+        return list(dict.fromkeys(self.typed(v) for v in even(s.low, s.high, s.count)))
 
     def draw(self, rng: np.random.Generator) -> Any:
-        s = self._given
+        s = self.given
         if not isinstance(s, Span):
-            return _plain(s[int(rng.integers(len(s)))])
-        if self._log:
-            return self._kind(math.exp(rng.uniform(math.log(s.low), math.log(s.high))))
-        return self._kind(rng.uniform(s.low, s.high))
+            return plain(s[int(rng.integers(len(s)))])
+        if self.is_log:
+            return self.typed(math.exp(rng.uniform(math.log(s.low), math.log(s.high))))
+        return self.typed(rng.uniform(s.low, s.high))
 
     @property
-    def _log(self) -> bool:
+    def is_number(self) -> bool:
+        """Whether its values have an order worth knowing."""
+        if isinstance(self.given, Span):
+            return True
+        kinds = {type(plain(v)) for v in self.given}
+        return self.parameter is not None and kinds <= {int, float} and len(set(self.given)) > 1
+
+    @property
+    def is_log(self) -> bool:
         return bool(self.parameter and self.parameter.knob and self.parameter.knob.scale == "log")
 
-    def _kind(self, value: float) -> Any:
+    def ends(self) -> list[Any]:
+        """The least and the greatest of numbers, else all values."""
+        if isinstance(self.given, Span):
+            return [self.typed(self.given.low), self.typed(self.given.high)]
+        values = [plain(v) for v in self.given]
+        return [min(values), max(values)] if self.is_number else values
+
+    def holds(self, value: Any) -> bool:
+        """Whether the knob can have this value here."""
+        if isinstance(self.given, Span):
+            return self.given.low <= value <= self.given.high
+        return any(plain(v) == value for v in self.given)
+
+    def typed(self, value: float) -> Any:
+        """A number as the knob takes it."""
         return round(float(value)) if self.parameter.kind is int else round(float(value), 6)
 
 
@@ -186,17 +213,17 @@ def _parsed(text: str) -> Any:
     return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _candidates(group: str, pipeline: Pipeline, space: Mapping[str, Any]) -> list[Stage]:
     if group in space:
-        return [s for s in (_chosen_stage(group, v) for v in space[group]) if s is not None]
+        return [s for s in (chosen_stage(group, v) for v in space[group]) if s is not None]
     return [s.stage for s in pipeline if s.stage.group == group]
 
 
-def _chosen_stage(group: str, value: Any) -> Stage | None:
+def chosen_stage(group: str, value: Any) -> Stage | None:
     if isinstance(value, Step):
         return value.stage
     if value in NONE or (isinstance(value, str) and value.lower() in NONE):
@@ -204,7 +231,7 @@ def _chosen_stage(group: str, value: Any) -> Stage | None:
     return stage(f"{group}.{value}")
 
 
-def _trial(pipeline: Pipeline, chosen: dict[str, Any]) -> Trial:
+def made(pipeline: Pipeline, chosen: Mapping[str, Any]) -> Trial:
     """The pipeline with `chosen` set; what does not apply is dropped."""
     steps, applied = list(pipeline), dict(chosen)
     for group in (k for k in chosen if "." not in k):
@@ -212,26 +239,31 @@ def _trial(pipeline: Pipeline, chosen: dict[str, Any]) -> Trial:
         if isinstance(chosen[group], Step):
             applied[group] = repr(chosen[group])
     for key, value in chosen.items():
-        group, _, rest = key.partition(".")
-        if not rest:
+        if "." not in key:
             continue
-        only, _, knob = rest.rpartition(".")
-        at = [
-            i for i, s in enumerate(steps)
-            if s.stage.group == group and knob in s.stage.parameters and only in ("", s.name.partition(".")[2])
-        ]  # fmt: skip
+        at = places(steps, key)
         if not at:
             del applied[key]
             continue
         for i in at:
-            steps[i] = steps[i].stage(**{**steps[i].knobs, knob: value})
+            steps[i] = steps[i].stage(**{**steps[i].knobs, key.rpartition(".")[2]: value})
     return Trial(tuple(applied.items()), Pipeline(steps))
+
+
+def places(steps: Sequence[Step], key: str) -> list[int]:
+    """Which steps have the knob that `key` names."""
+    group, _, rest = key.partition(".")
+    only, _, knob = rest.rpartition(".")
+    return [
+        i for i, s in enumerate(steps)
+        if s.stage.group == group and knob in s.stage.parameters and only in ("", s.name.partition(".")[2])
+    ]  # fmt: skip
 
 
 def _with_stage(steps: list[Step], group: str, value: Any) -> list[Step]:
     """`steps` with another stage in the place of those of `group`; one that was there already keeps its knobs."""
     before = [s for s in steps if s.stage.group == group]
-    found = _chosen_stage(group, value)
+    found = chosen_stage(group, value)
     if found is None:
         new = []
     elif isinstance(value, Step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ BETTER = {
 }  # fmt: skip
 #: The measure taken when none is named: the first that there is.
 USUAL = ("psnr_Y", "blind_all", "blind_denoise", "blind_deinterlace", "combing")
+#: Columns that are not for people.
+HIDDEN = ["key", "pipeline", "taken_s", "error", "by_burst"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,9 @@ class Sweep:
     """What a sweep found.
 
     table    : a row per setting: the knobs by their keys, the measures, `seconds` and `fps` of the pipeline itself,
-               `peak_mib`, `frames`, `error`, `pipeline` (as text, ready to paste), `key`.
+               `peak_mib`, `frames`, `error`, `pipeline` (as text, ready to paste), `key`; of a search also
+               `stopped_after` (bursts, of trials that were given up) and `by_burst` (JSON: how the measures came
+               out, burst by burst).
     trials   : the settings, in the order of the rows.
     folder   : where the rows are kept.
     sample, truth : what was looked at; None for a sweep that was opened from its folder.
@@ -69,10 +74,17 @@ class Sweep:
             raise UnknownName("measure", name, self.metrics)
         return name
 
+    @property
+    def stopped(self) -> pd.Series:
+        """Which trials were given up: their numbers are those of fewer bursts, and stand beside no others."""
+        if "stopped_after" in self.table:
+            return self.table["stopped_after"].notna()
+        return self.table["error"].isna() & False
+
     def ranked(self, metric: str | None = None) -> pd.DataFrame:
-        """The rows that have this measure, best first."""
+        """The rows that have this measure, best first; none that was given up."""
         name = self.metric(metric)
-        good = self.table[self.table[name].notna()]
+        good = self.table[self.table[name].notna() & ~self.stopped]
         return good.sort_values(name, ascending=not more_is_better(name), kind="stable")
 
     def best(self, metric: str | None = None) -> Pipeline:
@@ -82,7 +94,7 @@ class Sweep:
     def front(self, quality: str | None = None, time: str = "fps") -> pd.DataFrame:
         """The settings that none other beats in both quality and time, the fastest first."""
         quality, time = self.metric(quality), self.metric(time)
-        rows = self.table[self.table[[quality, time]].notna().all(axis=1)]
+        rows = self.table[self.table[[quality, time]].notna().all(axis=1) & ~self.stopped]
         signs = [1 if more_is_better(n) else -1 for n in (quality, time)]
         points = rows[[quality, time]].to_numpy(float) * signs
         beaten = [(((points >= p).all(1)) & ((points > p).any(1))).any() for p in points]
@@ -94,9 +106,20 @@ class Sweep:
 
         quality, time = self.metric(quality), self.metric(time)
         front = self.front(quality, time)
-        figure = Figure(figsize=(8, 5), layout="constrained")
+        class Plot(Figure):
+            """Shows itself in a notebook, also where pyplot was never loaded."""
+
+            def _repr_png_(self) -> bytes:
+                sink = io.BytesIO()
+                self.savefig(sink, format="png", dpi=90)
+                return sink.getvalue()
+
+        figure = Plot(figsize=(8, 5), layout="constrained")
         axes = figure.subplots()
-        axes.scatter(self.table[time], self.table[quality], s=18, color="0.6", label="settings")
+        whole, given_up = self.table[~self.stopped], self.table[self.stopped]
+        axes.scatter(whole[time], whole[quality], s=18, color="0.6", label="settings")
+        if len(given_up):
+            axes.scatter(given_up[time], given_up[quality], s=18, color="0.75", marker="x", label="given up")
         axes.plot(front[time], front[quality], "o-", color="tab:orange", label="none is better in both")
         wide = self.table[time].max() > 20 * max(self.table[time].min(), 1e-9)
         middle = (self.table[time].max() * self.table[time].min()) ** 0.5 if wide else self.table[time].mean()
@@ -154,12 +177,16 @@ class Sweep:
     def text(self, metric: str | None = None) -> str:
         """The report for people: counts, notes, the winner by `metric`, the best twenty rows, what failed."""
         failed = int(self.table["error"].notna().sum())
-        lines = [f"{len(self)} settings, {self.computed} computed now, {failed} failed; kept in {self.folder}"]
+        given_up = int(self.stopped.sum())
+        lines = [
+            f"{len(self)} settings, {self.computed} computed now, {failed} failed"
+            + (f", {given_up} given up early" if given_up else "") + f"; kept in {self.folder}"
+        ]  # fmt: skip
         lines += [f"note: {n}" for n in self.notes]
         if failed < len(self):
             name = self.metric(metric)
             lines.append(f"best by {name}: {self.best(name)!r}")
-            shown = self.ranked(name).head(20).drop(columns=["key", "pipeline", "taken_s", "error"])
+            shown = self.ranked(name).head(20).drop(columns=HIDDEN, errors="ignore")
             lines.append(shown.dropna(axis=1, how="all").round(4).to_string(index=False))
         bad = self.table[self.table["error"].notna()]
         lines += [f"failed: {self.label(at)}: {why}" for at, why in bad["error"].head(5).items()]
@@ -168,7 +195,8 @@ class Sweep:
     def _repr_html_(self) -> str:
         import html
 
-        return f"<p>{html.escape(str(self).splitlines()[0])}</p>{self.table.round(4).to_html()}"
+        shown = self.table.drop(columns="by_burst", errors="ignore").round(4)
+        return f"<p>{html.escape(str(self).splitlines()[0])}</p>{shown.to_html()}"
 
 
 def more_is_better(name: str) -> bool:
@@ -189,7 +217,7 @@ def assembled(tried: Iterable[Trial], rows: list[dict[str, Any]]) -> pd.DataFram
 
     tried = list(tried)
     knobs = list(dict.fromkeys(key for t in tried for key, _ in t.knobs))
-    last = ("findings", "error", "pipeline", "key")
+    last = ("findings", "stopped_after", "by_burst", "error", "pipeline", "key")
     data = [
         {**{k: dict(t.knobs).get(k) for k in knobs}, **row, "pipeline": repr(t.pipeline)}
         for t, row in zip(tried, rows, strict=True)

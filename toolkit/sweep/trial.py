@@ -1,4 +1,4 @@
-"""One trial: a pipeline over a sample, its numbers as a row.  Runs in any process; only this module crosses over.
+"""One trial: a pipeline over the bursts of a sample, and numbers of each.  Runs in any process.
 
 What trials have in common is done once in each process: the sample is taken once, and the frames after steps that
 several trials begin with are kept.
@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -21,10 +21,12 @@ from typing import Any
 from cachetools import LRUCache
 
 from toolkit.clip import Batch
+from toolkit.compare import blind
 from toolkit.compare.samples import Sample, sample
 from toolkit.errors import RequestError, ToolkitError
 from toolkit.pipeline import Pipeline, to_device, to_host
 from toolkit.stages import Context, Step
+from toolkit.sweep.parts import Part, judged, row_of
 
 #: Bytes of frames kept after shared first steps.
 KEPT_BYTES = 1 << 30
@@ -73,7 +75,7 @@ def material_key(some: Sample, truth: Sample | None) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """A trial to run.  `shared` are the numbers of first steps that other trials begin with as well."""
+    """A trial to run, or some of its bursts.  `shared` are the numbers of first steps that other trials begin with."""
 
     key: str
     material: Material
@@ -83,45 +85,70 @@ class Task:
     align: str
     blind: tuple[str, ...]
     device: str
+    bursts: tuple[int, ...]
 
 
-def run_trial(task: Task) -> dict[str, Any]:
-    """The row of a trial: key, pipeline, numbers, `error` (None when all went well).
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gave: a part for each burst that went well, and why there are no more."""
 
-    seconds and fps are the pipeline's own, shared steps counted in full; peak_mib is the largest resident memory of
-    the process meanwhile (NaN where the system does not tell); taken_s is what this trial took, judging included.
+    parts: tuple[Part, ...]
+    error: str | None = None
+
+
+def run_bursts(task: Task) -> Outcome:
+    """Runs a task here and now.
+
+    A part's `seconds` are the pipeline's own, shared steps counted in full; its `peak` is the largest resident memory
+    of the process meanwhile (NaN where the system does not tell).
     """
     with _one_at_a_time:
-        began = time.perf_counter()
-        row: dict[str, Any] = {"key": task.key, "pipeline": json.dumps(task.pipeline, sort_keys=True), "error": None}
-        _reset_peak()
+        parts: list[Part] = []
         try:
             pipeline = Pipeline.from_dict(task.pipeline)
             some, truth = task.material.load()
-            result, seconds = _through(task, some, pipeline)
-            row |= {"seconds": seconds, "fps": len(some) / seconds if seconds else float("inf")}
-            row |= {"peak_mib": _peak_mib(), "frames": len(result)}
-            row |= measured(result, truth, task.metrics, task.align)
-            for name in task.blind:
-                from toolkit.compare import blind
-
-                row[f"blind_{name}"] = blind.SCORES[name](some, pipeline, task.device)
+            some.prepared(pipeline, task.device)
+            for number in task.bursts:
+                parts.append(_burst(task, some, truth, pipeline, number))
         except (ToolkitError, MemoryError) as error:
-            row["error"] = str(error) or type(error).__name__
-        row["taken_s"] = time.perf_counter() - began
-        return row
+            return Outcome(tuple(parts), str(error) or type(error).__name__)
+        return Outcome(tuple(parts))
 
 
-def _through(task: Task, some: Sample, pipeline: Pipeline) -> tuple[Sample, float]:
-    """The sample after the pipeline, and the seconds of all its steps for the bursts' own frames.
+def finished(task: Task, parts: Sequence[Part], error: str | None = None) -> dict[str, Any]:
+    """The row of a trial: key, pipeline, the numbers of its bursts, `error` (None when all went well)."""
+    row: dict[str, Any] = {"key": task.key, "pipeline": json.dumps(task.pipeline, sort_keys=True), "error": error}
+    if error is None:
+        try:
+            return row | row_of(parts, task.metrics)
+        except ToolkitError as failed:
+            row["error"] = str(failed)
+    return row | {"taken_s": sum(p.taken for p in parts)}
 
-    Frames around the bursts cost time too, which a whole tape does not pay: it is taken off in proportion.
+
+def _burst(task: Task, some: Sample, truth: Sample | None, pipeline: Pipeline, number: int) -> Part:
+    began = time.perf_counter()
+    _reset_peak()
+    one = replace(some, bursts=some.bursts[number : number + 1])
+    clean = None if truth is None else replace(truth, bursts=truth.bursts[number : number + 1])
+    result, seconds = _through(task, one, pipeline, number)
+    peak = _peak_mib()
+    found = judged(result, clean, task.metrics, task.align)
+    scores = {name: blind.errors(name, some, pipeline, task.device, number) for name in task.blind}
+    bits = some.format.bits, result.format.bits, found.pop("bits")
+    taken = time.perf_counter() - began
+    return Part(number, len(one), len(result), seconds, taken, peak, bits, blind=scores, **found)
+
+
+def _through(task: Task, some: Sample, pipeline: Pipeline, number: int) -> tuple[Sample, float]:
+    """One burst after the pipeline, and the seconds of all its steps for the burst's own frames.
+
+    Frames around the burst cost time too, which a whole tape does not pay: it is taken off in proportion.
     """
     context = Context(task.device)
-    pipeline.plan(some.format, max_memory=1 << 62, device=task.device)
     flow, seconds, begin = some, 0.0, 0
     for n in sorted(task.shared, reverse=True):
-        kept = _prefixes.get(_prefix_key(task, pipeline, n))
+        kept = _prefixes.get(_prefix_key(task, pipeline, n, number))
         if kept is not None:
             (flow, seconds), begin = kept, n
             break
@@ -133,12 +160,12 @@ def _through(task: Task, some: Sample, pipeline: Pipeline) -> tuple[Sample, floa
         seconds += (time.perf_counter() - began) * share
         if n in task.shared:
             with contextlib.suppress(ValueError):  # larger than all that may be kept
-                _prefixes[_prefix_key(task, pipeline, n)] = flow, seconds
+                _prefixes[_prefix_key(task, pipeline, n, number)] = flow, seconds
     return flow.cut(), seconds
 
 
-def _prefix_key(task: Task, pipeline: Pipeline, n: int) -> tuple:
-    return task.material.key, task.material.halo, task.device, pipeline[:n]
+def _prefix_key(task: Task, pipeline: Pipeline, n: int, number: int) -> tuple:
+    return task.material.key, task.material.halo, task.device, pipeline[:n], number
 
 
 def _stepped(flow: Sample, step: Step, context: Context) -> Sample:
@@ -152,44 +179,17 @@ def _moved(flow: Sample, move: Callable[[Batch], Batch]) -> Sample:
     return replace(flow, bursts=tuple(replace(b, frames=move(b.frames)) for b in flow.bursts))
 
 
-def measured(result: Sample, truth: Sample | None, metrics: tuple[str, ...], align: str) -> dict[str, Any]:
-    """Numbers of a result: against its truth per plane where there is one, else what can be said without."""
-    import numpy as np
+def ready() -> None:
+    """Loads what every trial needs."""
+    from toolkit.compare.metrics import compare  # noqa: F401
+    from toolkit.stages import all_stages
 
-    from kernels.measure.combing import combing
-    from kernels.measure.noise import noise_level
+    all_stages()
 
-    luma = [b.own.planes[0] for b in result.bursts]
-    bits = result.format.bits
-    row: dict[str, Any] = {}
-    if min(luma[0].shape[1:]) >= 16:
-        row["noise"] = float(np.median(np.concatenate([noise_level(p) for p in luma]))) * 2.0 ** (8 - bits)
-    if truth is None:
-        row["combing"] = float(np.concatenate([combing(p, bits=bits) for p in luma]).mean())
-        return row
-    import pandas as pd
 
-    from toolkit.compare import compare
-    from toolkit.compare.metrics import summarise
-    from toolkit.compare.viewers import SCORES as viewer_names
-    from toolkit.compare.viewers import viewer_scores
-
-    # Burst by burst: a gap between two of them is no fault of the result.
-    both = [(t.own, r.own) for t, r in zip(truth.bursts, result.bursts, strict=True)]
-    viewers = tuple(m for m in metrics if m in viewer_names)
-    metrics = tuple(m for m in metrics if m not in viewer_names)
-    if viewers:
-        scores = [viewer_scores(t, r, viewers) for t, r in both]
-        row |= {key: float(np.mean([s[key] for s in scores])) for key in scores[0]}
-    found = [compare(t, r, align=align, metrics=metrics) for t, r in both]
-    table = pd.concat([f.table for f in found], ignore_index=True)
-    summary = summarise(table, metrics, found[0].settings["bits"])
-    for plane, values in summary.to_dict("index").items():
-        row |= {f"{name}_{plane}": float(v) for name, v in values.items() if name != "frames"}
-    kinds = dict.fromkeys(f.kind for one in found for f in one.findings)
-    row["paired"] = int(table.groupby("plane").size().max())
-    row["findings"] = "; ".join(kinds)
-    return row
+def remember(material: Material, some: Sample, truth: Sample | None) -> None:
+    """Spares this process from taking again a sample that it has."""
+    _samples[material.key, material.halo] = some, truth
 
 
 def forget() -> None:
