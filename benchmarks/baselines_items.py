@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import io
+import itertools
 import os
 import signal
 import sys
@@ -20,13 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.baseline import comparison, preview, sound
+from benchmarks.baseline import programs as plain_programs
 from benchmarks.baseline import progress as plain_progress
 from benchmarks.baseline import status as plain_status
 from benchmarks.baseline import thumbnails as plain_thumbnails
+from toolkit import process
 
 MOMENTS = (1 / 6, 1 / 2, 5 / 6)  # of the tape
 
@@ -76,6 +80,50 @@ def _leak(way: str, tape: Path, end: str) -> None:
 
     with contextlib.suppress(KeyError):
         globals()[way](tape, consume)
+
+
+def broken_off(way: Callable[..., Any], tape: Path) -> Callable[[], None]:
+    """An action for `profiling.slope`: one of the ways above, ended by an error in the middle."""
+
+    def action() -> None:
+        with contextlib.suppress(KeyError):
+            way(tape, lambda _: {}["in the middle"])
+        gc.collect()
+
+    return action
+
+
+def program_baseline() -> None:
+    """A program that says something and goes on; its reader fails."""
+    with contextlib.suppress(KeyError):
+        plain_programs.read_lines(_TALKS, lambda _: {}["in the middle"])
+
+
+def program_ours() -> None:
+    with contextlib.suppress(process.ProgramFailed):
+        process.run(_TALKS, timeout=0.3)
+
+
+_TALKS = [sys.executable, "-S", "-c", "import time; print('hello', flush=True); time.sleep(60)"]
+
+
+def end_programs() -> None:
+    """Ends what `program_baseline` has left running."""
+    for child in psutil.Process().children():
+        if child.cmdline()[-1:] == _TALKS[-1:]:
+            child.kill()
+            child.wait(10)
+
+
+def pictures_of(cache: Any, tape: Path, each: int = 16) -> Callable[[], None]:
+    """An action for `profiling.slope`: every round asks for `each` thumbnails not asked for before."""
+    numbers = itertools.count()
+
+    def action() -> None:
+        for _ in range(each):
+            cache.get(tape, 1e-3 * next(numbers), 160)
+
+    return action
 
 
 # -- throughput --------------------------------------------------------------------------------------------------

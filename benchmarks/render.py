@@ -227,6 +227,25 @@ def blind(result: dict[str, Any]) -> str:
     )
 
 
+def baselines(result: dict[str, Any]) -> str:
+    rows = [
+        [g["goal"], f"{g['figure']:g}", "met" if g["met"] else "**MISSED**"]
+        for g in result["measured"].get("goals", [])
+    ]
+    return (
+        f"## Ours beside plain baselines: `bench_baselines.py`\n\n{where(result)}\nItem by item in "
+        "[REPORT.md](REPORT.md).\n\n" + table(["goal", "figure", ""], rows)
+    )
+
+
+def performance_report() -> str | None:
+    """REPORT.md as the JSON has it, None while there is none."""
+    from report import report
+
+    path = HERE / "results" / "baselines.json"
+    return report(json.loads(path.read_text()), table, where) if path.exists() else None
+
+
 RENDERERS = {
     "kernels": kernels,
     "restore": restore,
@@ -239,6 +258,7 @@ RENDERERS = {
     "queue_status": queue_status,
     "compare": compare,
     "blind": blind,
+    "baselines": baselines,
 }
 
 
@@ -257,9 +277,13 @@ def main() -> int:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     wanted = f"{before}{BEGIN}{rendered()}{END}{after}"
+    told, told_path = performance_report(), HERE / "REPORT.md"
     if "--check" in sys.argv:
-        return int(text != wanted)
+        stale = told is not None and (not told_path.exists() or told_path.read_text() != told)
+        return int(text != wanted or stale)
     path.write_text(wanted)
+    if told is not None:
+        told_path.write_text(told)
     return 0
 
 

@@ -84,7 +84,7 @@ def held_after(cache, tapes, requests: int) -> int:
     try:
         for n in range(requests):
             cache.get(tapes[n % len(tapes)], n * 1e-2, 1280)
-            if n % 20 == 10:
+            if n % 10 == 5:
                 with pytest.raises(Exception, match="no file|No such file"):
                     cache.get(gone, 0.0, 1280)
         gc.collect()
@@ -99,7 +99,7 @@ def test_thumbnail_cache_limit(tmp_path):
     tape = tmp_path / "noise.mp4"
     noise = "nullsrc=s=1280x720:r=25,geq=random(1)*255:128:128"
     m.ffmpeg("-f", "lavfi", "-i", noise, "-t", 0.2, "-c:v", "libx264", "-preset", "ultrafast", "-crf", 20, tape)
-    ours, baseline = (held_after(cache, [tape], 40) for cache in (Thumbnails(), thumbnails.Thumbnails()))
+    ours, baseline = (held_after(cache, [tape], 22) for cache in (Thumbnails(), thumbnails.Thumbnails()))
     most = 11 << 20  # 10 MB of pictures and what the dictionaries take
     assert ours < most < baseline, f"{ours >> 20} MiB held by ours, {baseline >> 20} MiB by the baseline"
 

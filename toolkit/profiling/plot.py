@@ -1,0 +1,32 @@
+"""Readings of `slope` as pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from toolkit.profiling.slope import UNITS, Slope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def plot(found: Mapping[str, Slope], *names: str) -> Any:
+    """A curve over the rounds for each of `found`, a panel for each figure (such as "temporary"), from their first
+    reading on; returns a Matplotlib figure."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(4.2 * len(names), 2.8), layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        unit, scale = UNITS[name], 1
+        if unit == "bytes":
+            top = max(abs(v - s[name].values[0]) for s in found.values() for v in s[name].values)
+            unit, scale = ("MiB", 2**20) if top > 2**20 else ("KiB", 2**10)
+        for label, one in found.items():
+            axes.plot([(v - one[name].values[0]) / scale for v in one[name].values], marker=".", label=label)
+        axes.set(xlabel="round", ylabel=f"{name}, {unit}" if unit != name else name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
