@@ -115,6 +115,14 @@ def end_programs() -> None:
             child.wait(10)
 
 
+def small_clip(tape: Path) -> Path:
+    """The tape as a small MP4 beside it, of which thumbnails are quickly made."""
+    out = tape.with_suffix(".small.mp4")
+    words = ["-v", "error", "-y", "-i", str(tape), "-vf", "yadif,scale=160:120", "-colorspace", "smpte170m"]
+    process.run([comparison.FFMPEG, *words, "-c:v", "libx264", "-an", str(out)], timeout=60)
+    return out
+
+
 def pictures_of(cache: Any, tape: Path, each: int = 16) -> Callable[[], None]:
     """An action for `profiling.slope`: every round asks for `each` thumbnails not asked for before."""
     numbers = itertools.count()

@@ -54,8 +54,20 @@ def tape(d: dict[str, Any], table: Any) -> str:
         "one baseline can show both expected savings at once.\n\n"
         + table(head, rows)
         + "\nMinutes per hour of tape by stage (ours: stages run beside each other, so they add up to more than the "
-        "whole):\n\n" + table(["", "stages"], stages)
+        "whole):\n\n" + table(["", "stages"], stages) + _longer(d)
     )  # fmt: skip
+
+
+def _longer(d: dict[str, Any]) -> str:
+    more, s = d["longer"], d["sides"]
+    grown = {
+        n: (more[n]["peak_bytes"] - s[n]["peak_bytes"]) / MIB / (2 * d["tape_seconds"]) for n in ("ours", "memory")
+    }
+    return (
+        f"\nOf a tape three times as long ({more['frames']} frames): ours {more['ours']['peak_bytes'] / MIB:.0f} MiB, "
+        f"the clip in memory {more['memory']['peak_bytes'] / MIB:.0f} MiB. Each further second of tape adds "
+        f"{grown['ours']:.1f} MiB to ours and {grown['memory']:.1f} MiB to the baseline.\n"
+    )
 
 
 def leaks(d: dict[str, Any], table: Any) -> str:

@@ -30,3 +30,17 @@ def plot(found: Mapping[str, Slope], *names: str) -> Any:
         axes.grid(alpha=0.3)
         axes.legend()
     return figure
+
+
+def bars(rows: Mapping[str, Mapping[str, float]]) -> Any:
+    """A small panel of bars for each row, such as {"lag, s": {"before": 2.3, "now": 0.4}}; a Matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.3 * len(rows), 2.6), layout="constrained")
+    panels = figure.subplots(1, len(rows), squeeze=False)[0]
+    for axes, (title, values) in zip(panels, rows.items(), strict=True):
+        drawn = axes.bar(list(values), list(values.values()), color=["#888888", "#2a7f62"])
+        axes.bar_label(drawn, fmt="%.3g")
+        axes.set_title(title, fontsize=9)
+        axes.margins(y=0.15)
+    return figure
