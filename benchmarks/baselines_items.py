@@ -284,8 +284,7 @@ def thumbnails(tape: Path, pictures: int) -> dict[str, Any]:
 
 def filters(repeats: int) -> dict[str, Any]:
     """What keeping a filter chain saves: its text, the built chain, and the share of cleaning ten seconds of sound."""
-    from common import timed
-
+    from benchmarks.common import timed
     from toolkit.audio import clean_samples, prepare
     from toolkit.audio.chain import PreparedChain
     from toolkit.audio.modes import chain_of
