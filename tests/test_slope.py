@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from toolkit import profiling
+from toolkit.profiling.plot import bars
 from toolkit.profiling.slope import fit
 
 
@@ -72,3 +73,9 @@ def test_the_temporary_folder_is_put_back_also_after_an_error():
     assert tempfile.gettempdir() == before
     with pytest.raises(ValueError, match="rounds = 3"):
         profiling.slope(fails, rounds=3)
+
+
+def test_readings_are_shown_as_pictures():
+    found = profiling.slope(lambda: None, rounds=5, warmup=0)
+    for picture in (profiling.plot({"a": found, "b": found}, "files", "resident"), bars({"lag, s": {"before": 2}})):
+        assert picture._repr_png_().startswith(b"\x89PNG")

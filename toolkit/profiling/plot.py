@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from toolkit.profiling.slope import UNITS, Slope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from matplotlib.figure import Figure
 
-def plot(found: Mapping[str, Slope], *names: str) -> Any:
+
+@dataclass(frozen=True)
+class Picture:
+    """A Matplotlib figure that a notebook shows."""
+
+    figure: Figure
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.figure.savefig(out, format="png", dpi=80)
+        return out.getvalue()
+
+
+def plot(found: Mapping[str, Slope], *names: str) -> Picture:
     """A curve over the rounds for each of `found`, a panel for each figure (such as "temporary"), from their first
-    reading on; returns a Matplotlib figure."""
+    reading on."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -29,11 +45,11 @@ def plot(found: Mapping[str, Slope], *names: str) -> Any:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
-    return figure
+    return Picture(figure)
 
 
-def bars(rows: Mapping[str, Mapping[str, float]]) -> Any:
-    """A small panel of bars for each row, such as {"lag, s": {"before": 2.3, "now": 0.4}}; a Matplotlib figure."""
+def bars(rows: Mapping[str, Mapping[str, float]]) -> Picture:
+    """A small panel of bars for each row, such as {"lag, s": {"before": 2.3, "now": 0.4}}."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.3 * len(rows), 2.6), layout="constrained")
@@ -43,4 +59,4 @@ def bars(rows: Mapping[str, Mapping[str, float]]) -> Any:
         axes.bar_label(drawn, fmt="%.3g")
         axes.set_title(title, fontsize=9)
         axes.margins(y=0.15)
-    return figure
+    return Picture(figure)
