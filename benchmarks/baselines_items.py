@@ -304,7 +304,11 @@ def filters(repeats: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def lag(tape: Path, moves: int = 25, every: float = 0.04) -> dict[str, Any]:
+def lag(tape: Path) -> dict[str, Any]:
+    return asyncio.run(dragged(tape))
+
+
+async def dragged(tape: Path, moves: int = 25, every: float = 0.04) -> dict[str, Any]:
     """A slider dragged for a second in an event loop: seconds from its last move to the picture of that place."""
     from toolkit.widgets import panel
 
@@ -334,8 +338,8 @@ def lag(tape: Path, moves: int = 25, every: float = 0.04) -> dict[str, Any]:
     def ours_done() -> bool:
         return ours.drawn > before and ours._later._planned is None
 
-    found = {"ours": asyncio.run(drag(move_ours, ours_done)), "drawn_ours": ours.drawn - before}
-    found |= {"baseline": asyncio.run(drag(move_plain, lambda: len(handled) == moves)), "drawn_baseline": plain.drawn}
+    found = {"ours": await drag(move_ours, ours_done), "drawn_ours": ours.drawn - before}
+    found |= {"baseline": await drag(move_plain, lambda: len(handled) == moves), "drawn_baseline": plain.drawn}
     return {"moves": moves, **{k: round(v, 3) for k, v in found.items()}}
 
 
