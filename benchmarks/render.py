@@ -272,6 +272,23 @@ def compare_thousand(result: dict[str, Any]) -> str:
         f"them; goal: nothing left and less than {d['goal_kib']:g} KiB for each.\n\n"
         + table(["comparisons", "failed", "files left", "descriptors left", "children left", "KiB each", "goal"], [row])
     )
+def baselines(result: dict[str, Any]) -> str:
+    rows = [
+        [g["goal"], f"{g['figure']:g}", "met" if g["met"] else "**MISSED**"]
+        for g in result["measured"].get("goals", [])
+    ]
+    return (
+        f"## Ours beside plain baselines: `bench_baselines.py`\n\n{where(result)}\nItem by item in "
+        "[REPORT.md](REPORT.md).\n\n" + table(["goal", "figure", ""], rows)
+    )
+
+
+def performance_report() -> str | None:
+    """REPORT.md as the JSON has it, None while there is none."""
+    from report import report
+
+    path = HERE / "results" / "baselines.json"
+    return report(json.loads(path.read_text()), table, where) if path.exists() else None
 
 
 RENDERERS = {
@@ -290,6 +307,7 @@ RENDERERS = {
     "blind": blind,
     "sweep": sweep,
     "compare_thousand": compare_thousand,
+    "baselines": baselines,
 }
 
 
@@ -308,9 +326,13 @@ def main() -> int:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     wanted = f"{before}{BEGIN}{rendered()}{END}{after}"
+    told, told_path = performance_report(), HERE / "REPORT.md"
     if "--check" in sys.argv:
-        return int(text != wanted)
+        stale = told is not None and (not told_path.exists() or told_path.read_text() != told)
+        return int(text != wanted or stale)
     path.write_text(wanted)
+    if told is not None:
+        told_path.write_text(told)
     return 0
 
 
