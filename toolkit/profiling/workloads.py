@@ -3,6 +3,7 @@
     python -m toolkit.profiling.workloads MODULE TAPE FOLDER FRAMES
 
 Prints one JSON object: seconds and processor seconds of each part, and the process's own peak.
+A fresh process is cold: what is first used in a part (imports, compiled kernels from the disk) counts there.
 """
 
 from __future__ import annotations
