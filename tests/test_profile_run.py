@@ -61,7 +61,7 @@ def test_a_file_that_is_no_report_is_one_sentence(tmp_path, capsys, text):
 
 def test_a_child_left_running_is_named(tmp_path, monkeypatch):
     script = tmp_path / "leaks"
-    script.write_text("#!/bin/sh\nsleep 60 &\nsleep 1\necho '{\"parts\": {}, \"whole\": {}, \"peak\": 1}'\n")
+    script.write_text('#!/bin/sh\nsleep 60 &\nsleep 1\necho \'{"parts": {}, "whole": {}, "peak": 1}\'\n')
     script.chmod(0o755)
     monkeypatch.setattr(measure.sys, "executable", str(script))
     place = tmp_path / "place"
