@@ -8,7 +8,11 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from toolkit.commands import profile_run
+
 app = App(name="profile", help="Finds leaks and wasted work, and mends what can be mended safely.")
+app.command(profile_run.run)
+app.command(profile_run.compare)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Flag = Annotated[bool, Parameter(negative="")]
