@@ -227,6 +227,29 @@ def blind(result: dict[str, Any]) -> str:
     )
 
 
+def leaderboard(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    versions = ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
+    text = (
+        f"## Leaderboard: `leaderboard.py`\n\n{where(result)}{versions}.\n\n"
+        f"{data['frames_each']} frames of each of {', '.join(data['scenes'])}, {data['size']}, best first. Deinterlacers "
+        "on tapes without other faults; denoisers, each tuned, on the same frames deinterlaced by our bwdif (noise of "
+        f"{data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at equal times, "
+        "nothing corrected; what the alignment found stands in the last column. `*` marks a setting at the end of the "
+        "range that was tried.\n"
+    )
+    for name in ("deinterlace", "denoise"):
+        head = ["method", "side", "setting", "PSNR Y", "SSIM Y", "combing", "detail kept", "fps", "found"]
+        rows = [
+            [r["method"], r["side"], f"`{r['setting']}`" + ("*" if r["at_end_of_range"] else ""), f"{r['psnr']:.2f}",
+             f"{r['ssim']:.4f}", f"{r['combing']:.5f}", f"{r['detail']:.3f}", r.get("fps", ""), "; ".join(r["findings"])]
+            for r in data[name]["rows"]
+        ]  # fmt: skip
+        text += f"\n### {name.capitalize()}\n\n" + table(head, rows)
+        text += "".join(f"\nNot run: {f['method']} ({f['side']}): {f['error']}\n" for f in data[name]["failed"])
+    return text
+
+
 RENDERERS = {
     "kernels": kernels,
     "restore": restore,
@@ -239,6 +262,7 @@ RENDERERS = {
     "queue_status": queue_status,
     "compare": compare,
     "blind": blind,
+    "leaderboard": leaderboard,
 }
 
 
