@@ -225,7 +225,7 @@ def main() -> None:
     options.add_argument("--speed", action="store_true", help="note frames a second; on a quiet machine only")
     asked = options.parse_args()
     vs = VapourSynth(asked.vapoursynth) if asked.vapoursynth else None
-    count, scenes = (8, SCENES[1:2]) if asked.quick else (24, SCENES)
+    count, scenes = (8, SCENES[1:2]) if asked.quick else (16, SCENES)
     ideal = [made(name, seed, count, tape.Tape.ideal()) for name, seed in scenes]
     noisy = [
         made(name, seed, count, tape.Tape.only(luma_noise=NOISE, luma_noise_length=120.0)) for name, seed in scenes

@@ -232,8 +232,8 @@ def leaderboard(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
     text = (
         f"## Leaderboard: `leaderboard.py`\n\n{where(result)}{versions}.\n\n"
-        f"{data['frames_each']} frames of each of {', '.join(data['scenes'])}, {data['size']}, best first. Deinterlacers "
-        "on tapes without other faults; denoisers, each tuned, on the same frames deinterlaced by our bwdif (noise of "
+        f"{data['frames_each']} frames of each of {', '.join(data['scenes'])}, {data['size']}, best first. "
+        "Deinterlacers on tapes without other faults; denoisers, each tuned, on the same frames deinterlaced by our bwdif (noise of "
         f"{data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at equal times, "
         "nothing corrected; what the alignment found stands in the last column. `*` marks a setting at the end of the "
         "range that was tried.\n"
@@ -242,7 +242,8 @@ def leaderboard(result: dict[str, Any]) -> str:
         head = ["method", "side", "setting", "PSNR Y", "SSIM Y", "combing", "detail kept", "fps", "found"]
         rows = [
             [r["method"], r["side"], f"`{r['setting']}`" + ("*" if r["at_end_of_range"] else ""), f"{r['psnr']:.2f}",
-             f"{r['ssim']:.4f}", f"{r['combing']:.5f}", f"{r['detail']:.3f}", r.get("fps", ""), "; ".join(r["findings"])]
+             f"{r['ssim']:.4f}", f"{r['combing']:.5f}", f"{r['detail']:.3f}", r.get("fps", ""),
+             "; ".join(r["findings"])]
             for r in data[name]["rows"]
         ]  # fmt: skip
         text += f"\n### {name.capitalize()}\n\n" + table(head, rows)

@@ -62,7 +62,7 @@ def test_clips_of_other_rates_are_shown_by_time_until_the_shortest_ends(tmp_path
 def test_a_failure_leaves_no_file(tmp_path, monkeypatch):
     red = flat(BARS["bt601"]["red"], count=3)
     for name, error, words in (
-        ("a.gif", OutputRefused, "mp4"), ("none/a.mp4", OutputRefused, "does not exist"), 
+        ("a.gif", OutputRefused, "mp4"), ("none/a.mp4", OutputRefused, "does not exist"),
         ("a.mp4", RequestError, "no frame from"),
     ):  # fmt: skip
         with pytest.raises(error, match=words):
