@@ -48,8 +48,6 @@ def filtered(clip, method, knobs):
         from vsdeinterlace import QTempGaussMC
 
         return QTempGaussMC(**knobs).deinterlace(clip)
-    if method == "nlm_ispc":
-        return core.nlm_ispc.NLMeans(clip, channels="Y", **knobs)
     if method == "dfttest2":
         from vsdenoise import DFTTest
 
