@@ -169,7 +169,7 @@ def denoisers(vs: VapourSynth | None) -> list[Entry]:
     if vs is not None:
         found += [
             Entry("dfttest2", "VapourSynth",
-                  tuple({"sloc": s, "tr": 1} for s in (2.0, 5.0, 10.0, 18.0, 30.0)), vs("dfttest2")),
+                  tuple({"sigma": s, "tbsize": 3} for s in (10.0, 30.0, 60.0, 120.0, 250.0)), vs("dfttest2")),
             Entry("mc_degrain", "VapourSynth",
                   tuple({"tr": 2, "thsad": t} for t in (100, 200, 300, 450, 700)), vs("degrain")),
         ]  # fmt: skip

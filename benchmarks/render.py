@@ -233,9 +233,9 @@ def leaderboard(result: dict[str, Any]) -> str:
     text = (
         f"## Leaderboard: `leaderboard.py`\n\n{where(result)}{versions}.\n\n"
         f"{data['frames_each']} frames of each of {', '.join(data['scenes'])}, {data['size']}, best first. "
-        "Deinterlacers on tapes without other faults; denoisers, each tuned, on the same frames deinterlaced by our bwdif "
-        f"(noise of {data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at equal times, "
-        "nothing corrected; what the alignment found stands in the last column. `*` marks a setting at the end of the "
+        "Deinterlacers on tapes without other faults; denoisers, each tuned, on the same frames out of our bwdif "
+        f"(noise of {data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at equal "
+        "times, nothing corrected; what the alignment found stands last. `*` marks a setting at the end of the "
         "range that was tried.\n"
     )
     for name in ("deinterlace", "denoise"):

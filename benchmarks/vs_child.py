@@ -49,9 +49,9 @@ def filtered(clip, method, knobs):
 
         return QTempGaussMC(**knobs).deinterlace(clip)
     if method == "dfttest2":
-        from vsdenoise import DFTTest
+        from dfttest2 import Backend, DFTTest2
 
-        return DFTTest().denoise(clip, **knobs)
+        return DFTTest2(clip, backend=Backend.CPU(), planes=[0], **knobs)
     if method == "degrain":
         from vsdenoise import mc_degrain
 
