@@ -289,6 +289,28 @@ def performance_report() -> str | None:
 
     path = HERE / "results" / "baselines.json"
     return report(json.loads(path.read_text()), table, where) if path.exists() else None
+def leaderboard(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    versions = ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
+    text = (
+        f"## Leaderboard: `leaderboard.py`\n\n{where(result)}{versions}.\n\n"
+        f"{data['frames_each']} frames of each of {', '.join(data['scenes'])}, {data['size']}, best first. "
+        "Deinterlacers on tapes without other faults; denoisers, each tuned, on the same frames out of our bwdif "
+        f"(noise of {data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at equal "
+        "times, nothing corrected; what the alignment found stands last. `*` marks a setting at the end of the "
+        "range that was tried.\n"
+    )
+    for name in ("deinterlace", "denoise"):
+        head = ["method", "side", "setting", "PSNR Y", "SSIM Y", "combing", "detail kept", "fps", "found"]
+        rows = [
+            [r["method"], r["side"], f"`{r['setting']}`" + ("*" if r["at_end_of_range"] else ""), f"{r['psnr']:.2f}",
+             f"{r['ssim']:.4f}", f"{r['combing']:.5f}", f"{r['detail']:.3f}", r.get("fps", ""),
+             "; ".join(r["findings"])]
+            for r in data[name]["rows"]
+        ]  # fmt: skip
+        text += f"\n### {name.capitalize()}\n\n" + table(head, rows)
+        text += "".join(f"\nNot run: {f['method']} ({f['side']}): {f['error']}\n" for f in data[name]["failed"])
+    return text
 
 
 RENDERERS = {
@@ -308,6 +330,7 @@ RENDERERS = {
     "sweep": sweep,
     "compare_thousand": compare_thousand,
     "baselines": baselines,
+    "leaderboard": leaderboard,
 }
 
 

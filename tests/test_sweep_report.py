@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -210,3 +211,30 @@ def test_any_text_is_an_axis_or_one_clear_refusal(text):
             parse(text)
         except ToolkitError as error:
             assert isinstance(error, KnobError) and "expected" in str(error)
+
+
+def test_blink_says_what_is_on_display_and_zoom_keeps_the_middle(tmp_path):
+    """In a real browser: the name shown is that of the picture that can be seen; enlarging stays where one looked."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no Chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    made, truth = s.made()
+    found = sweep(made, s.PIPELINE, {"denoise.gate": [4.0]}, truth=truth, folder=tmp_path / "r", bursts=1, length=2)
+    page_file = write_report(found, tmp_path / "page.html")
+    look = """() => new Promise(done => { const seen = new Set(); let n = 0; const timer = setInterval(() => {
+      const hidden = getComputedStyle(document.querySelector('.stage .two')).visibility === 'hidden';
+      seen.add(hidden + ':' + [...document.querySelectorAll('.tag')].map(tag => tag.textContent).join('|'));
+      if (++n > 40) { clearInterval(timer); done([...seen].sort()); } }, 50); })"""
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page, errors = browser.new_page(viewport={"width": 1000, "height": 800}), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(page_file.as_uri())
+        page.get_by_role("button", name="blink").click()
+        assert page.evaluate(look) == ["false:|1. gate=4", "true:tape|"]
+        page.get_by_role("button", name="x4").click()
+        frame = "document.querySelector('.frame')"
+        middle = page.evaluate(f"({frame}.scrollLeft + {frame}.clientWidth / 2) / {frame}.scrollWidth")
+        assert abs(middle - 0.5) < 0.01 and not errors
+        browser.close()

@@ -288,9 +288,16 @@ def simulate(
 
 @app.command
 def compare(
-    truth: Path, result: Path, *, align: Literal["full", "times"] = "full", crop: str = "0,0,0,0", json: Json = False
+    truth: Path,
+    result: Path,
+    *,
+    align: Literal["full", "times"] = "full",
+    crop: str = "0,0,0,0",
+    video: Path | None = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Aligns RESULT with TRUTH in time and place and prints PSNR, SSIM, flicker and combing per plane.
+    """Aligns RESULT with TRUTH in time and place and prints PSNR, SSIM, flicker, combing and detail kept per plane.
 
     Parameters
     ----------
@@ -298,12 +305,19 @@ def compare(
         full corrects a constant offset and shift and says so; times pairs equal times and corrects nothing.
     crop
         LEFT,TOP,RIGHT,BOTTOM samples to leave out, such as a head-switching band.
+    video
+        Also write both side by side, with their names, as this .mp4 or .webm.
     """
     from toolkit.compare import compare as judge
+    from toolkit.compare import stacked_video
     from toolkit.settings import parse_crop
 
+    made = None
+    if video is not None:
+        made = stacked_video({truth.name: truth, f"{result.name} (result)": result}, video, overwrite=overwrite)
     found = judge(truth, result, align=align, crop=parse_crop(crop))
-    show(found.to_dict(), json, found)
+    more = {} if made is None else {"video": str(made.path), "video_frames": made.frames}
+    show({**found.to_dict(), **more}, json, found if made is None else f"{found}\nwrote {made}")
 
 
 @app.command

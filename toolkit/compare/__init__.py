@@ -5,6 +5,7 @@ print(found)                                      # what was aligned and how, th
 found.table                                       # one row per frame and plane
 some = sample("tape.mkv", bursts=3, length=12)     # short runs of frames, in memory
 contact_sheet({"tape": "tape.mkv", "restored": "restored.mp4"}, times=[0.5, 1.5], path="sheet.png")
+stacked_video({"tape": "tape.mkv", "restored": "restored.mp4"}, "both.mp4")
 """
 
 from importlib import import_module
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from toolkit.compare.grid import before_after, contact_sheet, frames_at, to_rgb
     from toolkit.compare.metrics import Comparison, compare
     from toolkit.compare.samples import Sample, sample
+    from toolkit.compare.video import Stacked, stacked_video
     from toolkit.compare.viewers import viewer_scores
 
 _WHERE = {
@@ -22,17 +24,19 @@ _WHERE = {
     "Comparison": "metrics",
     "Finding": "align",
     "Sample": "samples",
+    "Stacked": "video",
     "before_after": "grid",
     "compare": "metrics",
     "contact_sheet": "grid",
     "frames_at": "grid",
     "sample": "samples",
+    "stacked_video": "video",
     "to_rgb": "grid",
     "viewer_scores": "viewers",
 }
 __all__ = [
-    "Alignment", "Comparison", "Finding", "Sample", "before_after", "compare", "contact_sheet", "frames_at", "sample",
-    "to_rgb", "viewer_scores",
+    "Alignment", "Comparison", "Finding", "Sample", "Stacked", "before_after", "compare", "contact_sheet", "frames_at",
+    "sample", "stacked_video", "to_rgb", "viewer_scores",
 ]  # fmt: skip
 
 

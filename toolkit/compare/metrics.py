@@ -14,6 +14,7 @@ from kernels.measure.flicker import flicker
 from kernels.measure.psnr import psnr
 from kernels.measure.ssim import ssim
 from toolkit.compare.align import Alignment, Finding, clock_difference
+from toolkit.compare.detail import detail_kept
 from toolkit.compare.head import look
 from toolkit.compare.meeting import Meeting
 from toolkit.compare.pairs import Pair, Pairer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLANES = ("Y", "U", "V")
-METRICS = ("psnr", "ssim", "combing", "flicker")
+METRICS = ("psnr", "ssim", "combing", "flicker", "detail")
 #: Frames measured at a time.
 CHUNK = 8
 
@@ -35,7 +36,8 @@ class Comparison:
     """Numbers of a result against its truth.
 
     table     : a row per frame and plane: frame (of the result), time, truth_time, plane, psnr (dB), ssim, combing and
-                combing_truth (share of samples), flicker (levels; NaN where there is no frame before).
+                combing_truth (share of samples), flicker (levels; NaN where there is no frame before), detail (share of
+                the truth's fine detail kept, see `detail.detail_kept`; NaN where the truth has none).
     summary   : a row per plane.  `psnr` is that of the mean squared error of all frames, `psnr_min` the worst frame's;
                 the others are means over frames.
     alignment : how the two were brought together, and what was noticed.
@@ -97,7 +99,7 @@ class Comparison:
         return lines + [f"note: {n}" for n in self.notes] + [f"found: {f}" for f in a.findings]
 
     def _shown(self) -> pd.DataFrame:
-        digits = {"psnr": 2, "psnr_min": 2, "ssim": 4, "combing": 5, "combing_truth": 5, "flicker": 3}
+        digits = {"psnr": 2, "psnr_min": 2, "ssim": 4, "combing": 5, "combing_truth": 5, "flicker": 3, "detail": 4}
         return self.summary.round({k: v for k, v in digits.items() if k in self.summary})
 
     def __str__(self) -> str:
@@ -269,6 +271,8 @@ class _Measure:
             values = flicker(result, truth, bits=bits)
             values[~np.array(joins)] = np.nan
             found["flicker"] = values[extra:]
+        if "detail" in self.metrics:
+            found["detail"] = nothing if small else detail_kept(now_truth, now_result)
         return found
 
 

@@ -39,6 +39,7 @@ function viewer(box, data) {
   };
   const one = make("img", { className: "one", alt: "" });
   const two = make("img", { className: "two", alt: "" });
+  const tags = ["left", "right"].map((side) => make("span", { className: `tag ${side}` }));
   const stage = make("div", { className: "stage", tabIndex: 0, role: "slider", ariaLabel: "wipe" }, one, two);
   const left = choice("left", data.names, 0, draw);
   const right = choice("right", data.names, Math.min(1, data.names.length - 1), draw);
@@ -46,11 +47,11 @@ function viewer(box, data) {
   let blinking = null;
   const modes = ["wipe", "blink", "difference"].map((mode) =>
     make("button", { type: "button", textContent: mode, onclick: () => choose(mode) }));
-  const zooms = [1, 2, 4].map((zoom) =>
+  const zooms = [1, 2, 4, 8].map((zoom) =>
     make("button", { type: "button", textContent: `x${zoom}`, onclick: () => enlarge(zoom) }));
   box.append(
     make("div", { className: "controls" }, left, right, time, ...modes, ...zooms),
-    make("div", { className: "frame" }, stage),
+    make("div", { className: "view" }, make("div", { className: "frame" }, stage), ...tags),
   );
   stage.style.aspectRatio = data.dar;
 
@@ -58,15 +59,29 @@ function viewer(box, data) {
     one.src = data.images[left.value][time.value];
     two.src = data.images[right.value][time.value];
     [one.alt, two.alt] = [data.names[left.value], data.names[right.value]];
+    name();
+  }
+  // In a blink, which of the two is on display; else both.
+  function name() {
+    const blinks = stage.dataset.mode === "blink";
+    tags[0].textContent = blinks && stage.classList.contains("second") ? "" : one.alt;
+    tags[1].textContent = blinks && !stage.classList.contains("second") ? "" : two.alt;
   }
   function choose(mode) {
     stage.dataset.mode = mode;
+    stage.classList.remove("second");
+    name();
     modes.forEach((b) => b.setAttribute("aria-pressed", b.textContent === mode));
     clearInterval(blinking);
-    if (mode === "blink") blinking = setInterval(() => stage.classList.toggle("second"), 500);
+    if (mode === "blink") blinking = setInterval(() => { stage.classList.toggle("second"); name(); }, 500);
   }
   function enlarge(zoom) {
+    // What is in the middle stays there.
+    const frame = stage.parentElement, grows = zoom / (parseFloat(stage.style.width || "100") / 100);
+    const middle = [frame.scrollLeft + frame.clientWidth / 2, frame.scrollTop + frame.clientHeight / 2];
     stage.style.width = `${100 * zoom}%`;
+    frame.scrollLeft = middle[0] * grows - frame.clientWidth / 2;
+    frame.scrollTop = middle[1] * grows - frame.clientHeight / 2;
     zooms.forEach((b) => b.setAttribute("aria-pressed", b.textContent === `x${zoom}`));
   }
   function move(percent) {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Beginnings of the names of measures, and whether more is better.
 BETTER = {
-    "psnr": True, "ssim": True, "vmaf": True, "xpsnr": True, "blind": True, "fps": True,
+    "psnr": True, "ssim": True, "vmaf": True, "xpsnr": True, "detail": True, "blind": True, "fps": True,
     "combing": False, "flicker": False, "noise": False, "seconds": False, "peak_mib": False,
 }  # fmt: skip
 #: The measure taken when none is named: the first that there is.
