@@ -62,8 +62,8 @@ def sound_baseline(tape: Path, consume: Callable[[object], object]) -> None:
 def killed_in_the_middle(way: str, tape: Path, folder: Path) -> None:
     """Runs one of the functions above in a process that kills itself (SIGKILL) when its consumer is first called."""
     program = (
-        "import os, signal, sys; from pathlib import Path; from tests import _leaks\n"
-        f"getattr(_leaks, {way!r})(Path(sys.argv[1]), lambda _: os.kill(os.getpid(), signal.SIGKILL))"
+        "import os, signal, sys; from pathlib import Path; from tests import _leaking\n"
+        f"getattr(_leaking, {way!r})(Path(sys.argv[1]), lambda _: os.kill(os.getpid(), signal.SIGKILL))"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
     env["VHS_TOOLKIT_SCRATCH"] = str(folder / "scratch")

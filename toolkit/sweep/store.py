@@ -71,8 +71,10 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
+        except BaseException as error:
+            part.unlink(missing_ok=True)  # also when a sweep is stopped just now
+            if not isinstance(error, OSError):
+                raise
             raise OutputRefused(
                 f"{path} cannot be written ({error.strerror})",
                 files="rows written before are kept",

@@ -1,0 +1,110 @@
+// The rows of a sweep: a table that sorts by any column and a plot of quality against speed; both choose the same row.
+const SVG = "http://www.w3.org/2000/svg";
+
+function render({ model, el }) {
+  el.classList.add("vhs-grid");
+  el.innerHTML = `<svg class="plot" viewBox="0 0 640 260" role="img"></svg><div class="wide"><table>
+    <thead><tr></tr></thead><tbody></tbody></table></div>`;
+  const [plot, head, body] = [".plot", "thead tr", "tbody"].map((name) => el.querySelector(name));
+  let [order, up] = [null, false];
+
+  const number = (v) => typeof v === "number";
+  const shown = (v) => (v == null ? "" : number(v) && !Number.isInteger(v) ? String(+v.toPrecision(4)) : String(v));
+  function choose(key) {
+    model.set("chosen", key);
+    model.save_changes();
+    model.send({ open: key });  // told again for a row that is chosen already: its tape may be back
+  }
+  function sorted(rows) {
+    if (!order) return rows;
+    const compare = (a, b) => (number(a) && number(b) ? a - b : String(a) < String(b) ? -1 : 1);
+    return [...rows].sort((one, two) => {
+      const [a, b] = [one[order], two[order]];
+      if (a == null || b == null) return (a == null) - (b == null);  // what is missing stays below
+      return a === b ? 0 : (up ? 1 : -1) * compare(a, b);
+    });
+  }
+  function drawTable() {
+    const columns = model.get("columns");
+    head.replaceChildren(...columns.map((name) => {
+      const cell = document.createElement("th");
+      const button = document.createElement("button");
+      button.textContent = name + (order === name ? (up ? " ▲" : " ▼") : "");
+      button.onclick = () => {
+        up = order === name ? !up : model.get("best_up")[name] === false;  // the best first
+        order = name;
+        drawTable();
+      };
+      cell.append(button);
+      return cell;
+    }));
+    body.replaceChildren(...sorted(model.get("rows")).map((row) => {
+      const line = document.createElement("tr");
+      line.tabIndex = 0;
+      line.dataset.key = row.key;
+      line.classList.toggle("front", model.get("front").includes(row.key));
+      line.setAttribute("aria-selected", row.key === model.get("chosen"));
+      line.onclick = () => choose(row.key);
+      line.onkeydown = (event) => {
+        if (event.key !== "Enter") return;
+        event.stopPropagation();
+        choose(row.key);
+      };
+      columns.forEach((name) => {
+        const cell = document.createElement("td");
+        cell.textContent = shown(row[name]);
+        line.append(cell);
+      });
+      return line;
+    }));
+  }
+  function drawPlot() {
+    const [x, y] = model.get("axes");
+    const rows = model.get("rows").filter((r) => number(r[x]) && number(r[y]));
+    plot.style.display = rows.length ? "" : "none";
+    plot.replaceChildren();
+    if (!rows.length) return;
+    const put = (kind, props, text = "") => {
+      const part = document.createElementNS(SVG, kind);
+      Object.entries(props).forEach(([k, v]) => part.setAttribute(k, v));
+      part.textContent = text;
+      plot.append(part);
+      return part;
+    };
+    const scale = (name, from, to) => {
+      const values = rows.map((r) => r[name]);
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      return [(v) => (high > low ? from + ((v - low) / (high - low)) * (to - from) : (from + to) / 2), low, high];
+    };
+    const [atX, lowX, highX] = scale(x, 70, 620);
+    const [atY, lowY, highY] = scale(y, 215, 20);
+    put("path", { d: "M60 10V225H630", class: "axis" });
+    put("text", { x: 340, y: 254, "text-anchor": "middle" }, `${x} (frames per second, more is better)`);
+    put("text", { x: 64, y: 14 }, `${y} (${model.get("best_up")[y] === false ? "less" : "more"} is better)`);
+    [[atX(lowX), 240, lowX], [atX(highX), 240, highX]].forEach(([px, py, v]) =>
+      put("text", { x: px, y: py, "text-anchor": "middle" }, shown(v)));
+    [[lowY, atY(lowY)], [highY, atY(highY)]].forEach(([v, py]) =>
+      put("text", { x: 56, y: py + 4, "text-anchor": "end" }, shown(v)));
+    const front = model.get("front");
+    const byKey = Object.fromEntries(rows.map((r) => [r.key, r]));
+    const points = front.filter((k) => byKey[k]).map((k) => `${atX(byKey[k][x])},${atY(byKey[k][y])}`);
+    put("polyline", { points: points.join(" "), class: "line" });
+    rows.forEach((r) => {
+      const kind = [front.includes(r.key) ? "front" : "", r.key === model.get("chosen") ? "chosen" : ""].join(" ");
+      const point = put("circle", { cx: atX(r[x]), cy: atY(r[y]), r: 5, class: kind });
+      point.dataset.key = r.key;
+      point.onclick = () => choose(r.key);
+      const title = document.createElementNS(SVG, "title");
+      title.textContent = model.get("columns").map((n) => `${n} ${shown(r[n])}`).join("\n");
+      point.append(title);
+    });
+  }
+  function draw() {
+    drawTable();
+    drawPlot();
+  }
+  model.on("change:rows change:columns change:front change:axes change:chosen", draw);
+  draw();
+}
+
+export default { render };
