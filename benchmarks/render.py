@@ -311,9 +311,26 @@ def leaderboard(result: dict[str, Any]) -> str:
         text += f"\n### {name.capitalize()}\n\n" + table(head, rows)
         text += "".join(f"\nNot run: {f['method']} ({f['side']}): {f['error']}\n" for f in data[name]["failed"])
     return text
+def denoise_quality(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    rows = [
+        [r["input"], r["side"], r["denoiser"], r["how"], f"{r['psnr']:.2f}", f"`{r['settings']}`"] for r in data["rows"]
+    ]
+    goals = [
+        [name, f"{s['ours_best']:.2f}", f"{s['rival_best']:.2f}", s["against_rival"], f"{s['default']:.2f}",
+         s["default_goal"], f"{s['measured']:.2f}", s["measured_goal"]]
+        for name, s in data["summary"].items()
+    ]  # fmt: skip
+    head = "input|our best|FFmpeg's best|within 0.1 dB|default|within 0.5 dB|by measured noise|within 0.5 dB"
+    return (
+        f"## What denoisers restore: `denoise_quality.py`\n\n{where(result)}\nPSNR of luma, {data['frames']} frames, "
+        f"FFmpeg {data['ffmpeg']}; each side has the best of the settings tried. The default is `dft_threshold`.\n\n"
+        + table(head.split("|"), goals) + "\n" + table(["input", "side", "denoiser", "how", "PSNR Y", "settings"], rows)
+    )  # fmt: skip
 
 
 RENDERERS = {
+    "denoise_quality": denoise_quality,
     "kernels": kernels,
     "restore": restore,
     "upscale": upscale,
