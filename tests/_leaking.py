@@ -75,10 +75,10 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def living_children() -> list[int]:
-    """Ids of the programs this process has started and that are still in the process table, after a moment's grace."""
+def living_children(others: set[psutil.Process]) -> list[int]:
+    """Ids of the programs started by this process, beside `others`, that still live after a moment's grace."""
     end = time.monotonic() + 2
-    while (left := psutil.Process().children(recursive=True)) and time.monotonic() < end:
+    while (left := set(psutil.Process().children(recursive=True)) - others) and time.monotonic() < end:
         time.sleep(0.05)
     return [p.pid for p in left]
 

@@ -148,6 +148,7 @@ class JobBoard(ipywidgets.VBox):
         if self._worker is not None:
             program, self._worker = self._worker, None
             # Waits for a worker that puts its jobs back: not in the kernel's thread.
+            # lint: ignore[thread-left-running] it ends within 15 s, and the kernel must not go before it
             threading.Thread(target=process.end, args=(program, 15.0), name="vhs-worker-end").start()
             self.stop_button.disabled = True
             self.say("the worker is asked to stop; what it has finished is kept", error=False)

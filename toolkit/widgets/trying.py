@@ -29,11 +29,11 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
 def packed_space(space: dict[str, Any]) -> dict[str, Any]:
     """The space as plain data.  Raises `RequestError` for values that have no such form."""
     from toolkit.errors import RequestError
-    from toolkit.sweep.space import Span, _plain
+    from toolkit.sweep.space import Span, plain
 
     found: dict[str, Any] = {}
     for key, values in space.items():
-        found[key] = asdict(values) if isinstance(values, Span) else [_plain(v) for v in values]
+        found[key] = asdict(values) if isinstance(values, Span) else [plain(v) for v in values]
         try:
             json.dumps(found[key])
         except TypeError:
