@@ -243,6 +243,15 @@ def progress_cost(result: dict[str, Any]) -> str:
     return text + table(["drawn as", "% of a core"], rows)
 
 
+def profile_overhead(result: dict[str, Any]) -> str:
+    d = result["measured"]
+    rows = [[r["run"], r["watcher"], f"{100 * r['share']:.2f}", f"{100 * r['share_of_looks']:.2f}"] for r in d["rows"]]
+    text = f"## What watching costs: `profile_overhead.py`\n\n{where(result)}\n"
+    text += f"Processor time of `profile watch` / of the run; goal below {100 * d['goal']:g} %: "
+    text += f"{'met' if d['met'] else 'MISSED'}.\n\n"
+    return text + table(["run, CPU s", "watcher, CPU s", "%", "% without the start and the end"], rows)
+
+
 def sweep(result: dict[str, Any]) -> str:
     d, goals = result["measured"], result["measured"]["goals"]
     met = {k: "met" if d["met"][k] else "MISSED" for k in ("busy", "cost")}
@@ -272,6 +281,8 @@ def compare_thousand(result: dict[str, Any]) -> str:
         f"them; goal: nothing left and less than {d['goal_kib']:g} KiB for each.\n\n"
         + table(["comparisons", "failed", "files left", "descriptors left", "children left", "KiB each", "goal"], [row])
     )
+
+
 def baselines(result: dict[str, Any]) -> str:
     rows = [
         [g["goal"], f"{g['figure']:g}", "met" if g["met"] else "**MISSED**"]
@@ -289,6 +300,8 @@ def performance_report() -> str | None:
 
     path = HERE / "results" / "baselines.json"
     return report(json.loads(path.read_text()), table, where) if path.exists() else None
+
+
 def leaderboard(result: dict[str, Any]) -> str:
     data = result["measured"]
     versions = ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
@@ -311,6 +324,8 @@ def leaderboard(result: dict[str, Any]) -> str:
         text += f"\n### {name.capitalize()}\n\n" + table(head, rows)
         text += "".join(f"\nNot run: {f['method']} ({f['side']}): {f['error']}\n" for f in data[name]["failed"])
     return text
+
+
 def denoise_quality(result: dict[str, Any]) -> str:
     data = result["measured"]
     rows = [
@@ -342,6 +357,7 @@ RENDERERS = {
     "queue_status": queue_status,
     "process_thousands": process_thousands,
     "progress_cost": progress_cost,
+    "profile_overhead": profile_overhead,
     "compare": compare,
     "blind": blind,
     "sweep": sweep,

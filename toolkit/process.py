@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +73,14 @@ def run(
     return Result(program.returncode, out, err)
 
 
-def start(command: Sequence[str | os.PathLike], *, output: Path) -> subprocess.Popen:
+def start(
+    command: Sequence[str | os.PathLike], *, output: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen:
     """Starts a program that works beside this one; all it says goes to the file `output`.
 
     Whoever starts it watches it (`poll`) and gives it back to `end`, also when it ended by itself.  Its standard input
     is a pipe that nobody writes to: it closes when this process is gone, however that came about.
+    env : its whole environment, in place of this process's own.
     Raises `ProgramFailed` when it cannot be started.
     """
     words = [os.fspath(word) for word in command]
@@ -85,7 +88,7 @@ def start(command: Sequence[str | os.PathLike], *, output: Path) -> subprocess.P
     with output.open("wb") as file:
         try:
             program = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, **group
+                words, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, env=env, **group
             )  # fmt: skip
         except OSError as error:
             raise ProgramFailed(f"the program {words[0]!r} could not be started ({error.strerror})") from error

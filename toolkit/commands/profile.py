@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from toolkit.commands import profile_run
+from toolkit.commands import profile_run, profile_watch
 
 app = App(name="profile", help="Finds leaks and wasted work, and mends what can be mended safely.")
 app.command(profile_run.run)
 app.command(profile_run.compare)
+app.command(profile_watch.temp)
+app.command(profile_watch.watch)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 Flag = Annotated[bool, Parameter(negative="")]
