@@ -124,7 +124,7 @@ def test_the_bench_is_an_application_under_voila(page, folder):
     next(c for c in book.cells if "parameters" in c.metadata.get("tags", [])).source = "tape, folder = 'tape.avi', '.'"
     nbformat.write(book, folder / "90.ipynb")
     with server(["voila", "90.ipynb", "--theme=dark"], folder) as url:
-        page.goto(url, timeout=60_000)
+        page.goto(url, timeout=60_000, wait_until="domcontentloaded")  # not for fonts from the net
         page.wait_for_selector(".vhs-bench .base[data-shown]", timeout=60_000)
         assert page.locator("text=import toolkit").count() == 0, "no code"
         shows(page, ".vhs-bench td", "tape.avi")
