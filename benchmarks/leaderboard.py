@@ -17,9 +17,9 @@ quiet machine.  The FFmpeg binary is that of the wheel imageio-ffmpeg.  VapourSy
         vapoursynth-vszip vapoursynth-akarin vapoursynth-resize2 dfttest2 numpy
     python benchmarks/leaderboard.py --vapoursynth vs/bin/python
 
-Not among the rivals: bm3dcpu 2.17 still speaks API 3, which VapourSynth 81 does not load; nlm-ispc 4.1 gave broken
-pictures where this was written (NaN for float, errors of several levels on a smooth ramp at h=1 for 8 bits), and a
-rival that is set up badly is worse than none.
+Not among the rivals: bm3dcpu 2.17 still speaks API 3, which VapourSynth 81 does not load; nlm-ispc 4.1 gave NaN
+for float and errors of several levels on a ramp where this was written.  Whether the wheel or our call is at fault was
+not found out, and a rival that is set up badly is worse than none.
 """
 
 from __future__ import annotations

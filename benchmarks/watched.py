@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from toolkit.profiling.sizes import bytes_under
+
 ROOT = Path(__file__).parent.parent
 EVERY = 0.05  # seconds between two looks
 
@@ -27,15 +29,6 @@ def tree_bytes(pid: int) -> int:
             with contextlib.suppress(psutil.Error):
                 full = one.memory_full_info()
                 total += getattr(full, "pss", full.rss)
-    return total
-
-
-def bytes_under(folder: Path) -> int:
-    total = 0
-    for top, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(top, name)).st_size
     return total
 
 

@@ -204,11 +204,10 @@ def test_a_model_keeps_its_weights_when_upscalers_use_it():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@given(seed=st.integers(0, 2**32 - 1), frames=st.integers(1, 2), size=st.tuples(st.integers(1, 5), st.integers(1, 9)))
+@given(seed=st.integers(0, 2**32 - 1), size=st.tuples(st.integers(1, 5), st.integers(1, 9)))
 @settings(max_examples=20)
-def test_what_lies_between_convolutions_is_what_torch_gives_bit_for_bit(dtype, seed, frames, size):
+def test_prelu_between_convolutions_is_what_torch_gives_bit_for_bit(dtype, seed, size):
     random = torch.Generator().manual_seed(seed)
-    layout = {"memory_format": torch.channels_last}
 
     def some(*shape):
         """Of every magnitude, with zeros of both signs and what overflows."""
@@ -223,11 +222,3 @@ def test_what_lies_between_convolutions_is_what_torch_gives_bit_for_bit(dtype, s
         out = torch.full_like(rows, 9)
         fused.prelu_into(rows, slopes.float().repeat(size[1]), out)
         assert torch.equal(out, functional.prelu(rows.reshape(-1, 7), slopes).view(rows.shape))
-        x, y = some(frames, 5, *size).contiguous(**layout), some(frames, 3, *size).contiguous(**layout)
-        joined = fused.leaky_cat(x, y, 0.2)
-        assert torch.equal(joined, torch.cat((x, functional.leaky_relu(y, 0.2)), 1))
-        assert joined.is_contiguous(**layout)
-        if dtype is torch.bfloat16:
-            wide, narrow = torch.randn(x.shape, generator=random), torch.randn(x.shape, generator=random).to(dtype)
-            total = fused.add_scaled(wide, narrow.contiguous(**layout), 0.2)
-            assert torch.allclose(total, torch.add(wide, narrow, alpha=0.2), rtol=0, atol=1e-6)

@@ -19,7 +19,7 @@ from toolkit.making import Seen, SegmentMaker, digest, dropped
 from toolkit.media.encode import Encoding, repeatable
 from toolkit.media.packets import joined, setup_data, times
 from toolkit.media.read import Reader
-from toolkit.media.write import CONTAINERS, Writer
+from toolkit.media.write import CONTAINERS
 from toolkit.pipeline import Run, counted
 from toolkit.runner import Runner, versions, with_format
 from toolkit.segments import Journal, digest_of, is_joined, tape_identity
@@ -227,16 +227,7 @@ class ResumableRunner(Runner):
         if is_joined(self.output):
             self.written = self.encoding.written_format
             return
-        with Writer(
-            self.output,
-            self.plan.output,
-            self.time_base,
-            until=self.until,
-            source=self.clip,
-            overwrite=self.overwrite,
-            sound=self.sound.tracks,
-            **self._encoder(),
-        ) as writer:
+        with self._writer() as writer:
             self.written = writer.written_format
             writer.before_rename = self.journal.add_joined
             odd = [f.name for f in files if setup_data(f) != writer.setup_data]

@@ -231,7 +231,6 @@ class Runner:
 
     def _picture_and_sound(self) -> int:
         from toolkit.media.read import Reader
-        from toolkit.media.write import Writer
 
         fmt, rate = self.plan.formats[0], self.plan.rate
         total = self.plan.frames * rate if self.plan.frames else None
@@ -245,16 +244,7 @@ class Runner:
                 self._begin(first)
                 self.progress.stage("restore", total)
                 with (
-                    Writer(
-                        self.output,
-                        self.plan.output,
-                        self.time_base,
-                        until=self.until,
-                        source=self.clip,
-                        overwrite=self.overwrite,
-                        sound=self.sound.tracks,
-                        **self._encoder(),
-                    ) as writer,
+                    self._writer() as writer,
                     Drain(lambda b: self._write(writer, b)) as drain,
                 ):
                     stream = counted(with_format(first, decoded, fmt), self.context, "read")
@@ -277,6 +267,20 @@ class Runner:
         self.time_base = first.time_base / self.plan.rate
         self.origin = self._origin(first, Fraction(1, self.time_base.denominator))
         self.until = self._until(first)
+
+    def _writer(self) -> Any:
+        from toolkit.media.write import Writer
+
+        return Writer(
+            self.output,
+            self.plan.output,
+            self.time_base,
+            until=self.until,
+            source=self.clip,
+            overwrite=self.overwrite,
+            sound=self.sound.tracks,
+            **self._encoder(),
+        )
 
     def _encoder(self) -> dict[str, Any]:
         """What `Writer` and `Encoding` are told alike, beside format and time base."""

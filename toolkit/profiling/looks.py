@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from toolkit.profiling.device import Device
-from toolkit.profiling.measure import folder_bytes
+from toolkit.profiling.sizes import folder_bytes
 
 LINUX = Path("/proc/self/fd").exists()
 

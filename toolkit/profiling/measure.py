@@ -18,6 +18,7 @@ from toolkit import process, scratch
 from toolkit.errors import RequestError, UnknownName, WorkError
 from toolkit.profiling.device import Device
 from toolkit.profiling.perf import Perf, Row
+from toolkit.profiling.sizes import folder_bytes
 
 LOOK = 0.1  # seconds between two looks at the process
 
@@ -135,17 +136,6 @@ def _watch(
             waited += LOOK
         if waited > limit:
             raise WorkError(f"one repeat took more than {limit:g} s and was ended")
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes that the files in a folder take up on the disk; those that vanish meanwhile count nothing."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                stat = os.lstat(os.path.join(where, name))
-                total += getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
-    return total
 
 
 def machine(device: Device) -> dict[str, Any]:

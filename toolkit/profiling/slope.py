@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.profiling.device import Device
+from toolkit.profiling.sizes import bytes_under
+
 #: What is read after every round, and in which unit.
 UNITS = {
     "resident": "bytes", "traced": "bytes", "device": "bytes", "files": "open files", "children": "processes",
@@ -131,16 +134,6 @@ def own_temporary_folder() -> Iterator[Path]:
             yield folder
 
 
-def bytes_under(folder: Path) -> int:
-    """Bytes of all files in `folder`; what goes while it is counted counts nothing."""
-    total = 0
-    for top, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(top, name)).st_size
-    return total
-
-
 def _read(folder: Path, traced: bool) -> dict[str, float]:
     import tracemalloc
 
@@ -168,20 +161,11 @@ def _trim() -> None:
 
 
 @functools.cache
-def _devices() -> tuple[Any, ...]:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return tuple(pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount()))
-    except Exception:  # no driver, no GPU, no library: NVML says each in its own way
-        return ()
+def _device() -> Device:
+    return Device()
 
 
 def device_bytes() -> int | None:
     """Memory in use on all NVIDIA GPUs, by whomever (in a container NVML does not tell processes apart); None: none."""
-    if not _devices():
-        return None
-    import pynvml
-
-    return sum(pynvml.nvmlDeviceGetMemoryInfo(device).used for device in _devices())
+    look = _device().look()
+    return None if look is None else look.bytes

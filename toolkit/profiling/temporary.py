@@ -15,6 +15,7 @@ import psutil
 from toolkit.errors import InputMissing, RequestError
 from toolkit.profiling.alerts import GB, MIB, Alert, temp_rate
 from toolkit.profiling.looks import Tree, _runs
+from toolkit.profiling.sizes import disk_bytes
 from toolkit.profiling.watch import SHARE, Target, _wait
 
 
@@ -98,14 +99,14 @@ def follow(
     if not folder.is_dir():
         raise InputMissing(f"there is no folder {folder}", files="")
     found, makers, most, high = Temporary(str(folder)), {}, {}, False
-    before = sizes = _sizes(folder)
+    before = sizes = disk_bytes(folder)
     began = time.monotonic()
     while True:
         spent, now = time.process_time(), time.monotonic()
         running = target is None or target.program.poll() is None
         if target is not None and running:
             target.tree.look(began)  # so that its children are known
-        sizes = _sizes(folder)
+        sizes = disk_bytes(folder)
         found.moments.append(Moment(now - began, sum(sizes.values()), len(sizes)))
         grown = {path for path, held in sizes.items() if held > before.get(path, -1)}
         if unknown := grown - makers.keys():
@@ -133,18 +134,6 @@ def follow(
     found.code = target.program.poll() if target else None
     for path, held in most.items():
         found.made.append(Made(path, makers.get(path) or _unseen(path, target), held, sizes.get(path, 0)))
-    return found
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes on the disk of every file in a folder; those that vanish meanwhile count nothing."""
-    found = {}
-    for where, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(where, name)
-            with contextlib.suppress(OSError):
-                stat = os.lstat(path)
-                found[path] = getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512
     return found
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit.upscale import fused, strips
+from toolkit.upscale import strips
 from toolkit.upscale.colour import mix
 
 
@@ -126,10 +126,6 @@ def _exact(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return torch.cat(bands, 2)
 
 
-def _leaky_cat(x: Tensor, y: Tensor, slope: float) -> Tensor:
-    return torch.cat((x, F.leaky_relu_(y, slope)), 1)
-
-
 class DenseBlock(nn.Module):
     """Five convolutions, each seeing all earlier results; a fifth of the outcome is added to the input.
 
@@ -144,12 +140,8 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         seen = x.to(self.conv1.weight.dtype)
-        fusible = fused.is_fusible(seen)
-        cat = fused.leaky_cat if fusible else _leaky_cat
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            seen = cat(seen, conv(seen), 0.2)
-        if fusible and seen.dtype is not x.dtype:
-            return fused.add_scaled(x, self.conv5(seen), 0.2)
+            seen = torch.cat((seen, F.leaky_relu_(conv(seen), 0.2)), 1)
         return torch.add(x, self.conv5(seen), alpha=0.2)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import html
-import io
 import sys
 import threading
 from datetime import timedelta
@@ -17,10 +15,13 @@ import ipywidgets
 import traitlets
 
 from toolkit import process
+from toolkit.clip import Clip
 from toolkit.errors import ToolkitError
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import Job, Queue
+from toolkit.media import thumbnails
 from toolkit.widgets.polling import Polling
+from toolkit.widgets.sentence import sentence
 
 HERE = Path(__file__).parent
 EVERY = 2.0  # seconds between two looks at the queue
@@ -162,30 +163,20 @@ class JobBoard(ipywidgets.VBox):
             self.say(f"the queue cannot be shown: {type(error).__name__}: {error}")
 
     def say(self, text: str, error: bool = True) -> None:
-        colour = "var(--jp-error-color1, #b00)" if error else "var(--jp-ui-font-color2, #777)"
-        self.message.value = f"<span style='color:{colour}'>{html.escape(text)}</span>"
+        self.message.value = sentence(text, error)
 
 
 @functools.lru_cache(maxsize=128)
-def thumbnail(path: Path, changed: int, size: int, height: int = 48) -> str:
-    """A picture from the middle of a tape as a data URL, "" when there is none to be had.
+def thumbnail(path: Path, changed: int, size: int) -> str:
+    """A picture from the middle of a tape as a data URL, "" when there is none to be had, which is remembered too.
 
     changed, size : of the file, so that another one of its name gets a picture of its own.
     """
-    from PIL import Image
-
-    from toolkit.clip import Clip
-    from toolkit.compare.grid import frames_at, to_rgb
-
     try:
-        clip = Clip.open(path)
-        batch = frames_at(clip, [clip.start + (clip.duration or 0.0) / 2])[0]
-        picture = Image.fromarray(to_rgb(batch)[0]).resize((round(height * clip.format.dar), height))
+        picture = thumbnails.thumbnail(path, (Clip.open(path).duration or 0.0) / 2, width=64)
     except Exception:  # no thumbnail is no reason for no list
         return ""
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()
 
 
 def jobs(queue: Queue | Path | str | None = None) -> JobBoard:

@@ -23,6 +23,7 @@ from toolkit.stages import Step
 from toolkit.widgets.controls import Control
 from toolkit.widgets.debounce import Debounced
 from toolkit.widgets.moment import Moment
+from toolkit.widgets.sentence import sentence
 
 ZOOMS = {"whole picture": 1, "2x": 2, "4x": 4, "8x": 8}
 VIEWS = ("after", "before", "both")
@@ -137,8 +138,7 @@ class Panel(ipywidgets.VBox):
             self._say(f"saved: vhs-toolkit restore {shlex.quote(self.clip.path.name)} OUT --preset {path}", error=False)
 
     def _say(self, text: str, error: bool = True) -> None:
-        colour = "var(--jp-error-color1, #b00)" if error else "var(--jp-ui-font-color2, #777)"
-        self.message.value = f"<span style='color:{colour}'>{html.escape(text)}</span>"
+        self.message.value = sentence(text, error)
 
     def _say_words(self) -> None:
         name = self.clip.path.name

@@ -21,8 +21,9 @@ from toolkit.sweep import open_sweep
 from toolkit.sweep.store import read_about
 from toolkit.sweep.table import BETTER, USUAL, more_is_better
 from toolkit.widgets.polling import Polling
+from toolkit.widgets.sentence import sentence
 from toolkit.widgets.trying import packed_space, plain
-from toolkit.widgets.wipe import Wipe, _url
+from toolkit.widgets.wipe import Wipe, data_url
 
 HERE = Path(__file__).parent
 GRACE = 0.7  # seconds between asking the sweep to end and killing it: stop is over within one
@@ -167,10 +168,7 @@ class SweepView(ipywidgets.VBox):
         self.say("; ".join([words, *self.notes]) + "; click a row to see it", error=False)
 
     def say(self, text: str, error: bool = True) -> None:
-        import html
-
-        colour = "var(--jp-error-color1, #b00)" if error else "var(--jp-ui-font-color2, #777)"
-        self.message.value = f"<span style='color:{colour}'>{html.escape(text)}</span>"
+        self.message.value = sentence(text, error)
 
     # -- the row that was clicked --------------------------------------------------------------------------------
 
@@ -213,7 +211,7 @@ class SweepView(ipywidgets.VBox):
         )
         size = round(height * clip.format.dar), height
         shown = [one.bursts[0].own[:1] for one in (some, some.through(pipeline))]
-        return tuple(_url(batch, size) for batch in shown)
+        return tuple(data_url(batch, size) for batch in shown)
 
     def save(self, path: str | Path) -> Path:
         """Writes the chosen row as a preset (YAML).  Raises `RequestError`."""

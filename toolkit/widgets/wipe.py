@@ -50,11 +50,12 @@ def wipe(
     if time is None:
         time = min(c.duration or 0.0 for c in clips) / 2
     width = round(height * clips[1].format.dar)
-    urls = [_url(frames_at(c, [time])[0], (width, height)) for c in clips]
+    urls = [data_url(frames_at(c, [time])[0], (width, height)) for c in clips]
     return Wipe(before=urls[0], after=urls[1], labels=list(labels))
 
 
-def _url(batch: Any, size: tuple[int, int]) -> str:
+def data_url(batch: Any, size: tuple[int, int]) -> str:
+    """The first frame of `batch` at `size` `(width, height)` as a data URL."""
     from PIL import Image
 
     picture = Image.fromarray(to_rgb(batch)[0]).resize(size, Image.Resampling.LANCZOS)
