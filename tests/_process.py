@@ -67,6 +67,19 @@ def run_many(count: int, at_once: int = 8, limit: float = 0.3) -> dict[str, int]
     return {**found, "orphans": len(left), "zombies": len(zombies), "descriptors": psutil.Process().num_fds() - before}
 
 
+def gone(pid: int, within: float = 10.0) -> bool:
+    """Ended, or soon: a killed process takes a moment, and on a busy machine more."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def _left(mark: str) -> list[psutil.Process]:
     found = []
     for one in psutil.process_iter():

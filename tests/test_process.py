@@ -12,25 +12,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests._process import ORDER, run_many
+from tests._process import ORDER, gone, run_many
 from toolkit import process, scratch
 
 PYTHON = sys.executable
 
 
-def children() -> list[psutil.Process]:
-    return [
-        c for c in psutil.Process().children(recursive=True) if c.status() != psutil.STATUS_RUNNING or c.is_running()
-    ]
-
-
-def gone(pid: int, within: float = 5.0) -> bool:
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
+@pytest.fixture
+def no_child_left():
+    """Programs that others started and keep (multiprocessing's resource tracker) are not counted."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    assert not set(psutil.Process().children(recursive=True)) - before
 
 
 def test_output_and_input_pass_through():
@@ -47,7 +40,7 @@ def test_a_failure_names_the_program_and_its_last_words():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
-def test_a_program_that_hangs_is_ended_with_its_grandchildren(tmp_path):
+def test_a_program_that_hangs_is_ended_with_its_grandchildren(tmp_path, no_child_left):
     note = tmp_path / "pid"
     grandchild = (
         "import subprocess, sys, time\n"
@@ -57,15 +50,14 @@ def test_a_program_that_hangs_is_ended_with_its_grandchildren(tmp_path):
     )
     with pytest.raises(process.ProgramFailed, match="still running after 1"):
         process.run([PYTHON, "-c", grandchild], timeout=1.5)
-    assert gone(int(note.read_text())) and not children()
+    assert gone(int(note.read_text()))
 
 
-def test_many_runs_leave_no_process_and_no_descriptor():
+def test_many_runs_leave_no_process_and_no_descriptor(no_child_left):
     before = psutil.Process().num_fds() if os.name == "posix" else 0
     for n in range(30):
         done = process.run([PYTHON, "-S", "-c", f"import sys; sys.exit({n % 3})"], timeout=20, check=False)
         assert done.returncode == n % 3
-    assert not children()
     if os.name == "posix":
         assert psutil.Process().num_fds() <= before
 
@@ -111,7 +103,7 @@ def test_scratch_of_a_killed_process_goes_with_the_next_start(monkeypatch, tmp_p
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
-def test_a_program_beside_this_one_is_ended_with_its_grandchildren_and_sees_its_parent_go(tmp_path):
+def test_a_program_beside_this_one_is_ended_with_its_grandchildren_and_sees_its_parent_go(tmp_path, no_child_left):
     grandchild = (
         "import subprocess, sys\n"
         "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -125,7 +117,7 @@ def test_a_program_beside_this_one_is_ended_with_its_grandchildren_and_sees_its_
         assert program.poll() is None
         time.sleep(0.02)
     process.end(program)
-    assert gone(int(log.read_text())) and program.returncode is not None and not children()
+    assert gone(int(log.read_text())) and program.returncode is not None
     parent = (
         "import os, signal, sys, time\nfrom pathlib import Path\nfrom toolkit import process\n"
         f"process.start([sys.executable, '-c', {grandchild!r}], output=Path({str(log)!r}))\n"

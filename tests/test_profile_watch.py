@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests._process import gone
 from toolkit import scratch
 from toolkit.cli import main
 from toolkit.jobs import Queue
@@ -32,13 +33,6 @@ def python(tmp_path: Path, text: str) -> str:
     return f"{sys.executable} -S {script}"
 
 
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def watch(capsys, *words, code=0):
     """What `profile watch --json` says, by event."""
     assert main(["profile", "watch", *words, "--json", "--every", "0.1"]) == code
@@ -51,7 +45,7 @@ def test_a_child_left_running_is_named_and_ended(capsys):
     _, alerts, end = watch(capsys, "--command", shell("sleep 61 & sleep 0.6"))
     assert [a["kind"] for a in alerts] == ["left running"]
     assert alerts[0]["seen"].startswith("sleep (")
-    assert not runs(int(alerts[0]["seen"].split("(")[1].rstrip(")")))
+    assert gone(int(alerts[0]["seen"].split("(")[1].rstrip(")")))
     assert end["code"] == 0
 
 
