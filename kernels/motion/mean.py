@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from kernels.arrays import depth
-from kernels.declare import Bits, Halo, Knob, kernel
+from kernels.arrays import beside, depth, empty_like_backend
+from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.motion.blend import mean
 from kernels.motion.match import NONE
 from kernels.motion.planes import grid, phases
@@ -108,3 +108,27 @@ def _(frames, motion, out, start, limit, radius, block, down, across, bits):
     peak, half = np.float32(0 if real else (1 << bits) - 1), np.float32(0 if real else 0.5)
     mean(frames, motion, out, start, np.float32(1 / (64 * limit)), radius, side >> down, side >> across, down, across,
          shape.ravel(), peak, half)  # fmt: skip
+
+
+def _plan(arrays: list[Any], out: Any, start: int, limit: float, radius: int, block: str, down: int, across: int,
+          bits: int):  # fmt: skip
+    frames, motion = arrays
+    real, i, f = frames.dtype.kind == "f", np.int32, np.float32
+    high, wide = int(block) >> down, int(block) >> across
+    count, height, width = frames.shape
+    begin, stop = max(start - radius, 0), min(start + len(out) + radius, count)
+    full = height + 4 * high, width + 4 * wide
+    planes = empty_like_backend(frames, (stop - begin, 4, *full), frames.dtype)
+    shape = beside(frames, np.outer(window(high), window(wide)).astype(np.float32))
+    peak = 0 if real else (1 << bits) - 1
+    every, threads = (-(-full[1] // 128), full[0], stop - begin), (128, 1, 1)
+    made = [Launch("prepare", every, threads, (frames, planes, i(begin), *map(i, (height, width, 2 * high, 2 * wide))))]
+    for source, to, sideways in ((0, 1, 1), (0, 2, 0), (1, 3, 0)):
+        made.append(Launch("phase", every, threads, (planes, *map(i, (source, to, *full, sideways, peak)))))
+    place = start, begin, stop, height, width, *motion.shape[2:4], radius, high, wide, down, across
+    facts = f(1 / (64 * limit)), f(peak), f(0 if real else 0.5)
+    grid_ = -(-width // 128), height, len(out)
+    return [*made, Launch("mean", grid_, threads, (planes, motion, out, shape, *map(i, place), *facts))]
+
+
+motion_mean.cuda("mean.cu", _plan)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from kernels.arrays import beside, depth, empty_like_backend
+from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.motion.match import CAP, NONE, ROUNDS, SPAN, find
 from kernels.motion.planes import eight_bit, grid, padded, phases, pyramid, smaller
@@ -43,7 +43,7 @@ def find_motion(
     radius: Radius = 1,
     block: Block = "16",
     precision: Literal["whole", "half"] = "half",
-    smooth: Annotated[float, Knob(0, 2, unit="levels", soft=(0, 0.2))] = 0.02,
+    smooth: Annotated[float, Knob(0, 2, unit="levels", soft=(0, 0.25))] = 0.01,
     bits: Bits = 0,
 ):
     """Finds where each block of a frame lies in the frames before and after it.
@@ -174,3 +174,45 @@ def _(frames, out, start, radius, block, precision, smooth, bits):
     sizes = np.array(pyramid(*frames.shape[1:], side), np.int64)
     scale = np.float32(1 if frames.dtype.kind == "f" else 2.0 ** (8 - bits))
     find(frames, out, start, radius, side, precision == "half", _weight(smooth, side), sizes, scale)
+
+
+def _plan(arrays: list[Any], out: Any, start: int, radius: int, block: str, precision: str, smooth: float, bits: int):
+    frames, i, far = arrays[0], np.int32, np.int64
+    side, half, weight = int(block), precision == "half", _weight(smooth, int(block))
+    pad, outs, (count, height, width) = 2 * side, len(out), frames.shape
+    begin, stop = max(start - radius, 0), min(start + outs + radius, count)
+    sizes = pyramid(height, width, side)
+    areas = [(h + 2 * pad) * (w + 2 * pad) for h, w in sizes]
+    spots = [0, *np.cumsum([areas[0] * (4 if half else 1), *areas[1:]]).tolist()]
+    total, held = spots[-1], stop - begin
+    planes = empty_like_backend(frames, (held * total,), np.uint8)
+    cells = [(grid(h, side), grid(w, side)) for h, w in sizes]
+    found, settled = (empty_like_backend(frames, (2 * outs, *cells[0], 5), np.int32) for _ in range(2))
+
+    def every(name: str, size: tuple[int, int], depth: int, *args: Any, threads: int = 128) -> Launch:
+        return Launch(name, (-(-size[1] // threads), size[0], depth), (threads, 1, 1), args)
+
+    full, scale = [n + 2 * pad for n in sizes[0]], 1.0 if frames.dtype.kind == "f" else 2.0 ** (8 - bits)
+    made = [every("prepare", full, held, frames, planes, far(total), i(begin), i(height), i(width), i(pad),
+                  np.float32(scale))]  # fmt: skip
+    for source, to, across in ((0, 1, 1), (0, 2, 0), (1, 3, 0)) if half else ():
+        made.append(every("phase", full, held, planes, far(total), far(source * areas[0]), far(to * areas[0]), i(full[0]),
+                          i(full[1]), i(across)))  # fmt: skip
+    for k in range(1, len(sizes)):
+        made.append(every("smaller", [n + 2 * pad for n in sizes[k]], held, planes, far(total), far(spots[k - 1]),
+                          far(spots[k]), i(sizes[k - 1][0]), i(sizes[k - 1][1]), i(pad)))  # fmt: skip
+    for d in range(1, radius + 1):
+        above = (0, 0)
+        for k in range(len(sizes) - 1, -1, -1):
+            where = far(total), far(spots[k]), i(start - begin), i(held), i(d), i(2 * radius)
+            near, last = k == 0 and d > 1, k == 0
+            place = *(i(n) for n in sizes[k]), *(i(n) for n in cells[k])
+            made.append(every("search", cells[k], 2 * outs, planes, settled, found, out, *where, i(near), *place,
+                              *(i(n) for n in above), i(side), i(weight), threads=32))  # fmt: skip
+            made.append(every("settle", cells[k], 2 * outs, planes, found, settled, out, *where, i(last), i(half),
+                              *place, i(side), i(weight), threads=32))  # fmt: skip
+            above = cells[k]
+    return made
+
+
+find_motion.cuda("search.cu", _plan)
