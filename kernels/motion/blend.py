@@ -78,8 +78,8 @@ def _padded(frame, planes, at, high, wide, peak):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _strip(planes, motion, t, total, begin, stop, height, width, s, part, radius, high, wide, down, across, shape, strip,
-           places, weights):  # fmt: skip
+def _strip(planes, motion, t, total, begin, stop, height, width, s, part, radius, high, wide, down, across, shape,
+           strip, places, weights):  # fmt: skip
     """Sums half a block of lines (the `s`-th) of frame t into `strip`; frames begin .. stop lie in `planes`."""
     half, step = high // 2, wide // 2
     stride = width + 4 * wide
@@ -105,7 +105,8 @@ def _strip(planes, motion, t, total, begin, stop, height, width, s, part, radius
                 x = min(max(2 * ox + ((np.int64(motion[t, slot, i, j, 1]) + left) >> across), 0), lx)
                 w = np.float32(1) - e * e
                 w *= w
-                places[count] = ((other - begin) * total + ((y & 1) * 2 + (x & 1)) * area + (y >> 1) * stride + (x >> 1))
+                plane = (other - begin) * total + ((y & 1) * 2 + (x & 1)) * area
+                places[count] = plane + (y >> 1) * stride + (x >> 1)
                 weights[count] = w
                 count, sums = count + 1, sums + w
             for k in range(count):
@@ -139,8 +140,8 @@ def mean(frames, motion, out, start, part, radius, high, wide, down, across, sha
         strip = np.empty(half * pitch, np.float32)
         places, weights = np.empty(2 * radius + 1, np.int64), np.empty(2 * radius + 1, np.float32)
         for s in range(group * strips // groups, (group + 1) * strips // groups):
-            _strip(planes, motion, start + n, total, begin, stop, height, width, s, part, radius, high, wide, down, across,
-                   shape, strip, places, weights)  # fmt: skip
+            _strip(planes, motion, start + n, total, begin, stop, height, width, s, part, radius, high, wide, down,
+                   across, shape, strip, places, weights)  # fmt: skip
             for y in range(s * half, min((s + 1) * half, height)):
                 to, sums = out[n, y], strip[(y - s * half) * pitch + step :]
                 for x in range(width):

@@ -40,7 +40,7 @@ def _inputs(shape: tuple[int, ...], knobs: dict[str, Any]) -> list[tuple[int, ..
 def motion_mean(
     frames,
     motion,
-    limit: Annotated[float, Knob(0.1, 255, unit="levels", soft=(1, 20))] = 6.0,
+    limit: Annotated[float, Knob(0.1, 255, unit="levels", soft=(1, 30))] = 14.0,
     radius: Radius = 1,
     block: Block = "16",
     down: Shift = 0,

@@ -196,8 +196,8 @@ def _plan(arrays: list[Any], out: Any, start: int, radius: int, block: str, prec
     made = [every("prepare", full, held, frames, planes, far(total), i(begin), i(height), i(width), i(pad),
                   np.float32(scale))]  # fmt: skip
     for source, to, across in ((0, 1, 1), (0, 2, 0), (1, 3, 0)) if half else ():
-        made.append(every("phase", full, held, planes, far(total), far(source * areas[0]), far(to * areas[0]), i(full[0]),
-                          i(full[1]), i(across)))  # fmt: skip
+        made.append(every("phase", full, held, planes, far(total), far(source * areas[0]), far(to * areas[0]),
+                          i(full[0]), i(full[1]), i(across)))  # fmt: skip
     for k in range(1, len(sizes)):
         made.append(every("smaller", [n + 2 * pad for n in sizes[k]], held, planes, far(total), far(spots[k - 1]),
                           far(spots[k]), i(sizes[k - 1][0]), i(sizes[k - 1][1]), i(pad)))  # fmt: skip

@@ -21,9 +21,9 @@ SMALLEST = 16  # lines and samples in which noise can be measured
 class MotionMean(Stage):
     """Removes noise along the motion: strong on heavy noise, keeps what moves sharp.
 
-    Every plane first loses its weak frequencies (`kernels.denoise.dft.dft_threshold`, radius 1); in the luma so made the
-    motion of blocks is found (`kernels.motion.search`), and each frame becomes the mean of its neighbours along it
-    (`kernels.motion.mean`).  Chroma moves with luma.
+    Every plane first loses its weak frequencies (`kernels.denoise.dft.dft_threshold`, radius 1); in the luma so made
+    the motion of blocks is found (`kernels.motion.search`), and each frame becomes the mean of itself and its
+    neighbours along it (`kernels.motion.mean`).  Chroma moves with luma.
 
     noise     : standard deviation of the noise; 0 measures it, in each frame and plane
                 (`kernels.measure.noise.noise_level`).
@@ -42,9 +42,9 @@ class MotionMean(Stage):
         self.threshold, self.search, self.mean = dft_threshold, find_motion, motion_mean
         knobs = {
             "noise": Parameter("noise", float, 0.0, Knob(0, MOST, unit="levels", soft=(0, 25))),
-            "threshold": Parameter("threshold", float, 2.0, Knob(0, 8, unit="times noise", soft=(1, 4))),
+            "threshold": Parameter("threshold", float, 2.2, Knob(0, 8, unit="times noise", soft=(1, 4))),
             "radius": Parameter("radius", int, 2, find_motion.knobs["radius"].knob),
-            "limit": Parameter("limit", float, 10.0, motion_mean.knobs["limit"].knob),
+            "limit": Parameter("limit", float, 14.0, motion_mean.knobs["limit"].knob),
             "block": find_motion.knobs["block"],
             "precision": find_motion.knobs["precision"],
             "smooth": find_motion.knobs["smooth"],
@@ -122,8 +122,8 @@ class MotionMean(Stage):
             for noise, group in groupby(missing, key=lambda t: self._noise(n, plane[t])):
                 frames = list(group)
                 span = frames[0], frames[-1] + 1
-                made = self.stage.threshold(plane, window=span, noise=noise, threshold=self.knobs["threshold"], radius=1,
-                                            bits=self.fmt.bits)  # fmt: skip
+                made = self.stage.threshold(plane, window=span, noise=noise, threshold=self.knobs["threshold"],
+                                            radius=1, bits=self.fmt.bits)  # fmt: skip
                 kept.update(zip((t + shift for t in frames), made, strict=True))
             return _stacked([kept[t + shift] for t in range(first, stop)])
 
