@@ -18,7 +18,7 @@ from numba.np.arrayobj import make_array
 from kernels.motion.planes import make_phases, repeat_edges, shrink
 
 SPAN = 4  # samples each way, at the smallest size
-ROUNDS = 2  # steps of one sample, at each larger size
+ROUNDS = 2  # steps of one sample at each larger size, and of half a sample at the end
 CAP = 32  # half samples of distance beyond which a vector costs no more
 NONE = 32767  # difference that stands for "no such frame"
 
@@ -81,27 +81,43 @@ def _apart(typingctx, planes, a, b, stride, side):
     return signature(types.int64, planes, types.int64, types.int64, types.int64, side), codegen
 
 
-@njit(cache=True, nogil=True)
-def _cost(planes, a, b, stride, side):
-    return _apart(planes, a, b, stride, 16) if side == 16 else _apart(planes, a, b, stride, 8)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _best(planes, tries, count, here, there, size, stride, side, fine, weight, limits, py, px, by, bx, cost):
+    """The best of vector (by, bx), which costs `cost`, and the first `count` of `tries`; `fine` 1 counts half samples.
+
+    here, there : where the block lies in its frame and, standing still, in the other, whose phases are `size` apart.
+    limits      : least down, most down, least right, most right.
+    """
+    for k in range(count):
+        vy, vx = min(max(tries[2 * k], limits[0]), limits[1]), min(max(tries[2 * k + 1], limits[2]), limits[3])
+        penalty = weight * min((abs(vy - py) + abs(vx - px)) << (1 - fine), CAP)
+        if penalty >= cost or (vy == by and vx == bx):
+            continue
+        place = there + ((vy & fine) * 2 + (vx & fine)) * size + (vy >> fine) * stride + (vx >> fine)
+        if side == 16:
+            found = penalty + _apart(planes, here, place, stride, 16)
+        else:
+            found = penalty + _apart(planes, here, place, stride, 8)
+        if found < cost:
+            by, bx, cost = vy, vx, found
+    return by, bx, cost
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _attempt(planes, here, there, stride, side, weight, best, parent, i, j, oy, ox, ly, lx, vy, vx):
-    """Takes the vector (whole samples) for block i, j where it is better."""
-    vy, vx = min(max(vy, -oy), ly - oy), min(max(vx, -ox), lx - ox)
-    if vy == best[i, j, 0] and vx == best[i, j, 1]:
-        return
-    apart = min(2 * (abs(vy - parent[i, j, 0]) + abs(vx - parent[i, j, 1])), CAP)
-    cost = weight * apart
-    if cost < best[i, j, 2]:
-        cost += _cost(planes, here + oy * stride + ox, there + (oy + vy) * stride + ox + vx, stride, side)
-        if cost < best[i, j, 2]:
-            best[i, j, 0], best[i, j, 1], best[i, j, 2] = vy, vx, cost
+def _cross(planes, tries, here, there, size, stride, side, fine, weight, limits, py, px, by, bx, cost):
+    """Goes on to the best of the four places around, ROUNDS times."""
+    for _ in range(ROUNDS):
+        cy, cx = by, bx
+        tries[0], tries[1], tries[2], tries[3] = cy - 1, cx, cy, cx - 1
+        tries[4], tries[5], tries[6], tries[7] = cy, cx + 1, cy + 1, cx
+        by, bx, cost = _best(planes, tries, 4, here, there, size, stride, side, fine, weight, limits, py, px, by, bx, cost)
+        if cy == by and cx == bx:
+            break
+    return by, bx, cost
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _level(planes, here, there, height, width, side, weight, above, near, d, best, parent):
+def _level(planes, here, there, height, width, side, weight, above, near, d, tries, best, parent):
     """Whole-sample vectors of one size: into `best` (down, right, cost) and `parent`."""
     step, pad, stride = side // 2, 2 * side, width + 4 * side
     ly, lx = height + 2 * pad - side, width + 2 * pad - side
@@ -109,78 +125,68 @@ def _level(planes, here, there, height, width, side, weight, above, near, d, bes
         oy = pad + (i - 1) * step
         for j in range(best.shape[1]):
             ox = pad + (j - 1) * step
-            py, px = 0, 0
+            at, limits = oy * stride + ox, (-oy, ly - oy, -ox, lx - ox)
+            py, px, count = 0, 0, 0
             if above.shape[0]:
                 py, px = 2 * above[i // 2, j // 2, 0], 2 * above[i // 2, j // 2, 1]
-            py, px = min(max(py, -oy), ly - oy), min(max(px, -ox), lx - ox)
-            parent[i, j, 0], parent[i, j, 1] = py, px
-            best[i, j, 0], best[i, j, 1] = py, px
-            best[i, j, 2] = _cost(planes, here + oy * stride + ox, there + (oy + py) * stride + ox + px, stride, side)
-            if not above.shape[0]:
+                py, px = min(max(py, limits[0]), limits[1]), min(max(px, limits[2]), limits[3])
+                for k in range(1, 4):
+                    a, b = (i + k // 2) // 2, (j + k % 2) // 2
+                    tries[count], tries[count + 1] = 2 * above[a, b, 0], 2 * above[a, b, 1]
+                    count += 2
+                tries[count], tries[count + 1] = 0, 0
+                count += 2
+                if near.shape[0]:
+                    tries[count], tries[count + 1] = (near[i, j, 0] * d // (2 * (d - 1)),
+                                                      near[i, j, 1] * d // (2 * (d - 1)))  # fmt: skip
+                    count += 2
+            else:
                 for y in range(-SPAN, SPAN + 1):
                     for x in range(-SPAN, SPAN + 1):
-                        _attempt(planes, here, there, stride, side, weight, best, parent, i, j, oy, ox, ly, lx, y, x)
-                continue
-            for k in range(1, 4):
-                a, b = (i + k // 2) // 2, (j + k % 2) // 2
-                _attempt(planes, here, there, stride, side, weight, best, parent, i, j, oy, ox, ly, lx,
-                         2 * above[a, b, 0], 2 * above[a, b, 1])  # fmt: skip
-            _attempt(planes, here, there, stride, side, weight, best, parent, i, j, oy, ox, ly, lx, 0, 0)
-            if near.shape[0]:
-                _attempt(planes, here, there, stride, side, weight, best, parent, i, j, oy, ox, ly, lx,
-                         near[i, j, 0] * d // (2 * (d - 1)), near[i, j, 1] * d // (2 * (d - 1)))  # fmt: skip
-            for _ in range(ROUNDS):
-                cy, cx = best[i, j, 0], best[i, j, 1]
-                for k in range(9):
-                    _attempt(planes, here, there, stride, side, weight, best, parent, i, j, oy, ox, ly, lx,
-                             cy + k // 3 - 1, cx + k % 3 - 1)  # fmt: skip
-                if cy == best[i, j, 0] and cx == best[i, j, 1]:
-                    break
+                        tries[count], tries[count + 1] = y, x
+                        count += 2
+            by, bx, cost = py, px + 1, np.int64(1) << 40  # any place but the parent's, which is tried first
+            tries[count], tries[count + 1] = py, px
+            by, bx, cost = _best(planes, tries[count:], 1, here + at, there + at, 0, stride, side, 0, weight, limits,
+                                 py, px, by, bx, cost)  # fmt: skip
+            by, bx, cost = _best(planes, tries, count // 2, here + at, there + at, 0, stride, side, 0, weight, limits,
+                                 py, px, by, bx, cost)  # fmt: skip
+            if above.shape[0]:
+                by, bx, cost = _cross(planes, tries, here + at, there + at, 0, stride, side, 0, weight, limits,
+                                      py, px, by, bx, cost)  # fmt: skip
+            parent[i, j, 0], parent[i, j, 1] = py, px
+            best[i, j, 0], best[i, j, 1], best[i, j, 2] = by, bx, cost
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _neighbours(planes, here, there, height, width, side, weight, best, before, parent):
+def _settle(planes, here, there, height, width, side, weight, fine, last, tries, best, better, parent, out):
+    """The neighbours' vectors; at full size (`last`) also half samples, and the result without the penalty."""
     step, pad, stride = side // 2, 2 * side, width + 4 * side
     ly, lx = height + 2 * pad - side, width + 2 * pad - side
-    before[:] = best
-    rows, columns = best.shape[0], best.shape[1]
+    size, rows, columns = (height + 2 * pad) * stride, best.shape[0], best.shape[1]
     for i in range(rows):
-        for j in range(columns):
-            oy, ox = pad + (i - 1) * step, pad + (j - 1) * step
-            for k in range(4):
-                a = min(max(i + (-1 if k == 0 else (1 if k == 1 else 0)), 0), rows - 1)
-                b = min(max(j + (-1 if k == 2 else (1 if k == 3 else 0)), 0), columns - 1)
-                _attempt(planes, here, there, stride, side, weight, best, parent, i, j, oy, ox, ly, lx,
-                         before[a, b, 0], before[a, b, 1])  # fmt: skip
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _finish(planes, here, there, height, width, side, weight, half, best, parent, out):
-    """Half samples, and what the block differs by, without the penalty."""
-    step, pad, stride = side // 2, 2 * side, width + 4 * side
-    ly, lx = height + 2 * pad - side, width + 2 * pad - side
-    size, area = (height + 2 * pad) * stride, side * side
-    for i in range(best.shape[0]):
         oy = pad + (i - 1) * step
-        for j in range(best.shape[1]):
+        for j in range(columns):
             ox = pad + (j - 1) * step
-            cy, cx = 2 * best[i, j, 0], 2 * best[i, j, 1]
-            by, bx, cost = cy, cx, best[i, j, 2]
-            py, px = 2 * parent[i, j, 0], 2 * parent[i, j, 1]
+            at, limits = oy * stride + ox, (-oy, ly - oy, -ox, lx - ox)
+            py, px = parent[i, j, 0], parent[i, j, 1]
+            by, bx, cost = best[i, j, 0], best[i, j, 1], best[i, j, 2]
+            up, down, left, right = max(i - 1, 0), min(i + 1, rows - 1), max(j - 1, 0), min(j + 1, columns - 1)
+            tries[0], tries[1], tries[2], tries[3] = best[up, j, 0], best[up, j, 1], best[down, j, 0], best[down, j, 1]
+            tries[4], tries[5] = best[i, left, 0], best[i, left, 1]
+            tries[6], tries[7] = best[i, right, 0], best[i, right, 1]
+            by, bx, cost = _best(planes, tries, 4, here + at, there + at, 0, stride, side, 0, weight, limits,
+                                 py, px, by, bx, cost)  # fmt: skip
+            if not last:
+                better[i, j, 0], better[i, j, 1] = by, bx
+                continue
+            by, bx, py, px = 2 * by, 2 * bx, 2 * py, 2 * px
+            if fine:
+                limits = (-2 * oy, 2 * (ly - oy) + 1, -2 * ox, 2 * (lx - ox) + 1)
+                by, bx, cost = _cross(planes, tries, here + at, there + at, size, stride, side, 1, weight, limits,
+                                      py, px, by, bx, cost)  # fmt: skip
             differ = cost - weight * min(abs(by - py) + abs(bx - px), CAP)
-            for k in range(9 if half else 0):
-                vy = min(max(cy + k // 3 - 1, -2 * oy), 2 * (ly - oy) + 1)
-                vx = min(max(cx + k % 3 - 1, -2 * ox), 2 * (lx - ox) + 1)
-                if vy == by and vx == bx:
-                    continue
-                penalty = weight * min(abs(vy - py) + abs(vx - px), CAP)
-                if penalty >= cost:
-                    continue
-                place = there + ((vy & 1) * 2 + (vx & 1)) * size + (oy + (vy >> 1)) * stride + ox + (vx >> 1)
-                found = _cost(planes, here + oy * stride + ox, place, stride, side)
-                if found + penalty < cost:
-                    by, bx, cost, differ = vy, vx, found + penalty, found
-            out[i, j, 0], out[i, j, 1], out[i, j, 2] = by, bx, differ * 64 // area
+            out[i, j, 0], out[i, j, 1], out[i, j, 2] = by, bx, differ * 64 // (side * side)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -218,6 +224,7 @@ def find(frames, out, start, radius, side, half, weight, sizes, scale):
         n, way = task // 2, task % 2
         t = start + n - begin
         near = np.empty((0, 0, 3), np.int16)
+        tries = np.empty(2 * (2 * SPAN + 1) ** 2 + 2, np.int64)
         for d in range(1, radius + 1):
             slot, other = 2 * (d - 1) + way, t + (d if way else -d)
             if not 0 <= other < end - begin:
@@ -227,14 +234,12 @@ def find(frames, out, start, radius, side, half, weight, sizes, scale):
             above = np.empty((0, 0, 3), np.int64)
             for k in range(levels - 1, -1, -1):
                 rows, columns = -(-sizes[k, 0] // (side // 2)) + 1, -(-sizes[k, 1] // (side // 2)) + 1
-                best, before = np.empty((rows, columns, 3), np.int64), np.empty((rows, columns, 3), np.int64)
+                best, better = np.empty((rows, columns, 3), np.int64), np.empty((rows, columns, 3), np.int64)
                 parent = np.empty((rows, columns, 2), np.int64)
                 here, there = t * total + spots[k], other * total + spots[k]
                 close = near if k == 0 else near[:0]
-                _level(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, above, close, d, best, parent)
-                _neighbours(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, best, before, parent)
-                above = best
-                if k == 0:
-                    _finish(planes, here, there, sizes[0, 0], sizes[0, 1], side, weight, half, best, parent,
-                            out[n, slot])  # fmt: skip
+                _level(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, above, close, d, tries, best, parent)
+                _settle(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, half, k == 0, tries, best, better,
+                        parent, out[n, slot])  # fmt: skip
+                above = better
             near = out[n, slot]

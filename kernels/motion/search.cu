@@ -114,7 +114,7 @@ extern "C" __global__ void search(const unsigned char* __restrict__ planes, cons
         }
         for (int round = 0; round < ROUNDS; ++round) {
             const int y = m.y, x = m.x;
-            for (int k = 0; k < 9; ++k) m.attempt(y + k / 3 - 1, x + k % 3 - 1);
+            for (int k = 1; k < 9; k += 2) m.attempt(y + k / 3 - 1, x + k % 3 - 1);  // a cross
         }
     }
     int* to = field + (((size_t)blockIdx.z * rows + i) * columns + j) * 5;
@@ -156,16 +156,18 @@ extern "C" __global__ void settle(const unsigned char* __restrict__ planes, cons
         next[1] = m.x;
         return;
     }
-    const int cy = 2 * m.y, cx = 2 * m.x;
     const size_t size = (size_t)(height + 4 * side) * m.stride;
-    int y = cy, x = cx, cost = m.cost, differ = cost - m.penalty(m.y, m.x, 1);
-    for (int k = 0; k < (half ? 9 : 0); ++k) {
-        const int vy = clampi(cy + k / 3 - 1, -2 * m.oy, 2 * (m.ly - m.oy) + 1);
-        const int vx = clampi(cx + k % 3 - 1, -2 * m.ox, 2 * (m.lx - m.ox) + 1);
-        const int penalty = m.penalty(vy, vx, 2);
-        if ((vy == y && vx == x) || penalty >= cost) continue;
-        const int sum = m.differ(m.there + ((vy & 1) * 2 + (vx & 1)) * size + (vy >> 1) * m.stride + (vx >> 1));
-        if (sum + penalty < cost) { y = vy; x = vx; cost = sum + penalty; differ = sum; }
+    int y = 2 * m.y, x = 2 * m.x, cost = m.cost, differ = cost - m.penalty(m.y, m.x, 1);
+    for (int round = 0; round < (half ? ROUNDS : 0); ++round) {
+        const int cy = y, cx = x;
+        for (int k = 1; k < 9; k += 2) {
+            const int vy = clampi(cy + k / 3 - 1, -2 * m.oy, 2 * (m.ly - m.oy) + 1);
+            const int vx = clampi(cx + k % 3 - 1, -2 * m.ox, 2 * (m.lx - m.ox) + 1);
+            const int penalty = m.penalty(vy, vx, 2);
+            if ((vy == y && vx == x) || penalty >= cost) continue;
+            const int sum = m.differ(m.there + ((vy & 1) * 2 + (vx & 1)) * size + (vy >> 1) * m.stride + (vx >> 1));
+            if (sum + penalty < cost) { y = vy; x = vx; cost = sum + penalty; differ = sum; }
+        }
     }
     to[0] = (short)y;
     to[1] = (short)x;

@@ -3,7 +3,7 @@
 Sums of absolute differences of overlapped blocks.  At the smallest size of a pyramid of means every vector of up to 4
 samples is tried; at each larger size a block starts from the best of its parents' doubled vectors, standing still, and
 (at full size) the vector found for the next nearer frame, goes on in steps of one sample, then looks at its four
-neighbours' vectors; last come the eight half-sample places around.  A vector costs something for its distance from the
+neighbours' vectors; last come steps of half a sample.  A vector costs something for its distance from the
 parent's, or noise would be matched with noise.
 
 P. Anandan, "A computational framework and an algorithm for the measurement of visual motion", IJCV 2(3), 1989
@@ -26,7 +26,7 @@ from kernels.motion.planes import eight_bit, grid, padded, phases, pyramid, smal
 
 Block = Literal["8", "16"]
 Radius = Annotated[int, Knob(1, 6, step=1, unit="frames")]
-AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
+CROSS = (-1, 0), (0, -1), (0, 1), (1, 0)
 
 
 def motion_shape(shape: tuple[int, ...], radius: int, block: int) -> tuple[int, ...]:
@@ -111,7 +111,8 @@ def _pair(here: list, there: list, halves: Any, near: Any, d: int, side: int, ha
     final = _Match(here[0], halves if half else there[0][None], side, weight, unit=2)
     final.begin(2 * vectors, parent=2 * match.parent)
     if half:
-        final.around()
+        for _ in range(ROUNDS):
+            final.around()
     return np.concatenate([final.vectors, (final.differ(final.vectors) * 64 // side**2)[..., None]], -1)
 
 
@@ -159,7 +160,7 @@ class _Match:
 
     def around(self) -> None:
         centre = self.vectors
-        for offset in AROUND:
+        for offset in CROSS:
             self.attempt(centre + offset)
 
     def neighbours(self) -> None:
