@@ -1,7 +1,7 @@
 """The Numba body of `find_motion`: sums of absolute differences on bytes, one frame and direction per task.
 
-Limit: a block of 16x16 is 32 loads of 16 bytes and 4 instructions for the sum, some 20 cycles; about 30 candidates at
-full size and a third more below it make 40 x 20 cycles x blocks, for 720x480 (5551 blocks) 4.5 million per reference.
+Limit: a block of 16x16 is 32 loads of 16 bytes and 4 instructions for the sum, some 20 cycles; about 15 candidates at
+full size and a third more below it make 20 x 20 cycles x blocks, for 720x480 (5551 blocks) 2.2 million per reference.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def _cross(planes, tries, here, there, size, stride, side, fine, weight, limits,
         cy, cx = by, bx
         tries[0], tries[1], tries[2], tries[3] = cy - 1, cx, cy, cx - 1
         tries[4], tries[5], tries[6], tries[7] = cy, cx + 1, cy + 1, cx
-        by, bx, cost = _best(planes, tries, 4, here, there, size, stride, side, fine, weight, limits, py, px, by, bx, cost)
+        by, bx, cost = _best(planes, tries, 4, here, there, size, stride, side, fine, weight, limits,
+                             py, px, by, bx, cost)  # fmt: skip
         if cy == by and cx == bx:
             break
     return by, bx, cost
@@ -238,7 +239,8 @@ def find(frames, out, start, radius, side, half, weight, sizes, scale):
                 parent = np.empty((rows, columns, 2), np.int64)
                 here, there = t * total + spots[k], other * total + spots[k]
                 close = near if k == 0 else near[:0]
-                _level(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, above, close, d, tries, best, parent)
+                _level(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, above, close, d, tries, best,
+                       parent)  # fmt: skip
                 _settle(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, half, k == 0, tries, best, better,
                         parent, out[n, slot])  # fmt: skip
                 above = better
