@@ -43,7 +43,7 @@ class MotionMean(Stage):
         knobs = {
             "noise": Parameter("noise", float, 0.0, Knob(0, MOST, unit="levels", soft=(0, 25))),
             "threshold": Parameter("threshold", float, 2.2, Knob(0, 8, unit="times noise", soft=(1, 4))),
-            "radius": Parameter("radius", int, 2, find_motion.knobs["radius"].knob),
+            "radius": Parameter("radius", int, 4, find_motion.knobs["radius"].knob),
             "limit": Parameter("limit", float, 14.0, motion_mean.knobs["limit"].knob),
             "block": find_motion.knobs["block"],
             "precision": find_motion.knobs["precision"],
