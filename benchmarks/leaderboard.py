@@ -159,6 +159,7 @@ def denoisers(vs: VapourSynth | None) -> list[Entry]:
         Entry(
             "dft_threshold", "ours", tuple(denoise.dft_threshold(noise=n, radius=1) for n in (2, 3, 4, 6, 8)), ours
         ),
+        Entry("motion_mean", "ours", tuple(denoise.motion_mean(noise=n) for n in (2, 3, 4, 6, 8)), ours),
         Entry("hqdn3d", "FFmpeg", tuple(f"hqdn3d={s}:{0.75 * s}:{1.5 * s}" for s in (1, 2, 3, 4, 6)), ffmpeg),
         Entry("nlmeans", "FFmpeg", tuple(f"nlmeans=p=5:r=9:s={s}" for s in (1.5, 2, 3, 4, 6)), ffmpeg),
         Entry("atadenoise", "FFmpeg",

@@ -339,7 +339,8 @@ def denoise_quality(result: dict[str, Any]) -> str:
     head = "input|our best|FFmpeg's best|within 0.1 dB|default|within 0.5 dB|by measured noise|within 0.5 dB"
     return (
         f"## What denoisers restore: `denoise_quality.py`\n\n{where(result)}\nPSNR of luma, {data['frames']} frames, "
-        f"FFmpeg {data['ffmpeg']}; each side has the best of the settings tried. The default is `dft_threshold`.\n\n"
+        f"FFmpeg {data['ffmpeg']}; each side has the best of the settings tried. The default is "
+        f"`motion_mean`, which measures the noise itself; by measured noise is `dft_threshold`.\n\n"
         + table(head.split("|"), goals) + "\n" + table(["input", "side", "denoiser", "how", "PSNR Y", "settings"], rows)
     )  # fmt: skip
 

@@ -205,6 +205,7 @@ class Kernel:
     smallest  : least (height, width).
     inputs    : shapes of the arrays for a batch `(T, H, W)`: `inputs(shape, knobs) -> [shape, ...]`.
     outputs   : shape and dtype of the result(s): `outputs(shapes, dtype, knobs) -> [(shape, dtype), ...]`.
+    others    : dtype by name of the arrays that are no frames and have one of their own (vectors).
     tolerance : largest difference in levels that a body may show against the definition for integer dtypes.
     """
 
@@ -217,6 +218,7 @@ class Kernel:
     inputs: Callable[[Shape, dict[str, Any]], list[Shape]]
     outputs: Callable[[list[Shape], np.dtype, dict[str, Any]], list[tuple[Shape, Any]]]
     tolerance: float
+    others: dict[str, str]
     name: str = field(init=False)
     arrays: tuple[str, ...] = field(init=False)
     knobs: dict[str, Parameter] = field(init=False)
@@ -318,9 +320,10 @@ class Kernel:
             raise TypeError(f"{self.name} has no body for {where} arrays; nothing was computed")
         knobs = self.settings(given)
         for key, array in named.items():
-            A.check_frames(self.name, key, array, self.dtypes, self.smallest if key == self.arrays[0] else (1, 1))
+            kinds = (self.others[key],) if key in self.others else self.dtypes
+            A.check_frames(self.name, key, array, kinds, self.smallest if key == self.arrays[0] else (1, 1))
         head = named[self.arrays[0]]
-        if any(a.dtype != head.dtype for a in named.values()):
+        if any(a.dtype != head.dtype for k, a in named.items() if k not in self.others):
             types = ", ".join(f"{k} {a.dtype.name}" for k, a in named.items())
             raise TypeError(f"{self.name}: got {types}; expected one dtype for all arrays; nothing was computed")
         wanted = [tuple(s) for s in self.inputs(head.shape, knobs)]
@@ -351,6 +354,7 @@ def kernel(
     inputs: Callable[[Shape, dict[str, Any]], list[Shape]] | None = None,
     outputs: Callable[[list[Shape], np.dtype, dict[str, Any]], list[tuple[Shape, Any]]] | None = None,
     tolerance: float = 0,
+    others: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Kernel]:
     """Declares the decorated plain-NumPy function as a kernel; see the module's docstring and `Kernel`."""
 
@@ -371,6 +375,7 @@ def kernel(
             outputs=outputs
             or (lambda shapes, dtype, knobs: [((shapes[0][0] * rate_of(**knobs), *shapes[0][1:]), dtype)]),
             tolerance=tolerance,
+            others=others or {},
         )
         if made.name in _registry and _registry[made.name].__module__ != made.__module__:
             raise ValueError(f"there are two kernels named {made.name!r}; names must differ")

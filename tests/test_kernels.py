@@ -59,7 +59,11 @@ def make_inputs(kernel, seed, shape, dtype, knobs):
     rng = np.random.default_rng(seed)
     shape = (shape[0], max(shape[1], kernel.smallest[0]), max(shape[2], kernel.smallest[1]))
     wanted = [kernel.inputs(shape, kernel.settings(knobs))]
-    return [sample(rng, s, dtype, bits) for s in wanted[0]], knobs
+    made = []
+    for name, s in zip(kernel.arrays, wanted[0], strict=True):
+        other = kernel.others.get(name)  # no frames: any small numbers, and a few that lead far outside
+        made.append(rng.choice([-1, 0, 1, 9, 77, 400], s).astype(other) if other else sample(rng, s, dtype, bits))
+    return made, knobs
 
 
 def run(body, kernel, arrays, **more):

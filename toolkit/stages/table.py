@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from toolkit.stages.base import Stage
 from toolkit.stages.deinterlace import Deinterlacer
 from toolkit.stages.denoise import Denoiser
+from toolkit.stages.motion import MotionMean
 from toolkit.stages.repair import ChromaShift, HeadSwitching, HealDropouts, Levels
 from toolkit.stages.upscale import Net, Resample
 
@@ -43,6 +44,7 @@ def _denoisers() -> Iterator[Stage]:
     yield Denoiser(temporal, ("gate",))
     yield Denoiser(nlmeans, ("strength",))
     yield Denoiser(dft_threshold, ("noise",))
+    yield MotionMean()
     yield Denoiser(median, ())
     yield Denoiser(temporal_median, ())
 

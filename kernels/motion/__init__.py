@@ -1,0 +1,1 @@
+"""Motion between frames: its search, and what is done along it."""
