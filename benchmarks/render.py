@@ -63,15 +63,24 @@ def upscale(result: dict[str, Any]) -> str:
     return text + f"{upscale_goals(result['measured']['rows'])}\n\n" + table(head, rows)
 
 
+#: Precision, figure, least value, of what.
+UPSCALE_GOALS = (
+    ("bf16", "times_rival", 3, "the rival"),
+    ("float32", "times_rival", 1.2, "the rival"),
+    ("bf16", "share_of_convs", 0.8, "its convolutions alone"),
+    ("float32", "share_of_convs", 0.8, "its convolutions alone"),
+)
+
+
 def upscale_goals(rows: list[dict[str, Any]]) -> str:
-    text = "The rival is the one-frame loop of the package realesrgan on the same frames. Goals:"
-    for precision, key, least, of in (("bf16", "times_rival", 3, "the rival"), ("float32", "times_rival", 1.2, "the rival"),
-                                      ("bf16", "share_of_convs", 0.8, "its convolutions alone"),
-                                      ("float32", "share_of_convs", 0.8, "its convolutions alone")):  # fmt: skip
-        reached = min(r[key] for r in rows if r["precision"] == precision)
-        text += f" {least} of {of} in {precision} (lowest {reached:.2f}, {'met' if reached >= least else 'MISSED'});"
-    if not (RESULTS / "upscale_cuda.json").exists():
-        text = text.rstrip(";") + ". On a GPU nothing was measured, because none was at hand: `bench_upscale.py --cuda`."
+    told = []
+    for precision, key, least, of in UPSCALE_GOALS:
+        lowest = min(r[key] for r in rows if r["precision"] == precision)
+        verdict = "met" if lowest >= least else "MISSED"
+        told.append(f"{precision} {least} times {of} (lowest {lowest:.2f}, {verdict})")
+    text = f"The rival is the one-frame loop of the package realesrgan on the same frames. Goals: {'; '.join(told)}."
+    if not (HERE / "results" / "upscale_cuda.json").exists():
+        text += " No GPU was at hand, so nothing was measured on one: `bench_upscale.py --cuda`."
     return text
 
 
