@@ -159,7 +159,7 @@ class ClusterRunner(ResumableRunner):
             made = self._waiting.pop(due[0])
             if made.segment is None and journal.end is not None:
                 continue  # it was tried past the end
-            if made.number and made.head is not None and made.head != journal.segments[made.number - 1].seen:
+            if made.number and made.head is not None and made.head != journal.seen(made.number - 1):
                 again += self._misread(made)
                 continue
             self.notes += [n for n in made.notes if n not in self.notes]

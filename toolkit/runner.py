@@ -6,7 +6,6 @@ import importlib.metadata
 import math
 import time
 import warnings
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -187,7 +186,8 @@ class Runner:
         self.clip, self.output, self.plan, self.sound, self.frames = clip, output, plan, sound, frames
         self.overwrite, self.settings, self.progress, self.notes = overwrite, dict(settings), progress, notes
         self.context = Context(plan.device)
-        self.pts, self.time_base = array("q"), Fraction(0)
+        self.time_base, self.frames_out = Fraction(0), 0
+        self._pts: Any = None
         self.origin, self.until = Fraction(0), None
         self.written = plan.output
 
@@ -219,7 +219,7 @@ class Runner:
             pipeline=self.plan.pipeline,
             plan=self.plan,
             frames_in=frames_in,
-            frames_out=len(self.pts),
+            frames_out=self.frames_out,
             elapsed=elapsed,
             seconds=self.context.seconds,
             peak=peak_memory(),
@@ -231,8 +231,9 @@ class Runner:
 
     def _picture_and_sound(self) -> int:
         from toolkit.media.read import Reader
+        from toolkit.media.timeline import Timeline
 
-        fmt, rate = self.plan.formats[0], self.plan.rate
+        fmt, rate, self._pts = self.plan.formats[0], self.plan.rate, Timeline()
         total = self.plan.frames * rate if self.plan.frames else None
         with Reader(self.clip, size=self.plan.batch, frames=self.frames) as reader:
             # The first batch tells where the range begins, which the sound needs to know.
@@ -250,7 +251,8 @@ class Runner:
                     stream = counted(with_format(first, decoded, fmt), self.context, "read")
                     self.written = writer.written_format
                     for batch in self.plan.pipeline.stream(stream, fmt, self.context):
-                        self.pts.extend(int(t) for t in batch.pts)
+                        self._pts.extend(batch.pts)
+                        self.frames_out += len(batch)
                         drain.put(batch)
             finally:
                 decoded.close()
@@ -316,9 +318,9 @@ class Runner:
             return None
         return int(first.pts[0]) * first.time_base + (stop - self.frames[0]) / rate
 
-    def _shown(self) -> list[Fraction]:
+    def _shown(self) -> Iterator[Fraction]:
         """Presentation time of each frame in seconds on the output's clock."""
-        return [t * self.time_base - self.origin for t in self.pts]
+        return (t * self.time_base - self.origin for t in self._pts)
 
     def _verify(self) -> list[Any]:
         from toolkit.media.verify import verify
