@@ -24,10 +24,10 @@ from typing import Any
 
 from toolkit.cluster_worker import Made, Task, look, make_segment
 from toolkit.errors import OutputFailed, RequestError, WorkError
+from toolkit.identity import digest_of
 from toolkit.media.read import Reader
 from toolkit.pipeline import GIB
 from toolkit.resumable import ResumableRunner
-from toolkit.segments import digest_of
 from toolkit.stages.memory import recursive_steps
 
 #: Frames of its input that a recursive step sees ahead of a segment.

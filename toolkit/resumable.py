@@ -15,6 +15,7 @@ import av
 from toolkit import scratch
 from toolkit.clip import Batch
 from toolkit.errors import KnobError, OutputFailed
+from toolkit.identity import digest_of, tape_identity
 from toolkit.making import Seen, SegmentMaker, digest, dropped
 from toolkit.media.encode import Encoding, repeatable
 from toolkit.media.packets import joined, setup_data, times
@@ -22,7 +23,7 @@ from toolkit.media.read import Reader
 from toolkit.media.write import CONTAINERS
 from toolkit.pipeline import Run, counted
 from toolkit.runner import Runner, versions, with_format
-from toolkit.segments import Journal, digest_of, is_joined, tape_identity
+from toolkit.segments import Journal, is_joined
 from toolkit.stages.memory import Memory, lead_in, recursive_steps
 from toolkit.stream import Drain, ahead
 
