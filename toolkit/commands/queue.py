@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_text
 import sys
 import time
@@ -177,7 +178,7 @@ def status(
     Parameters
     ----------
     watch
-        Show it again every second while there is something to be done.
+        Show it again every second while there is something to be done, until Ctrl-C.
     limit
         At most so many jobs; -1 for all.
     """
@@ -185,15 +186,17 @@ def status(
     from toolkit.jobs.claims import Claims
 
     found = _open(queue)
-    Claims(found).reap()
-    while True:
-        now = look(found, limit)
-        if watch and not json:
-            print("\033[H\033[2J", end="")
-        _show(now.to_dict(), json, now)
-        if not watch or not (now.counts["pending"] or now.counts["running"]):
-            return
-        time.sleep(1)
+    claims = Claims(found)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            claims.reap()
+            now = look(found, limit)
+            if watch and not json and sys.stdout.isatty():
+                print("\033[H\033[2J", end="")
+            _show(now.to_dict(), json, now)
+            if not watch or not (now.counts["pending"] or now.counts["running"]):
+                return
+            time.sleep(1)
 
 
 @app.command
@@ -240,4 +243,4 @@ def clear(*, failed: Annotated[bool, Parameter(negative="")] = False, queue: Whe
 
 
 def _show(data: Any, as_json: bool, text: Any) -> None:
-    print(json_text.dumps(data, default=str) if as_json else text)
+    print(json_text.dumps(data, default=str) if as_json else text, flush=True)
