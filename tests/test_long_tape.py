@@ -15,14 +15,17 @@ import toolkit
 from tests import _media as m
 from tests._long import FRAMES, repeated, short_clip
 from tests._segments import QUICK
+from toolkit.audio import tracks
 from toolkit.clip import Clip
 from toolkit.errors import ToolkitWarning
 from toolkit.media.timeline import Timeline
 from toolkit.media.times import frame_times, shown_times
 from toolkit.media.verify import verify
 from toolkit.notes import MOST, warnings_noted
+from toolkit.profiling.sizes import bytes_under
 from toolkit.profiling.slope import fit
-from toolkit.segments import Journal
+from toolkit.progress import Progress
+from toolkit.segments import Journal, parts_of
 
 _SMALL = st.integers(-3, 3) | st.integers(-(2**40), 2**40)
 
@@ -100,6 +103,33 @@ def test_a_run_in_segments_holds_nothing_for_a_frame_that_is_done(tapes, tmp_pat
         tracemalloc.stop()
     assert run.frames_out == 40 * FRAMES and all(c.ok for c in run.checks)
     assert fit("traced", held[3:-1]).slope / 250 * 1000 < 1024, held
+
+
+def test_temporary_files_stay_below_the_output_and_one_segment(tapes, tmp_path, monkeypatch):
+    """Segments, states and whatever the sound needs, looked at whenever progress is shown."""
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(tmp_path / "scratch"))
+    out, seen, largest = tmp_path / "out" / "o.mp4", [], []
+    out.parent.mkdir()
+
+    def look(snapshot):
+        sizes = [p.stat().st_size for p in parts_of(out).glob("*.packets")]
+        largest.append(max(sizes, default=0))
+        seen.append(bytes_under(parts_of(out)) + bytes_under(tmp_path / "scratch"))
+
+    real = tracks._run
+
+    def sound(*words):  # also while the sound is worked on, which nothing counts
+        for block in real(*words):
+            look(None)
+            yield block
+
+    monkeypatch.setattr(tracks, "_run", sound)
+    toolkit.restore(
+        tapes[0], out, preset="vhs-fast", write=QUICK, field_order="tff", resume=True, segment=4,
+        progress=Progress(look, update=0, draw=0),
+    )  # fmt: skip
+    assert len(seen) > 100 and max(seen) < out.stat().st_size + max(largest)
+    assert list(out.parent.iterdir()) == [out] and not (tmp_path / "scratch").exists()
 
 
 def test_a_thousand_warnings_alike_become_a_few_notes():

@@ -93,7 +93,7 @@ class ResumableRunner(Runner):
             self.notes.append(f"went on with a run that was interrupted; {done} frames were finished before")
             self._recall()
         total = self.plan.frames * self.plan.rate if self.plan.frames else None
-        self.progress.stage("restore", total, done)
+        self.progress.stage("restore", total, done - sum(self.journal.segments[n] for n in before))
         self._make_missing()
         self._join()
         return self.journal.end["frames"]

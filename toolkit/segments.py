@@ -116,17 +116,18 @@ class Journal:
         return self.folder / f"{number:06d}.states.npz"
 
     def verify(self) -> tuple[list[int], list[int]]:
-        """Forgets the segments whose files are not what was written, and those that must be made again to come to
-        what is missing, because no state was kept between; returns the numbers of both.  Removes files of none.
+        """Forgets the segments whose files are not what was written, and removes files of none.
+
+        Returns their numbers, and those of whole ones that are made again to come to what is missing, because no state
+        was kept between.
         """
         told = self._told()
         damaged = [n for n in self.segments if not self._whole(told[n])]
         for number in damaged:
             del self.segments[number]
-        before = []
+        before: list[int] = []
         for number in sorted(self.segments, reverse=True):
-            if self._leads_on(number) and told[number].states is not None and not self.states(number).exists():
-                del self.segments[number]
+            if (self._leads_on(number) or number + 1 in before) and self._lacks_states(told[number]):
                 before.append(number)
         known = {_JOURNAL, _LOCK}
         for number in self.segments:
@@ -156,19 +157,27 @@ class Journal:
         """Whether the segment after this one is still to be made."""
         return number + 1 not in self.segments and (self.end is None or number + 1 < self.end["segments"])
 
+    def _lacks_states(self, segment: Segment) -> bool:
+        return segment.states is not None and not self.states(segment.number).exists()
+
     def _take_note(self, number: int) -> None:
         self._largest = max(self._largest, self.packets(number).stat().st_size)
         if self.states(number).exists():
             self._states[number] = self.states(number).stat().st_size
 
     def gap(self) -> tuple[int, int | None] | None:
-        """The first run of segments to be made: `(first, stop)`, stop None up to the tape's end; None when all are."""
+        """The first run of segments to be made: `(first, stop)`, stop None up to the tape's end; None when all are.
+
+        It begins where the steps have the states that they begin with; what is finished there is made once more.
+        """
         total = self.end["segments"] if self.end else None
         first = next(n for n in range(len(self.segments) + 1) if n not in self.segments)
         if first == total:
             return None
-        later = [n for n in self.segments if n > first]
-        return first, min(later, default=total)
+        stop, told = min((n for n in self.segments if n > first), default=total), self._told()
+        while first and self._lacks_states(told[first - 1]):
+            first -= 1
+        return first, stop
 
     def load_states(self, number: int) -> dict[int, list[np.ndarray]]:
         """The states after segment `number`, by step: one array for each plane."""
