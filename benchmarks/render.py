@@ -221,6 +221,27 @@ def queue_status(result: dict[str, Any]) -> str:
     return text + table(head.split("|"), [row])
 
 
+def long_tape(result: dict[str, Any]) -> str:
+    d = result["measured"]
+    slope, files = d["slope_bytes_per_1000_frames"], d["files"]
+    head = ("frames|size|file|resident MiB|bytes for 1,000 frames|joining adds MiB|checking adds MiB|"
+            "open files, first / last / most|temporary MB|output and one segment, MB|fps|goal").split("|")  # fmt: skip
+    row = [
+        d["frames"], d["size"], d["container"], d["resident_mib"],
+        f"{slope['slope']:+.0f} ({slope['low']:+.0f} to {slope['high']:+.0f})", d["stages_add_mib"]["join"],
+        d["stages_add_mib"]["check"], f"{files['first']} / {files['last']} / {files['most']}",
+        f"{d['temporary_bytes'] / 1e6:.1f}", f"{d['bound_bytes'] / 1e6:.1f}", d["fps"], "met" if d["met"] else "MISSED",
+    ]  # fmt: skip
+    text = f"## A tape of {d['hours']:g} hours: `long_tape.py --size {d['size']}`\n\n{where(result)}\n"
+    text += (
+        "Resident memory while segments are made, which is nearly all of a run, at `vhs-fast` with `--resume`, looked "
+        f"at from outside; goal: {d['goal']}. "
+    )
+    if d["size"] != "720x480":
+        text += "Frames are small so that the hours pass in minutes: what grows with each frame shows all the same."
+    return text + "\n\n" + table(head, [row])
+
+
 def compare(result: dict[str, Any]) -> str:
     rows = [
         [name, f"{r['seconds']:.1f}", f"{r['times_ours']:.1f}" if "times_ours" in r else "", f"{r['bytes'] / 1e6:.1f}",
@@ -384,6 +405,8 @@ RENDERERS = {
     "kill_resume": lambda r: kills(r, "Killed and gone on with: `kill_resume.py`"),
     "kill_queue": lambda r: kills(r, "Workers and jobs killed: `kill_resume.py --queue`"),
     "queue_status": queue_status,
+    "long_tape_720x480": long_tape,
+    "long_tape_160x120": long_tape,
     "process_thousands": process_thousands,
     "progress_cost": progress_cost,
     "profile_overhead": profile_overhead,
