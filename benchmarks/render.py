@@ -356,18 +356,19 @@ def leaderboard(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
     text = (
         f"## Leaderboard: `leaderboard.py`\n\n{where(result)}{versions}.\n\n"
-        f"{data['frames_each']} frames of each of {', '.join(data['scenes'])}, {data['size']}, best first. "
-        "Deinterlacers on tapes without other faults; denoisers, each tuned, on the same frames out of our bwdif "
-        f"(noise of {data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at equal "
-        "times, nothing corrected; what the alignment found stands last. `*` marks a setting at the end of the "
-        "range that was tried.\n"
+        f"{data['frames_each']} frames of each of {', '.join(data['scenes'])}, {data['size']}, best first; every side "
+        "tuned by the same rule. Deinterlacers on tapes without other faults; denoisers on the same frames out of our "
+        f"bwdif (noise of {data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at "
+        f"equal times, nothing corrected, without {data['ends_left_out']} frames of the result at each end and "
+        f"{data['edges_left_out']} samples at each edge; what the alignment found stands last. `*`: at the end of what "
+        "the filter takes. fps: frames of input a second at 720x480, filtering alone.\n"
     )
     for name in ("deinterlace", "denoise"):
-        head = ["method", "side", "setting", "PSNR Y", "SSIM Y", "combing", "detail kept", "fps", "found"]
+        head = ["method", "side", "setting", "tried", "PSNR Y", "SSIM Y", "combing", "detail kept", "fps", "found"]
         rows = [
-            [r["method"], r["side"], f"`{r['setting']}`" + ("*" if r["at_end_of_range"] else ""), f"{r['psnr']:.2f}",
-             f"{r['ssim']:.4f}", f"{r['combing']:.5f}", f"{r['detail']:.3f}", r.get("fps", ""),
-             "; ".join(r["findings"])]
+            [r["method"], r["side"], f"`{r['words']}`" + ("*" if r["at_end_of_range"] else ""),
+             r["settings_tried"] or "as FFmpeg", f"{r['psnr']:.2f}", f"{r['ssim']:.4f}", f"{r['combing']:.5f}",
+             f"{r['detail']:.3f}", r.get("fps", ""), "; ".join(r["findings"])]
             for r in data[name]["rows"]
         ]  # fmt: skip
         text += f"\n### {name.capitalize()}\n\n" + table(head, rows)

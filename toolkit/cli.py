@@ -220,6 +220,7 @@ def compare(
     *,
     align: Literal["full", "times"] = "full",
     crop: str = "0,0,0,0",
+    metrics: str = "psnr,ssim,combing,flicker,detail",
     video: Path | None = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -232,17 +233,23 @@ def compare(
         full corrects a constant offset and shift and says so; times pairs equal times and corrects nothing.
     crop
         LEFT,TOP,RIGHT,BOTTOM samples to leave out, such as a head-switching band.
+    metrics
+        Which to measure; also noise, and vmaf and xpsnr by FFmpeg's own program (package imageio-ffmpeg).
     video
         Also write both side by side, with their names, as this .mp4 or .webm.
     """
     from toolkit.compare import compare as judge
     from toolkit.compare import stacked_video
+    from toolkit.compare.video import check_output
     from toolkit.settings import parse_crop
 
+    if video is not None:
+        check_output(video, overwrite)
+    names = tuple(name for part in metrics.split(",") if (name := part.strip()))
+    found = judge(truth, result, align=align, crop=parse_crop(crop), metrics=names)
     made = None
     if video is not None:
         made = stacked_video({truth.name: truth, f"{result.name} (result)": result}, video, overwrite=overwrite)
-    found = judge(truth, result, align=align, crop=parse_crop(crop))
     more = {} if made is None else {"video": str(made.path), "video_frames": made.frames}
     show({**found.to_dict(), **more}, json, found if made is None else f"{found}\nwrote {made}")
 
