@@ -100,7 +100,8 @@ def watch(
                 _wait(target, pause, stopped)
                 if not stopped():
                     continue
-            found.ended, found.seconds = "is running still; watching stopped", time.monotonic() - began
+            still = "is running still; watching stopped" if target.program is None else "was stopped with the watching"
+            found.ended, found.seconds = still, time.monotonic() - began
             return found
     found.seconds = time.monotonic() - began
     found.ended = "ended"
