@@ -69,6 +69,8 @@ class _Cleared:
 
 def _steps(steps: list[Any], tape: Path, frames: int, lap: Laps) -> None:
     from toolkit.clip import Batch, Clip
+    from toolkit.pipeline import to_device, to_host
+    from toolkit.stages.upscale import choose_device
 
     clip = Clip.open(tape)
     if not clip.format.interlaced:
@@ -81,6 +83,11 @@ def _steps(steps: list[Any], tape: Path, frames: int, lap: Laps) -> None:
         step.stage.prepare(fmt, step.knobs, "cpu")
         with lap(step.name):
             step(batch.replace(format=fmt))
+        if choose_device("auto") == "cuda":
+            there = to_device(batch.replace(format=fmt))
+            step(there, "cuda")  # compiles
+            with lap(f"{step.name} on the GPU"):
+                to_host(step(there, "cuda"))
 
 
 def kernels(tape: Path, folder: Path, frames: int, lap: Laps) -> None:
