@@ -156,7 +156,8 @@ def compare(before: Perf, after: Perf, *, limit: float = 0.1, force: bool = Fals
 
     A row is better or worse when the ranges of the repeats lie apart, which chance alone does to one in 126 rows at
     5 repeats a side, and the medians differ by more than can matter.  It is a regression when it is worse by more
-    than `limit`, and so is a module that fails now.  Raises `RequestError` for too few repeats, for other tapes, and, without `force`, other machines.
+    than `limit`; so is a module that fails now.  Raises `RequestError` for too few repeats, for other tapes, and,
+    without `force`, other machines.
     """
     if limit < 0:
         raise RequestError(f"the limit is {limit}", expected="0 or more, for instance 0.1", files="")
