@@ -22,3 +22,9 @@ def settle(gauge, step=0.05):
     while time.monotonic() < end:
         gauge.read()
         time.sleep(step)
+
+
+def follow(job, step=0.2):
+    step = max(step, job.shortest)
+    while not job.finished:
+        time.sleep(step)

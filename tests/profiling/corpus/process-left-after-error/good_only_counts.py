@@ -3,12 +3,12 @@ import subprocess
 
 def lines(command):
     program = subprocess.Popen(command, stdout=subprocess.PIPE)
-    count = 0
+    found = []
     for line in program.stdout:
-        count += len(line)
-        print(count)
+        found.append(line.decode().strip())
+        print(len(found))
     program.wait(timeout=60)
-    return count
+    return found
 
 
 def handed_over(command, show, ends):

@@ -152,12 +152,11 @@ def _all_the_time(source: Source, loop: cst.While) -> bool:
 
 
 def _values(source: Source, name: cst.Name) -> list[cst.CSTNode]:
-    """What is assigned to a name; of a parameter, what it is when nobody says otherwise."""
+    """What is assigned to a name, and what it is by default when it is a parameter."""
     function = source.function(name)
-    for param in source.below(function.params, cst.Param) if isinstance(function, cst.FunctionDef) else ():
-        if param.name.value == name.value:
-            return [param.default] if param.default is not None else []
-    return source.values(name)
+    given = source.below(function.params, cst.Param) if isinstance(function, cst.FunctionDef) else ()
+    defaults = [p.default for p in given if p.name.value == name.value and p.default is not None]
+    return [*defaults, *source.values(name)]
 
 
 def _does_nothing(source: Source, statement: Any) -> bool:

@@ -13,6 +13,9 @@ from toolkit.profiling.lint.rule import rule
 from toolkit.profiling.lint.source import LOOPS, Source
 
 _POPEN = "subprocess.Popen"
+#: Methods that hardly ever fail: of lists, strings and loggers.
+_HARMLESS = {"append", "extend", "decode", "strip", "rstrip", "split", "startswith", "endswith", "format", "join",
+             "debug", "info", "warning"}  # fmt: skip
 _ENDS = ("wait", "communicate", "poll", "kill", "terminate")
 
 
@@ -127,7 +130,8 @@ def _works_at_pipe(source: Source, loop: Any, name: str) -> bool:
     if not any(source.code(a) in pipes for a in source.below(loop, cst.Attribute)):
         return False
     calls = (c for c in source.below(loop.body, cst.Call) if not source.code(c.func).startswith(f"{name}."))
-    return any(not (source.qualified(c.func) or "").startswith("builtins.") for c in calls)
+    others = (c for c in calls if not (isinstance(c.func, cst.Attribute) and c.func.attr.value in _HARMLESS))
+    return any(not (source.qualified(c.func) or "").startswith("builtins.") for c in others)
 
 
 def _before(source: Source, one: cst.Call, other: cst.Call) -> bool:

@@ -1,0 +1,62 @@
+"""The watch in a real browser: figures and curves come while a command works, the button ends it, a picture stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+
+from tests._browser import lab, needs_browser, notebook, run_all, shows
+
+pytestmark = needs_browser
+CELL = """
+import sys
+from toolkit import widgets
+from toolkit.profiling.alerts import Limits
+works = '''
+import json, time
+held, n = [], 0
+while True:
+    n += 1
+    held.append(bytearray(b"1") * 5_000_000)
+    print(json.dumps({"stage": "read" if n < 20 else "restore", "per_second": 50.0 - n % 7}), flush=True)
+    time.sleep(0.1)
+'''
+view = widgets.watch(command=[sys.executable, "-S", "-c", works], every=0.2, limits=Limits(memory=60e6))
+view
+"""
+
+
+def test_a_run_is_seen_while_it_works_and_a_picture_stays(page, browser, tmp_path):
+    notebook(tmp_path / "watch.ipynb", CELL)
+    with lab(tmp_path, "dark") as url:
+        run_all(page, url, "watch.ipynb", ".vhs-watch tbody tr")
+        page.wait_for_selector(".vhs-watch tr:has-text('frames/s, restore')")
+        shows(page, ".vhs-watch .alerts", "ALERT at")
+        first = page.locator(".vhs-watch tr:has-text('memory') path").first.get_attribute("d")
+        page.wait_for_function(
+            "d => document.querySelector('.vhs-watch tbody tr path').getAttribute('d') !== d", arg=first
+        )
+        assert first.count("L") > 1, "a curve"
+        ink = page.evaluate("getComputedStyle(document.querySelector('.vhs-watch')).color").split("(")[1].split(",")
+        assert int(ink[0]) > 128, "light ink on a dark page"
+        page.screenshot(path=tmp_path / "live.png")
+        page.click(".vhs-watch button")
+        shows(page, ".vhs-watch .message", "was stopped with the watching")
+        assert not page.locator(".vhs-watch button").is_visible()
+        page.wait_for_timeout(1500)  # the last still arrives between cells
+        assert not page.locator(".jp-RenderedImage").first.is_visible(), "the still hides behind the living widget"
+        page.screenshot(path=tmp_path / "ended.png")
+        page.keyboard.press("Control+s")
+        for _ in range(100):
+            outputs = json.loads((tmp_path / "watch.ipynb").read_text())["cells"][0]["outputs"]
+            if any("stopped with the watching" in str(o["data"].get("text/plain")) for o in outputs):
+                break
+            time.sleep(0.1)
+        shutil.copy(tmp_path / "watch.ipynb", tmp_path / "later.ipynb")
+        other = browser.new_page()
+        other.goto(f"{url}/lab/tree/later.ipynb?reset", timeout=60_000)
+        image = other.wait_for_selector(".jp-RenderedImage img", timeout=60_000)
+        assert image.is_visible() and image.evaluate("i => i.naturalWidth") > 500
+        other.screenshot(path=tmp_path / "later.png")
+        other.close()
