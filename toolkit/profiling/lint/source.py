@@ -351,6 +351,8 @@ class Source:
                 held.passed |= up.value is node  # else it is the keyword
             elif isinstance(up, cst.For):
                 held.methods["__iter__"].append(up)
+            elif isinstance(up, cst.Element) and isinstance(self.parents[self.parents[up]], cst.AssignTarget):
+                pass  # `name, other = ...`
             else:
                 held.stored = True
         return held
