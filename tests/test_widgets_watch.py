@@ -121,7 +121,8 @@ def test_looks_go_into_a_file_too(tmp_path):
     import pandas as pd
 
     view = watch(command="sleep 0.4", every=0.1, output=tmp_path / "looks.parquet")
-    assert len(pd.read_parquet(tmp_path / "looks.parquet")) == view.wait(30).looks
+    found = view.wait(30)
+    assert len(pd.read_parquet(tmp_path / "looks.parquet")) == found.looks
 
 
 INTERRUPTED = """
@@ -168,9 +169,11 @@ def test_a_picture_stays_in_the_notebook(tmp_path, monkeypatch):
         return Handle() if display_id else None
 
     monkeypatch.setattr(ipython, "display", display)
-    view = watch(command=command(tmp_path, 0.6), every=0.1)
+    view = watch(command=command(tmp_path, 60), every=0.1)
     view._ipython_display_()
-    view.wait(60)
+    until(lambda: len(view.course.times) > 3)
+    view.stop()
+    view.wait()
     first, widget, last = told
     assert "application/vnd.jupyter.widget-view+json" in widget
     picture = Image.open(io.BytesIO(base64.b64decode(last["image/png"])))

@@ -167,11 +167,12 @@ class WatchView(anywidget.AnyWidget):
         """A picture first, which stays when there is no kernel; the page hides it beside the living widget."""
         from IPython.display import display
 
+        ended = self._ended.is_set()
         data, metadata = self._still()
-        self._handle = display(data, metadata=metadata, raw=True, display_id=True)
-        if self._ended.is_set():
-            self._keep_still()
-        self._kept += 5 - KEEP  # the first one with something in it comes soon
+        handle = display(data, metadata=metadata, raw=True, display_id=True)
+        if not ended:
+            self._handle = handle
+            self._kept += 5 - KEEP  # the first one with something in it comes soon
         data, metadata = self._repr_mimebundle_()
         data["text/plain"] = f"{self!r}: run the cell to watch again"
         display(data, metadata=metadata, raw=True)
