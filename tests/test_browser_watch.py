@@ -44,15 +44,16 @@ def test_a_run_is_seen_while_it_works_and_a_picture_stays(page, browser, tmp_pat
         page.click(".vhs-watch button")
         shows(page, ".vhs-watch .message", "was stopped with the watching")
         assert not page.locator(".vhs-watch button").is_visible()
-        page.wait_for_timeout(1500)  # the last still arrives between cells
-        assert not page.locator(".jp-RenderedImage").first.is_visible(), "the still hides behind the living widget"
-        page.screenshot(path=tmp_path / "ended.png")
-        page.keyboard.press("Control+s")
-        for _ in range(100):
+        for _ in range(60):  # the last still arrives between cells
+            page.keyboard.press("Control+s")
+            time.sleep(0.5)
             outputs = json.loads((tmp_path / "watch.ipynb").read_text())["cells"][0]["outputs"]
             if any("stopped with the watching" in str(o["data"].get("text/plain")) for o in outputs):
                 break
-            time.sleep(0.1)
+        else:
+            raise AssertionError("the notebook does not hold the picture of the whole run")
+        assert not page.locator(".jp-RenderedImage").first.is_visible(), "the still hides behind the living widget"
+        page.screenshot(path=tmp_path / "ended.png")
         shutil.copy(tmp_path / "watch.ipynb", tmp_path / "later.ipynb")
         other = browser.new_page()
         other.goto(f"{url}/lab/tree/later.ipynb?reset", timeout=60_000)

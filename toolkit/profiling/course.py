@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,8 +115,10 @@ class Course:
 
         from toolkit.profiling.plot import Picture
 
-        figure = Figure(figsize=(8, 4.4), layout="constrained")
-        figure.suptitle(title, fontsize=10)
+        words = [title, *(f"alert at {a.at:.0f} s, {a.kind}: {a.seen}" for a in list(alerts)[-3:])]
+        lines = [line for text in words for line in textwrap.wrap(text, 100)]
+        figure = Figure(figsize=(8, 4.2 + 0.17 * len(lines)), layout="constrained")
+        figure.suptitle("\n".join(lines), fontsize=9)
         stages = [n for n in self.values if n.startswith("frames/s, ")]
         panels = {
             "MiB": ["memory", "temporary files", "GPU memory"], "%": ["processor", "GPU"],
@@ -129,13 +132,10 @@ class Course:
             for alert in alerts:
                 axes.axvline(alert.at, color="#c62828", linewidth=0.8)
             axes.set(xlabel="seconds", ylabel=unit)
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, None if any(self.most.get(name) for name in names) else 1)
             axes.grid(alpha=0.3)
             if axes.lines and axes.get_legend_handles_labels()[0]:
                 axes.legend(fontsize=7)
-        for place, alert in enumerate(list(alerts)[-3:]):
-            words = f"alert at {alert.at:.0f} s, {alert.kind}: {alert.seen}"
-            figure.text(0.01, -0.05 * (place + 1), words, fontsize=8, color="#c62828")
         return Picture(figure)
 
 
