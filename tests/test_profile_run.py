@@ -99,7 +99,7 @@ def test_a_module_that_fails_or_takes_too_long_is_named_and_the_others_go_on(tmp
 
     def sometimes(module, *rest):
         if module == "jobs":
-            return {("jobs", "", "seconds"): 1.0}
+            return {("jobs", "", "seconds"): 1.0}, 0
         return once(module, *rest)
 
     monkeypatch.setattr(measure, "_once", sometimes)
@@ -114,3 +114,12 @@ def test_a_module_that_fails_or_takes_too_long_is_named_and_the_others_go_on(tmp
     (tmp_path / "good.json").write_text(json.dumps(good))
     assert main(["profile", "compare", str(tmp_path / "good.json"), str(out)]) == 1, "a module that fails now is worse"
     assert main(["profile", "compare", str(out), str(tmp_path / "good.json")]) == 0
+
+
+def test_what_was_compiled_on_the_way_is_not_measured(tmp_path, monkeypatch, capsys):
+    key = ("media", "", "seconds")
+    told = iter([({key: 9.0}, 3), ({key: 1.0}, 0), ({key: 2.0}, 0)])
+    monkeypatch.setattr(measure, "_once", lambda *_: next(told))
+    found = measure.run(["media"], clip=m.made("huffyuv.avi"), repeats=2, say=print)
+    assert [row.values for row in found.rows] == [[1.0, 2.0]]
+    assert "media compiled 3 kernels" in capsys.readouterr().out

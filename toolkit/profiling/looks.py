@@ -167,17 +167,22 @@ def gpu_look(look: Look, device: Device) -> None:
 
 
 class TempFolder:
-    """Bytes on the disk in a folder.  A large one is gone through more seldom, so that this costs next to nothing."""
+    """Bytes on the disk in a folder.  A large one is gone through more seldom, so that this costs next to nothing.
+
+    cost : processor seconds that the last `bytes()` took.
+    """
 
     SHARE = 0.005  # of one core
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._bytes, self._next = 0.0, 0.0
+        self._bytes, self._next, self.cost = 0.0, 0.0, 0.0
 
     def bytes(self) -> float:
+        self.cost = 0.0
         if (now := time.monotonic()) >= self._next:
             began = time.thread_time()
             self._bytes = float(folder_bytes(self.path))
-            self._next = now + (time.thread_time() - began) / self.SHARE
+            self.cost = time.thread_time() - began
+            self._next = now + self.cost / self.SHARE
         return self._bytes

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import secrets
 import subprocess
 import sys
 import time
@@ -61,10 +62,11 @@ def run(
             if module in failed:
                 continue
             say(f"{module}, {n + 1} of {repeats} ({done} of {len(work)} done, {time.monotonic() - began:.0f} s)")
-            place = here / f"{module}-{n}"
-            place.mkdir()
             try:
-                found = _once(module, tape, place, frames, limit, device)
+                found, new = _once(module, tape, _fresh(here), frames, limit, device)
+                if new:  # only the first time after an installation or a change
+                    say(f"{module} compiled {new} kernels, which are on the disk now; once more")
+                    found, _ = _once(module, tape, _fresh(here), frames, limit, device)
             except WorkError as error:
                 failed[module] = error.given
                 say(f"{module} failed: {error.given}")
@@ -73,6 +75,12 @@ def run(
                 rows.setdefault(key, Row(*key, values=[])).values.append(value)
         kept = [row for row in rows.values() if row.module not in failed]
         return Perf(machine(device), about, repeats, kept, failed)
+
+
+def _fresh(here: Path) -> Path:
+    place = here / secrets.token_hex(4)
+    place.mkdir()
+    return place
 
 
 def _made(here: Path, frames: int) -> Path:
@@ -92,7 +100,8 @@ def _about(tape: Path, frames: int, made: bool) -> dict[str, Any]:
 
 def _once(
     module: str, tape: Path, place: Path, frames: int, limit: float, device: Device
-) -> dict[tuple[str, str, str], float]:
+) -> tuple[dict[tuple[str, str, str], float], int]:
+    """The figures of one repeat, and how many kernels it had to compile."""
     log = place / "said"
     words = [sys.executable, "-m", "toolkit.profiling.workloads", module, str(tape.absolute()), str(place), str(frames)]
     program = process.start(words, output=log)
@@ -122,7 +131,7 @@ def _once(
         "temporary bytes left": float(folder_bytes(place / "temp")),
         **seen,
     }
-    return rows | {(module, "", measure): float(value) for measure, value in own.items()}
+    return rows | {(module, "", measure): float(value) for measure, value in own.items()}, found.get("compiled", 0)
 
 
 def _watch(

@@ -95,7 +95,8 @@ def watch(
             for alert in alerts.look(look, tree):
                 found.alerts.append(alert)
                 on_alert(alert)
-            pause = max(every - (time.monotonic() - now), (time.thread_time() - spent) / SHARE)
+            cost = time.thread_time() - spent - temp.cost  # the folder has a pace of its own
+            pause = max(every - (time.monotonic() - now), cost / SHARE)
             if duration is None or look.seconds + pause <= duration:
                 _wait(target, pause, stopped)
                 if not stopped():

@@ -4,6 +4,7 @@
 
 Prints one JSON object: seconds and processor seconds of each part, and the process's own peak.
 A fresh process is cold: what is first used in a part (imports, compiled kernels from the disk) counts there.
+`compiled` says how many kernels were not on the disk yet.
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ def processor_seconds() -> float:
     """Of this process and of its children that were waited for."""
     t = os.times()
     return t.user + t.system + t.children_user + t.children_system
+
+
+def compiled() -> int:
+    """Kernels that were compiled here, in place of being loaded from the disk."""
+    import gc
+
+    if "numba" not in sys.modules:
+        return 0
+    from numba.core.dispatcher import Dispatcher
+
+    held = (o for o in gc.get_objects() if isinstance(o, Dispatcher))
+    return sum(sum(d.stats.cache_misses.values()) for d in held if d.stats.cache_path)
 
 
 def media(tape: Path, folder: Path, frames: int, lap: Laps) -> None:
@@ -204,6 +217,7 @@ def main(words: list[str]) -> int:
         return 1
     whole = {"seconds": time.perf_counter() - wall, "cpu_seconds": processor_seconds() - cpu}
     found = {"parts": lap.parts, "whole": whole, "peak": peak_memory(), "resident": psutil.Process().memory_info().rss}
+    found["compiled"] = compiled()
     print(json.dumps(found), flush=True)
     return 0
 
