@@ -95,7 +95,8 @@ def watch(
             for alert in alerts.look(look, tree):
                 found.alerts.append(alert)
                 on_alert(alert)
-            cost = time.thread_time() - spent - temp.cost  # the folder has a pace of its own
+            # The folder has a pace of its own, and the first look does much that no other has to do.
+            cost = time.thread_time() - spent - temp.cost if found.looks > 1 else 0.0
             pause = max(every - (time.monotonic() - now), cost / SHARE)
             if duration is None or look.seconds + pause <= duration:
                 _wait(target, pause, stopped)
