@@ -7,6 +7,7 @@ import shutil
 import time
 
 from tests._browser import lab, needs_browser, notebook, run_all, shows
+from tests._process import gone
 
 pytestmark = needs_browser
 CELL = """
@@ -41,6 +42,12 @@ def test_a_run_is_seen_while_it_works_and_a_picture_stays(page, browser, tmp_pat
         ink = page.evaluate("getComputedStyle(document.querySelector('.vhs-watch')).color").split("(")[1].split(",")
         assert int(ink[0]) > 128, "light ink on a dark page"
         page.screenshot(path=tmp_path / "live.png")
+        name = page.locator(".vhs-watch .name").inner_text()
+        page.click("text=Run >> nth=0")
+        page.click("text=Run All Cells")
+        page.wait_for_selector(f".vhs-watch .name:text-matches('[0-9]'):not(:text-is('{name}'))")
+        assert gone(int(name.split("(")[1].rstrip(")"))), "the cell run again takes the place of its old run"
+        page.wait_for_selector(".vhs-watch tbody tr")
         page.click(".vhs-watch button")
         shows(page, ".vhs-watch .message", "was stopped with the watching")
         assert not page.locator(".vhs-watch button").is_visible()

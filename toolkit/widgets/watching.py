@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 DRAW = 1.0  # least seconds between two drawings
 KEEP = 60.0  # seconds between two stills that stay in the notebook
 ALERTS = 20  # shown, the last ones
+_watching: set[WatchView] = set()
 
 
 class WatchView(anywidget.AnyWidget):
@@ -52,7 +53,7 @@ class WatchView(anywidget.AnyWidget):
         self._told: list[Alert] = []
         self._stop, self._ended, self._next = threading.Event(), threading.Event(), 0.0
         self._lock = threading.Lock()  # on the course
-        self._kept, self._handle = 0.0, None
+        self._kept, self._handle, self._cell = 0.0, None, _running_cell()
         if wanted.get("command") is not None:
             self.action = "end the command"
         self.on_msg(lambda _, said, __: self._stop.set() if said.get("do") == "stop" else None)
@@ -61,7 +62,11 @@ class WatchView(anywidget.AnyWidget):
         self._polling = Polling(self._keep_still, DRAW)
 
     def start(self) -> None:
-        """Begins; what was asked for is opened in the watching thread."""
+        """Begins; what was asked for is opened in the watching thread.  What the same cell began before is stopped."""
+        for old in list(_watching):
+            if self._cell and old._cell and old._cell[0] == self._cell[0] and old._cell[1] != self._cell[1]:
+                old._stop.set()
+        _watching.add(self)
         self._thread.start()
         self._polling.start()
 
@@ -100,6 +105,7 @@ class WatchView(anywidget.AnyWidget):
             self._say(str(error))
         except Exception as error:  # a dead widget would be worse than a plain message
             self._say(f"this could not be watched: {type(error).__name__}: {error}")
+        _watching.discard(self)
         self._ended.set()
 
     def _watch(self) -> None:
@@ -178,6 +184,16 @@ class WatchView(anywidget.AnyWidget):
         display(data, metadata=metadata, raw=True)
 
 
+def _running_cell() -> tuple[str, str] | None:
+    """The cell that runs and this run of it, where the notebook tells."""
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    parent = kernel.get_parent() if kernel is not None else {}
+    cell = parent.get("metadata", {}).get("cellId")
+    return (cell, parent["header"]["msg_id"]) if cell else None
+
+
 def watch(
     pid: Any = None,
     *,
@@ -198,8 +214,8 @@ def watch(
     output  : every look into a .jsonl or .parquet file as well.
 
     The same as `vhs-toolkit profile watch`, drawn at most once a second.  It looks from a thread of its own, so that a
-    cell that computes is seen as well.  The button stops it; so do the end of the run and that of the kernel.  `wait()`
-    waits for the end.  What goes wrong is said in the widget.
+    cell that computes is seen as well.  The button stops it; so do the end of the run, the same cell run again and the
+    end of the kernel.  `wait()` waits for the end.  What goes wrong is said in the widget.
     """
     wanted = {
         "pid": getattr(pid, "pid", pid), "command": command, "job": getattr(job, "id", job),
