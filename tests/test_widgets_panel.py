@@ -106,12 +106,12 @@ def test_steps_change_places(clip):
 def test_a_preset_is_saved_once_and_reads_back(clip, tmp_path):
     p = panel("vhs", clip, field_order="tff")
     assert p.pipeline == preset("vhs").pipeline
-    p.name.value = str(tmp_path / "mine")
-    p.keep.click()
+    p.preset.name.value = str(tmp_path / "mine")
+    p.preset.button.click()
     assert load(tmp_path / "mine.yaml").pipeline == p.pipeline and "saved" in p.message.value
     before = (tmp_path / "mine.yaml").read_bytes()
     p.rows[0].on.value = False
-    p.keep.click()
+    p.preset.button.click()
     assert "is there already" in p.message.value and (tmp_path / "mine.yaml").read_bytes() == before
     with pytest.raises(RequestError, match=r"ends in \.yaml"):
         p.save(tmp_path / "mine.txt")

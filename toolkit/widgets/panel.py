@@ -22,6 +22,7 @@ from toolkit.settings import spoken
 from toolkit.stages import Step
 from toolkit.widgets.controls import Control
 from toolkit.widgets.debounce import Debounced
+from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.moment import Moment
 from toolkit.widgets.sentence import sentence
 
@@ -80,18 +81,16 @@ class Panel(ipywidgets.VBox):
         self.down = ipywidgets.FloatSlider(description="down", readout=False, **place)
         self.picture = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%", width=f"{WIDTH}px"))
         self.message, self.words = ipywidgets.HTML(), ipywidgets.HTML()
-        self.name = ipywidgets.Text(placeholder="my-tape.yaml", description="preset")
-        self.keep = ipywidgets.Button(description="save", icon="save")
+        self.preset = KeepPreset(self.save, self._say, lambda: self.clip.path.name)
         self.rows = [StepRow(step, self) for step in pipeline]
         self._list = ipywidgets.VBox([row.box for row in self.rows])
         where = ipywidgets.HBox([self.zoom, self.across, self.down])
         super().__init__(
             [ipywidgets.HBox([self.time, self.view]), where, self.message, self.picture, self._list, self.words,
-             ipywidgets.HBox([self.name, self.keep])]
+             self.preset]
         )  # fmt: skip
         for widget in (self.time, self.view, self.zoom, self.across, self.down):
             widget.observe(self.update, "value")
-        self.keep.on_click(self._save)
         self.draw()
 
     def update(self, *_: Any) -> None:
@@ -127,15 +126,6 @@ class Panel(ipywidgets.VBox):
     def save(self, path: str | Path, when: str = "Made by hand for one tape.") -> Path:
         """Writes what is set as a preset (YAML).  Raises `RequestError`, also when the file is there already."""
         return save(path, Preset(Path(path).stem, when, self.pipeline))
-
-    def _save(self, _: Any) -> None:
-        name = self.name.value.strip() or "my-tape.yaml"
-        try:
-            path = self.save(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-        except ToolkitError as error:
-            self._say(str(error))
-        else:
-            self._say(f"saved: vhs-toolkit restore {shlex.quote(self.clip.path.name)} OUT --preset {path}", error=False)
 
     def _say(self, text: str, error: bool = True) -> None:
         self.message.value = sentence(text, error)

@@ -1,4 +1,5 @@
 // The rows of a sweep: a table that sorts by any column and a plot of quality against speed; both choose the same row.
+// Joined by page.py after page.js and kernel.js, whose functions it uses.
 const SVG = "http://www.w3.org/2000/svg";
 
 function render({ model, el }) {
@@ -6,6 +7,7 @@ function render({ model, el }) {
   el.innerHTML = `<svg class="plot" viewBox="0 0 640 260" role="img"></svg><div class="wide"><table>
     <thead><tr></tr></thead><tbody></tbody></table></div>`;
   const [plot, head, body] = [".plot", "thead tr", "tbody"].map((name) => el.querySelector(name));
+  const kernel = kernelOf(model, el, words(el));
   let [order, up] = [null, false];
 
   const number = (v) => typeof v === "number";
@@ -13,7 +15,7 @@ function render({ model, el }) {
   function choose(key) {
     model.set("chosen", key);
     model.save_changes();
-    model.send({ open: key });  // told again for a row that is chosen already: its tape may be back
+    kernel.tell("open", { open: key });  // told again for a row that is chosen already: its tape may be back
   }
   function sorted(rows) {
     if (!order) return rows;
@@ -103,8 +105,13 @@ function render({ model, el }) {
     drawTable();
     drawPlot();
   }
-  model.on("change:rows change:columns change:front change:axes change:chosen", draw);
+  const shownTraits = "change:rows change:columns change:front change:axes change:chosen";
+  model.on(shownTraits, draw);
   draw();
+  return () => {
+    kernel.close();
+    model.off(shownTraits, draw);
+  };
 }
 
 export default { render };
