@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -168,6 +169,36 @@ def test_only_the_last_of_many_changes_is_drawn_and_it_is_drawn():
         later.cancel()
         await asyncio.sleep(0.1)
         assert seen == [19, 99]
+
+    asyncio.run(session())
+
+
+def test_quick_work_follows_every_change_and_slow_work_waits():
+    async def session():
+        seen, slow = [], 0.0
+
+        def work():
+            seen.append(state["value"])
+            time.sleep(slow)
+
+        state = {"value": 0}
+        later = Debounced(work, wait=0.2, quick=0.1)
+        later()
+        await asyncio.sleep(0.05)
+        assert seen == [], "how long it takes is not known yet"
+        await asyncio.sleep(0.3)
+        assert seen == [0]
+        for state["value"] in (1, 2, 3):
+            later()
+            await asyncio.sleep(0.02)
+        assert seen == [0, 1, 2, 3], "work that was quick is done between two changes"
+        slow = 0.15
+        for state["value"] in (4, 5, 6, 7):
+            later()
+            await asyncio.sleep(0.02)
+        assert seen == [0, 1, 2, 3, 4]
+        await asyncio.sleep(0.4)
+        assert seen == [0, 1, 2, 3, 4, 7], "the last value is never lost"
 
     asyncio.run(session())
 

@@ -12,11 +12,12 @@ import traitlets
 
 from toolkit.clip import Clip
 from toolkit.compare.grid import frames_at, to_rgb
+from toolkit.widgets.still import Still
 
 HERE = Path(__file__).parent
 
 
-class Wipe(anywidget.AnyWidget):
+class Wipe(Still, anywidget.AnyWidget):
     """Two pictures laid over one another.
 
     before, after : data URLs of pictures of one size.
@@ -32,6 +33,15 @@ class Wipe(anywidget.AnyWidget):
     labels = traitlets.List(["before", "after"]).tag(sync=True)
     mode = traitlets.Enum(["wipe", "side by side", "blink", "difference"], "wipe").tag(sync=True)
     position = traitlets.Float(50.0, min=0, max=100).tag(sync=True)
+
+    def still(self) -> Any:
+        """Before on the left, after on the right, as it is wiped now."""
+        if not (self.before and self.after):
+            return None
+        first, second = (_picture(url) for url in (self.before, self.after))
+        at = round(first.width * self.position / 100)
+        first.paste(second.crop((at, 0, *second.size)), (at, 0))
+        return first
 
 
 def wipe(
@@ -52,6 +62,12 @@ def wipe(
     width = round(height * clips[1].format.dar)
     urls = [data_url(frames_at(c, [time])[0], (width, height)) for c in clips]
     return Wipe(before=urls[0], after=urls[1], labels=list(labels))
+
+
+def _picture(url: str) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
 
 
 def data_url(batch: Any, size: tuple[int, int]) -> str:
