@@ -53,6 +53,24 @@ def test_the_frame_that_is_shown_is_the_run_s(clip, index, rate):
     assert all(np.array_equal(a, b) for a, b in zip(tape.planes, first.planes, strict=True))
 
 
+@pytest.mark.parametrize("group", ["deinterlace", "repair", "denoise"])
+def test_some_frames_of_a_stage_are_those_of_the_whole(clip, group):
+    fmt = clip.format if group != "denoise" else clip.format.replace(field_order="progressive")
+    batch = next(clip.batches(9)).replace(format=fmt)
+    context = Context()
+    for name, stage in all_stages().items():
+        if stage.group != group:
+            continue
+        knobs = stage(**({"rate": "field"} if "rate" in stage.parameters else {})).knobs
+        rate = stage.rate(fmt, knobs)
+        every = Batch.join(list(stage.apply(iter([batch]), fmt, knobs, context)))
+        for window in ((0, 1), (4, 6)):
+            some = stage.only(batch, window, fmt, knobs, context)
+            want = every[window[0] * rate : window[1] * rate]
+            assert some.format == want.format and np.array_equal(some.times, want.times), name
+            assert all(np.array_equal(a, b) for a, b in zip(some.planes, want.planes, strict=True)), (name, window)
+
+
 def test_a_step_with_a_memory_is_warmed_up(clip):
     steps = Pipeline([deinterlace.bwdif(), denoise.hqdn3d()])
     run = whole(clip, steps)
