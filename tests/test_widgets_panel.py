@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import signal
+import threading
 import time
 from dataclasses import replace
 
@@ -219,6 +222,40 @@ def test_quick_work_follows_every_change_and_slow_work_waits():
         assert seen == [0, 1, 2, 3, 4, 7], "the last value is never lost"
 
     asyncio.run(session())
+
+
+def test_the_stop_button_ends_a_picture_that_takes_long(clip, monkeypatch):
+    """As in a kernel between two cells: an event loop, and Ctrl-C ignored."""
+    p = panel(Pipeline([deinterlace.bwdif()]), clip, field_order="tff")
+    first, begun = p.picture.value, threading.Event()
+
+    def slow(*_):
+        begun.set()
+        for _ in range(600):
+            time.sleep(0.05)
+
+    def press():
+        assert begun.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def session():
+        with monkeypatch.context() as patch:
+            patch.setattr(p._moment, "frame", slow)
+            p.time.value = 0.2
+            await asyncio.sleep(0.3)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hand = threading.Thread(target=press)
+    try:
+        hand.start()
+        asyncio.run(session())
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        hand.join()
+        signal.signal(signal.SIGINT, before)
+    assert "stopped" in p.message.value and p.picture.value == first
+    p.time.value = 0.4
+    assert "stopped" not in p.message.value and p.picture.value != first
 
 
 @given(st.data())

@@ -22,6 +22,7 @@ from toolkit.settings import spoken
 from toolkit.stages import Step
 from toolkit.widgets.controls import Control
 from toolkit.widgets.debounce import Debounced
+from toolkit.widgets.interruptible import interruptible
 from toolkit.widgets.moment import Moment
 from toolkit.widgets.sentence import sentence
 from toolkit.widgets.still import Still, hidden_beside
@@ -67,7 +68,7 @@ class Panel(Still, ipywidgets.VBox):
     def __init__(self, pipeline: Pipeline, clip: Clip, *, field_order: str = "auto", time: float | None = None) -> None:
         self.clip = _decided(clip, field_order)
         self._moment = Moment(self.clip)
-        self._later = Debounced(self.draw, quick=QUICK)
+        self._later = Debounced(self._follow, quick=QUICK)
         self.pipeline, self.call, self.command = pipeline, "", ""
         self.drawn = 0  # pictures
         length = clip.duration or 0.0
@@ -129,6 +130,13 @@ class Panel(Still, ipywidgets.VBox):
 
     def still(self) -> Image.Image | None:
         return Image.open(io.BytesIO(self.picture.value)) if self.picture.value else None
+
+    def _follow(self) -> None:
+        try:
+            with interruptible():
+                self.draw()
+        except KeyboardInterrupt:
+            self._say("stopped before the picture was done; move a slider to compute it again")
 
     def save(self, path: str | Path, when: str = "Made by hand for one tape.") -> Path:
         """Writes what is set as a preset (YAML).  Raises `RequestError`, also when the file is there already."""
