@@ -136,7 +136,9 @@ def reading(tab: Tab, kernel: psutil.Process, renderer: psutil.Process) -> dict[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="600 moves; nothing is saved")
-    quick = parser.parse_args().quick
+    parser.add_argument("--inspected", action="store_true", help="with the network inspector on; nothing is saved")
+    asked = parser.parse_args()
+    quick = asked.quick or asked.inspected
     with tempfile.TemporaryDirectory(prefix="vhs-bench-") as here:
         folder = Path(here)
         (folder / "tape.avi").write_bytes(m.made("dv_pal.avi").read_bytes())
@@ -152,6 +154,8 @@ def main() -> None:
                 tab.until("!!document.querySelector('.jp-OutputArea-output img.widget-image')")
                 time.sleep(2)
                 tab.ask("Performance.enable")
+                if asked.inspected:
+                    tab.ask("Network.enable")
                 kernel, renderer = psutil.Process(int((folder / "kernel").read_text())), tab.renderer()
                 readings, began = [reading(tab, kernel, renderer)], time.perf_counter()
                 for _ in range((600 if quick else 2000) // STEP):
