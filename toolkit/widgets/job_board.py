@@ -145,7 +145,7 @@ class JobBoard(ipywidgets.VBox):
         if self._worker is None and self.queue is not None:
             self.queue.files.mkdir(parents=True, exist_ok=True)
             words = [sys.executable, "-m", "toolkit.cli", "queue", "run", "--queue", self.queue.path]
-            self._worker = process.start(words, output=self.queue.files / "worker.log")
+            self._worker = process.start(words, output=self.queue.files / "worker.log", makes_way=True)
             self._look()
 
     def stop_worker(self) -> None:

@@ -22,13 +22,16 @@ from toolkit.settings import spoken
 from toolkit.stages import Step
 from toolkit.widgets.controls import Control
 from toolkit.widgets.debounce import Debounced
+from toolkit.widgets.interruptible import interruptible
 from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.moment import Moment
 from toolkit.widgets.sentence import sentence
+from toolkit.widgets.still import Still, hidden_beside
 
 ZOOMS = {"whole picture": 1, "2x": 2, "4x": 4, "8x": 8}
 VIEWS = ("after", "before", "both")
 WIDTH = 960  # pixels on the screen
+QUICK = 0.15  # seconds: a picture that is made in less follows a slider while it is dragged
 
 
 class StepRow:
@@ -60,13 +63,13 @@ def _doc(stage: Any) -> str:
     return "\n".join([lines[0], *(line.removeprefix("    ") for line in lines[1:])]) if lines else ""
 
 
-class Panel(ipywidgets.VBox):
+class Panel(Still, ipywidgets.VBox):
     """What `panel` gives.  `pipeline` is the one that is set, `call` and `command` the words for it."""
 
     def __init__(self, pipeline: Pipeline, clip: Clip, *, field_order: str = "auto", time: float | None = None) -> None:
         self.clip = _decided(clip, field_order)
         self._moment = Moment(self.clip)
-        self._later = Debounced(self.draw)
+        self._later = Debounced(self._follow, quick=QUICK)
         self.pipeline, self.call, self.command = pipeline, "", ""
         self.drawn = 0  # pictures
         length = clip.duration or 0.0
@@ -87,14 +90,15 @@ class Panel(ipywidgets.VBox):
         where = ipywidgets.HBox([self.zoom, self.across, self.down])
         super().__init__(
             [ipywidgets.HBox([self.time, self.view]), where, self.message, self.picture, self._list, self.words,
-             self.preset]
+             self.preset, ipywidgets.HTML(f"<style>{hidden_beside('.vhs-panel')}</style>")]
         )  # fmt: skip
+        self.add_class("vhs-panel")
         for widget in (self.time, self.view, self.zoom, self.across, self.down):
             widget.observe(self.update, "value")
         self.draw()
 
     def update(self, *_: Any) -> None:
-        """Draws anew as soon as changes pause."""
+        """Draws anew: at once while pictures are made quickly, else as soon as changes pause."""
         self._later()
 
     def move(self, row: StepRow, by: int) -> None:
@@ -122,6 +126,16 @@ class Panel(ipywidgets.VBox):
         else:
             self.drawn += 1
             self._say(f"{after.format}, {1000 * (time.perf_counter() - began):.0f} ms", error=False)
+
+    def still(self) -> Image.Image | None:
+        return Image.open(io.BytesIO(self.picture.value)) if self.picture.value else None
+
+    def _follow(self) -> None:
+        try:
+            with interruptible():
+                self.draw()
+        except KeyboardInterrupt:
+            self._say("stopped before the picture was done; move a slider to compute it again")
 
     def save(self, path: str | Path, when: str = "Made by hand for one tape.") -> Path:
         """Writes what is set as a preset (YAML).  Raises `RequestError`, also when the file is there already."""

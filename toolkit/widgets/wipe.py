@@ -18,11 +18,12 @@ from toolkit.media.preview import frame_at
 from toolkit.widgets.page import joined
 from toolkit.widgets.pictures import part_shown, png
 from toolkit.widgets.saying import Zooming
+from toolkit.widgets.still import Still
 
 MODES = ["wipe", "side by side", "blink", "difference"]
 
 
-class Wipe(Zooming):
+class Wipe(Still, Zooming):
     """Two pictures laid over one another.
 
     before, after : data URLs of pictures of one size.
@@ -153,6 +154,15 @@ class Wipe(Zooming):
         notes = [f"{name}: {n}" for name, judge in zip(self.labels, self._judges, strict=True) for n in judge.notes]
         return {"of": f"luma of {of} against the truth", "rows": figures, "notes": "; ".join(notes)}
 
+    def still(self) -> Any:
+        """Before on the left, after on the right, as it is wiped now."""
+        if not (self.before and self.after):
+            return None
+        first, second = (_picture(url) for url in (self.before, self.after))
+        at = round(first.width * self.position / 100)
+        first.paste(second.crop((at, 0, *second.size)), (at, 0))
+        return first
+
 
 def wipe(
     before: Any,
@@ -173,6 +183,12 @@ def wipe(
     shown = Wipe(labels=list(labels))
     shown.load(before, after, truth=truth, time=time, height=height)
     return shown
+
+
+def _picture(url: str) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
 
 
 def data_url(picture: np.ndarray, size: tuple[int, int]) -> str:
