@@ -1,5 +1,5 @@
 // The tape bench: picture with zoom and pan, slider with time code, play, thumbnails, scopes, sound, findings.
-// Joined by page.py after page.js, kernel.js, zoom.js and play.js, whose functions it uses.
+// Joined by page.py after page.js, kernel.js, zoom.js, play.js and strip.js, whose functions it uses.
 
 function render({ model, el }) {
   const get = (name) => model.get(name);
@@ -102,25 +102,25 @@ function render({ model, el }) {
   }
   function place() {
     const z = now("zoom");
-    const part = get("detail").part;
     for (const { base, detail } of panes) {
       view.put(base);
-      if (part) view.put(detail, part);
+      if (detail.part) view.put(detail, detail.part);
     }
     size.textContent = `${Math.round(z * 10) / 10}x`;
     stage.classList.toggle("zoomed", z > 1);
   }
   function paint() {
     const pictures = get("pictures");
-    const part = get("detail").pictures || [];
+    const { pictures: sharp = [], part } = get("detail");
     const fields = get("view");
     const two = fields === "separate" && pictures.length > 1;
     stage.dataset.view = fields;
     panes[1].pane.hidden = !two;
     clearInterval(blink);
     const set = (i, n) => {
-      show(panes[i].base, pictures[n], "image/jpeg");
-      show(panes[i].detail, part[n], "image/png");
+      const { base, detail } = panes[i];
+      show(base, pictures[n], "image/jpeg");
+      show(detail, sharp[n], "image/png", () => view.put(detail, (detail.part = part)));
     };
     set(0, 0);
     if (two) set(1, 1);
@@ -154,21 +154,7 @@ function render({ model, el }) {
     stage.classList.toggle("stale", kind === "error" && Boolean(text));
   }
   function fill() {
-    const found = get("strip");
-    const last = get("last");
-    while (strip.childElementCount > found.length) strip.lastChild.remove();
-    while (strip.childElementCount < found.length) {
-      const cell = make("button", "", strip, { type: "button", tabIndex: -1 });
-      make("img", "", cell, { alt: "", draggable: false });
-      const n = strip.childElementCount - 1;
-      cell.addEventListener("click", () => ask({ position: Math.floor(((n + 0.5) * (get("last") + 1)) / strip.childElementCount) }));
-    }
-    [...strip.children].forEach((cell, n) => {
-      const seconds = ((n + 0.5) * (last + 1)) / found.length / get("rate");
-      cell.title = `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-      const img = cell.firstChild;
-      if (img.seen !== found[n]) link(img, (img.seen = found[n]), "image/jpeg");
-    });
+    fillStrip(strip, get("strip"), get("last") + 1, get("rate"), (position) => ask({ position }));
     follow(now("position"));
   }
   function list() {

@@ -23,7 +23,7 @@ class BenchState(Zooming):
     Values out of range are brought into it, and the widget says so; `message` holds what it says.
     """
 
-    _esm = joined("page.js", "kernel.js", "zoom.js", "play.js", "bench.js")
+    _esm = joined("page.js", "kernel.js", "zoom.js", "play.js", "strip.js", "bench.js")
     _css = joined("bench.css")
     name = traitlets.Unicode().tag(sync=True)
     about = traitlets.Unicode().tag(sync=True)

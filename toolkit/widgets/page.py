@@ -3,6 +3,7 @@
 page.js   elements, pictures from bytes, the line of words
 kernel.js asking the kernel, and noticing that none answers
 zoom.js   the window through which a picture is seen
+play.js, strip.js   a burst that plays, a row of thumbnails
 """
 
 from __future__ import annotations

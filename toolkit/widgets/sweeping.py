@@ -19,6 +19,7 @@ from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, preset, save
 from toolkit.sweep import open_sweep
 from toolkit.sweep.store import read_about
+from toolkit.widgets.interruptible import interruptible
 from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.polling import Polling
 from toolkit.widgets.sentence import plain, sentence
@@ -152,7 +153,10 @@ class SweepView(ipywidgets.VBox):
         self.grid.chosen = key
         self.preset.button.disabled = False
         try:
-            self._open(self._pipeline())
+            with interruptible():
+                self._open(self._pipeline())
+        except KeyboardInterrupt:
+            self.say("stopped before the picture was done; click again to compute it")
         except Exception as error:  # a dead widget would be worse than a plain message
             self.say(plain(error, self._tape(), "click again"))
 
