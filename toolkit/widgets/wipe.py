@@ -13,7 +13,7 @@ import traitlets
 from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.compare.grid import to_rgb
 from toolkit.compare.part import FrameAgainstTruth, samples_of
-from toolkit.errors import RequestError
+from toolkit.errors import RequestError, ToolkitError
 from toolkit.media.preview import frame_at
 from toolkit.widgets.page import joined
 from toolkit.widgets.pictures import part_shown, png
@@ -79,15 +79,16 @@ class Wipe(Still, Zooming):
             return frame_at(clip, at + 1e-4), at
 
         first, at = beside(clips[0])
-        judges: list[FrameAgainstTruth] = []
-        if truth is not None:
-            right, due = beside(truth if isinstance(truth, Clip) else Clip.open(truth))
-            far = abs(float(right.times[0]) - due) > float(right.durations[0] * right.time_base)
-            if far:
-                self._note(f"the truth has no frame at {due:.3f} s, so nothing is measured")
-            else:
-                judges = [FrameAgainstTruth(right, f, t) for f, t in ((first, at), (second, moment))]
-        self.show(first, second, judges=tuple(judges), height=height)
+        judges: tuple[FrameAgainstTruth, ...] = ()
+        try:
+            if truth is not None:
+                right, due = beside(truth if isinstance(truth, Clip) else Clip.open(truth))
+                if abs(float(right.times[0]) - due) > float(right.durations[0] * right.time_base):
+                    raise RequestError(f"the truth has no frame at {due:.3f} s", files="")
+                judges = FrameAgainstTruth(right, first, at), FrameAgainstTruth(right, second, moment)
+        except ToolkitError as error:  # the pictures can be shown all the same
+            self._note(f"nothing is measured: {error}")
+        self.show(first, second, judges=judges, height=height)
 
     def show(
         self, before: Batch, after: Batch, *, judges: tuple[FrameAgainstTruth, ...] = (),
