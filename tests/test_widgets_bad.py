@@ -46,8 +46,8 @@ def test_a_knob_is_typed_beyond_the_slider_and_out_of_range():
         assert f"it goes from {low:g} to {high:g}" in gate.note.value and "gate of" in gate.note.value
     gate.typed.value = 7
     assert gate.value == 7 and gate.note.value == ""
-    gate.field.value = 0.1 + 0.2
-    assert gate.typed.value == 0.3
+    gate.field.value = 1.1 + 2.2
+    assert gate.typed.value == 3.3
     gate.reset.click()
     assert gate.value == gate.typed.value == gate.parameter.default
     radius = found["radius"]

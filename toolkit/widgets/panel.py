@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import numpy as np
 from PIL import Image
 
 from toolkit.clip import FIELD_ORDERS, Batch, Clip
 from toolkit.compare.grid import to_rgb
 from toolkit.errors import KnobError, ToolkitError
+from toolkit.media.times import frame_times
 from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, save
 from toolkit.settings import spoken
@@ -161,7 +163,12 @@ class Panel(Still, ipywidgets.VBox):
         )
 
     def _index(self) -> int:
-        return round((self.time.value) / _frame(self.clip))
+        times = frame_times(self.clip)
+        if times is None:
+            return round(self.time.value / _frame(self.clip))
+        # The frame on show then, wherever frames are not evenly spaced; the slider's steps are rounded.
+        due = self.clip.start + self.time.value + 0.25 * _frame(self.clip)
+        return max(0, int(np.searchsorted(times, due / float(self.clip.time_base), side="right")) - 1)
 
     def _part(self) -> tuple[float, float, float, float]:
         share = 1 / self.zoom.value
