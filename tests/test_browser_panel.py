@@ -11,7 +11,7 @@ from tests._browser import lab, needs_browser, notebook, run_all, shows
 
 pytestmark = needs_browser
 PANEL = "panel = widgets.panel('vhs-fast', 'tape.avi', field_order='bff')\npanel"
-PICTURE = ".jp-OutputArea-output img.widget-image"
+PICTURE = ".jp-OutputArea-output .vhs-picture[data-shown]"
 STOPPED = """
 import toolkit
 try:
@@ -30,11 +30,11 @@ def folder(tmp_path):
 
 
 def picture(page) -> str:
-    return page.locator(PICTURE).first.get_attribute("src")
+    return page.evaluate("s => document.querySelector(s).toDataURL()", PICTURE)
 
 
 def changed(page, before: str) -> str:
-    page.wait_for_function("([s, b]) => document.querySelector(s).src !== b", arg=[PICTURE, before])
+    page.wait_for_function("([s, b]) => document.querySelector(s).toDataURL() !== b", arg=[PICTURE, before])
     return picture(page)
 
 
