@@ -47,7 +47,7 @@ widgets.panel('vhs-fast', 'tape.avi', field_order='bff')
 """
 #: A key at a time, the way back at the end of the slider; resolves when the last picture was drawn.
 MOVE = """(async (count) => {
-  const image = document.querySelector('.jp-OutputArea-output img.widget-image');
+  const image = document.querySelector('.jp-OutputArea-output .vhs-picture');
   const sliders = [...document.querySelectorAll('.jp-OutputArea-output .widget-slider')];
   const handle = sliders.find((s) => s.textContent.includes('spatial')).querySelector('.noUi-handle');
   for (let n = 0; n < count; n += 1) {
@@ -55,12 +55,11 @@ MOVE = """(async (count) => {
     else if (!window.key || handle.ariaValueNow === handle.ariaValueMin) window.key = 'ArrowRight';
     const drawn = new Promise((done, failed) => {
       const watch = new MutationObserver(() => { watch.disconnect(); done(); });
-      watch.observe(image, { attributeFilter: ['src'] });
+      watch.observe(image, { attributeFilter: ['data-shown'] });
       setTimeout(() => failed(new Error('no picture came')), 10000);
     });
     handle.dispatchEvent(new KeyboardEvent('keydown', { key: window.key, bubbles: true }));
     await drawn;
-    await image.decode();
     await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   }
   return count;
@@ -151,7 +150,7 @@ def main() -> None:
                 tab.until("""!!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')""")
                 time.sleep(2)
                 tab.run("jupyterapp.commands.execute('notebook:run-all-cells').then(() => 1)")
-                tab.until("!!document.querySelector('.jp-OutputArea-output img.widget-image')")
+                tab.until("!!document.querySelector('.jp-OutputArea-output .vhs-picture[data-shown]')")
                 time.sleep(2)
                 tab.ask("Performance.enable")
                 if asked.inspected:

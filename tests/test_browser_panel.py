@@ -15,7 +15,7 @@ from toolkit.clip import Clip
 
 pytestmark = needs_browser
 PANEL = "panel = widgets.panel('vhs-fast', 'tape.avi', field_order='bff')\npanel"
-PICTURE = ".jp-OutputArea-output img.widget-image"
+PICTURE = ".jp-OutputArea-output .vhs-picture[data-shown]"
 STOPPED = """
 import toolkit
 try:
@@ -40,11 +40,11 @@ def url(folder):
 
 
 def picture(page) -> str:
-    return page.locator(PICTURE).first.get_attribute("src")
+    return page.evaluate("s => document.querySelector(s).toDataURL()", PICTURE)
 
 
 def changed(page, before: str) -> str:
-    page.wait_for_function("([s, b]) => document.querySelector(s).src !== b", arg=[PICTURE, before])
+    page.wait_for_function("([s, b]) => document.querySelector(s).toDataURL() !== b", arg=[PICTURE, before])
     return picture(page)
 
 

@@ -23,7 +23,7 @@ def test_pictures_stay_where_there_is_no_kernel_and_hide_beside_the_living_widge
     m.ffmpeg("-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", 1, tmp_path / "own.png")
     with lab(tmp_path) as url:
         run_all(page, url, book.name, ".vhs-wipe .stage img[src]")
-        page.wait_for_selector("img.widget-image")
+        page.wait_for_selector(".vhs-picture[data-shown]")
         page.wait_for_function(f"document.querySelectorAll('{STILLS}').length === 3")
         shown = [image.is_visible() for image in page.locator(STILLS).all()]
         assert shown == [False, False, True], "the stills hide, a picture of the user's own does not"

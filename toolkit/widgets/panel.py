@@ -27,6 +27,7 @@ from toolkit.widgets.debounce import Debounced
 from toolkit.widgets.interruptible import interruptible
 from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.moment import Moment
+from toolkit.widgets.picture import Picture
 from toolkit.widgets.sentence import sentence
 from toolkit.widgets.still import Still, hidden_beside
 
@@ -84,7 +85,7 @@ class Panel(Still, ipywidgets.VBox):
         place = {"min": 0.0, "max": 1.0, "step": 0.01, "value": 0.5, "layout": ipywidgets.Layout(width="18em")}
         self.across = ipywidgets.FloatSlider(description="across", readout=False, **place)
         self.down = ipywidgets.FloatSlider(description="down", readout=False, **place)
-        self.picture = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%", width=f"{WIDTH}px"))
+        self.picture = Picture(label="the tape's frame through the steps")
         self.message, self.words = ipywidgets.HTML(), ipywidgets.HTML()
         self.preset = KeepPreset(self.save, self._say, lambda: self.clip.path.name)
         self.rows = [StepRow(step, self) for step in pipeline]
