@@ -128,7 +128,7 @@ def test_the_wipe_zooms_both_pictures_together_and_measures_what_is_shown(page, 
     page.keyboard.press("PageUp")
     page.keyboard.press("ArrowRight")
     assert stage.get_attribute("aria-valuenow") == "31"
-    shows(page, ".vhs-wipe caption", "luma of the whole picture")
+    shows(page, ".vhs-wipe .of", "luma of the whole picture")
     page.screenshot(path=folder / "wipe.png")
 
     # The wheel enlarges what lies under the pointer, in every mode both pictures alike.
@@ -174,7 +174,7 @@ def test_the_wipe_zooms_both_pictures_together_and_measures_what_is_shown(page, 
     want = 10 * math.log10(255**2 / ((a - b) ** 2).mean())
     shown = page.locator(".vhs-wipe .figures tr").last.locator("td").first.inner_text()
     assert shown == f"{want:.2f} dB"
-    assert f"{a.shape[1]}x{a.shape[0]} samples" in page.locator(".vhs-wipe caption").inner_text()
+    assert f"{a.shape[1]}x{a.shape[0]} samples" in page.locator(".vhs-wipe .of").inner_text()
 
     page.locator(".vhs-wipe .stage").focus()
     page.keyboard.press("0")

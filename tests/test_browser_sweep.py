@@ -85,7 +85,7 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     picture = page.wait_for_selector(".vhs-wipe .two img[src]")
     key = page.locator(".vhs-grid circle.chosen").get_attribute("data-key")
     assert page.locator(f".vhs-grid tr[data-key='{key}']").get_attribute("aria-selected") == "true"
-    shows(page, ".vhs-wipe caption", "luma of the whole picture against the truth")
+    shows(page, ".vhs-wipe .of", "luma of the whole picture against the truth")
     assert page.locator(".vhs-wipe .figures td").first.inner_text().endswith(" dB")
     first = picture.get_attribute("src")
     other = page.locator(".vhs-grid tbody tr[aria-selected=false]").first

@@ -16,6 +16,7 @@ function render({ model, el }) {
   });
   make("div", "line", stage);
   const tags = ["left", "right"].map((side) => make("span", `tag ${side}`, stage));
+  const measured = make("div", "of", el);
   const table = make("table", "figures", el);
   const line = words(el, () => kernel.tell("again"));
   make("div", "hint", el, {
@@ -109,11 +110,11 @@ function render({ model, el }) {
   }
   function measure() {
     const { of, rows = [], notes } = get("figures");
-    table.hidden = !rows.length;
-    table.title = notes || "";
+    measured.textContent = of || "";
+    measured.title = table.title = notes || "";
+    table.hidden = measured.hidden = !rows.length;
     table.replaceChildren();
     if (!rows.length) return;
-    make("caption", "", table, { textContent: of });
     const head = make("tr", "", table);
     for (const text of ["", "PSNR", "SSIM"]) make("th", "", head, { textContent: text, scope: "col" });
     rows.forEach((numbers, i) => {
