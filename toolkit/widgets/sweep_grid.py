@@ -37,7 +37,8 @@ class Grid(anywidget.AnyWidget):
         errors = ["error"] if len(good) < len(rows) else []
         quality = metric or next((n for n in USUAL if n in measures), "")
         with self.hold_sync():
-            self.columns = [*knobs, *measures, *errors]
+            first = [n for n in (quality, "fps") if n in measures]  # what the plot shows
+            self.columns = [*knobs, *first, *(n for n in measures if n not in first), *errors]
             self.best_up = {n: more_is_better(n) for n in measures}
             self.axes, self.front = ["fps", quality], front_of(good, quality)
             self.rows = rows
