@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 def url(folder):
     for source, name in zip(s.files(), ("tape.mkv", "truth.mkv"), strict=True):
         shutil.copy(source, folder / name)
-    with lab(folder) as url:
+    with lab(folder, "dark") as url:
         yield url
 
 
@@ -87,6 +87,11 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     assert page.locator(f".vhs-grid tr[data-key='{key}']").get_attribute("aria-selected") == "true"
     shows(page, ".vhs-wipe .of", "luma of the whole picture against the truth")
     assert page.locator(".vhs-wipe .figures td").first.inner_text().endswith(" dB")
+    # What is chosen can be read in this dark theme: light on a ground that is not.
+    ink, ground = page.locator("tr[aria-selected=true] td").first.evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
+    assert "255, 255, 255" in ink and ground.endswith(" / 0.25)"), (ink, ground)
     first = picture.get_attribute("src")
     other = page.locator(".vhs-grid tbody tr[aria-selected=false]").first
     other.focus()
@@ -110,6 +115,7 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     page.set_viewport_size({"width": 620, "height": 1300})
     page.wait_for_timeout(300)
     assert page.evaluate("document.querySelector('.vhs-grid').getBoundingClientRect().right <= innerWidth")
+    page.screenshot(path=folder / "narrow.png")
     restart(page, "sweep.ipynb")
     page.locator(".vhs-grid circle").first.click()
     page.wait_for_selector(".vhs-grid .message:has-text('No kernel answers')")

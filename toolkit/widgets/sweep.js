@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 function render({ model, el }) {
   el.classList.add("vhs-grid");
-  el.innerHTML = `<svg class="plot" viewBox="0 0 640 260" role="img"></svg>
+  el.innerHTML = `<div class="wide"><svg class="plot" viewBox="0 0 640 260" role="img"></svg></div>
     <div class="hint">bold, and orange in the plot: no other setting is both better and faster</div><div class="wide"><table>
     <thead><tr></tr></thead><tbody></tbody></table></div>`;
   const [plot, hint, head, body] = [".plot", ".hint", "thead tr", "tbody"].map((name) => el.querySelector(name));
