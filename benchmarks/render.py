@@ -395,6 +395,49 @@ def denoise_quality(result: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
+def widgets(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    rows = []
+    for state, told in (("idle", "nothing else running"), ("busy", "beside a restore")):
+        for case, c in data[state].items():
+            rows.append([case, told, c["n"], c["p50"], c["p95"], c["worst"], c.get("pictures_per_second", "")])
+    word = {k: "met" if v else "MISSED" for k, v in data["met"].items()}
+    goals, stop = data["goals"], data["stop"]
+    head = ["preset, slider", "while", "moves", "p50, ms", "p95, ms", "worst, ms", "pictures a second"]
+    return (
+        f"## From the hand to the picture: `bench_widgets.py`\n\n{where(result)}\n"
+        "`widgets.panel` in JupyterLab and Chromium, a 720x480 tape: from the key to the new picture on the screen.\n\n"
+        + table(head, rows)
+        + f"\nGoals: half of the moves within {goals['idle']:.0f} ms with nothing else running: {word['idle']}; 95 % "
+        f"below {goals['busy']:.0f} ms beside a restore that a worker of `widgets.jobs` makes: {word['busy']}.\n"
+        f"The stop button ends a restore in a cell, with nothing left behind, after {stop['p50']} ms ({stop['worst']} "
+        f"at most of {stop['n']}; goal below {goals['stop']:.0f}: {word['stop']}).\n"
+    )
+
+
+def widgets_memory(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    names = {"kernel": "kernel", "page": "page (renderer process)", "both": "both, judged",
+             "heap": "page: JavaScript heap", "nodes": "page: nodes", "listeners": "page: listeners"}  # fmt: skip
+    rows = []
+    for key, name in names.items():
+        s = data["slopes"][key]
+        if key in ("nodes", "listeners"):
+            rows.append([name, *(f"{s[k]:+.2f}" for k in ("per_move", "low", "high")), *(f"{s[k]:.0f}" for k in
+                        ("first", "last"))])  # fmt: skip
+        else:
+            slopes = [f"{s[k] / 1024:+.2f} KiB" for k in ("per_move", "low", "high")]
+            rows.append([name, *slopes, *(f"{s[k] / 2**20:.1f} MiB" for k in ("first", "last"))])
+    head = ["what", "a move", "from", "to", f"after {data['counted_from']} moves", f"after {data['moves']} moves"]
+    return (
+        f"## What moves of a slider leave behind: `widgets_memory.py`\n\n{where(result)}\n{data['moves']} moves of a "
+        "slider of `widgets.panel`, after garbage collection; slopes of Theil and Sen with intervals of 95 %.\n\n"
+        + table(head, rows)
+        + f"\nGoal: below {data['goal_bytes_per_move'] / 1024:.0f} KiB a move, kernel and page together: "
+        f"{'met' if data['met'] else 'MISSED'}.\n"
+    )
+
+
 RENDERERS = {
     "denoise_quality": denoise_quality,
     "kernels": kernels,
@@ -417,6 +460,8 @@ RENDERERS = {
     "compare_thousand": compare_thousand,
     "baselines": baselines,
     "leaderboard": leaderboard,
+    "widgets": widgets,
+    "widgets_memory": widgets_memory,
 }
 
 

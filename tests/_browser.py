@@ -114,6 +114,19 @@ def run_all(page, url: str, book: str, shown: str) -> None:
     page.wait_for_selector(shown, timeout=60_000)
 
 
+def restart(page, book: str) -> None:
+    """Restarts the kernel of an open notebook behind its page's back."""
+    page.evaluate(_RESTART, book)
+
+
+_RESTART = """async (book) => {
+  const sessions = await (await fetch('/api/sessions')).json();
+  const kernel = sessions.find((s) => s.path === book).kernel.id;
+  const headers = { 'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1] };
+  await fetch(`/api/kernels/${kernel}/restart`, { method: 'POST', headers });
+}"""
+
+
 def shows(page, selector: str, text: str) -> None:
     """Waits until the first `selector` reads `text`."""
     page.wait_for_function(

@@ -209,6 +209,22 @@ def two_tracks() -> Path:
     return path
 
 
+@functools.cache
+def one_frame() -> Path:
+    path = folder() / "one.avi"
+    ffmpeg("-i", made("huffyuv.avi"), "-frames:v", 1, "-c", "copy", path)
+    return path
+
+
+@functools.cache
+def twelve_hours() -> Path:
+    """Thirty frames, each of which is on show for 24 minutes."""
+    path = folder() / "twelve_hours.mkv"
+    late = ("-vf", "scale=160:128,setpts=N*1440/TB", "-fps_mode", "passthrough", "-frames:v", 30)
+    ffmpeg("-i", made("huffyuv.avi"), *late, "-c:v", "ffv1", "-an", path)
+    return path
+
+
 # -- the judge ---------------------------------------------------------------------------------------------------
 
 

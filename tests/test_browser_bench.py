@@ -10,15 +10,9 @@ import nbformat
 import pytest
 
 from tests import _media as m
-from tests._browser import ROOT, lab, needs_browser, notebook, run_all, server, shows
+from tests._browser import ROOT, lab, needs_browser, notebook, restart, run_all, server, shows
 
 pytestmark = needs_browser
-
-RESTART = """async () => {
-  const kernels = await (await fetch('/api/kernels')).json();
-  const headers = { 'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1] };
-  await fetch(`/api/kernels/${kernels[0].id}/restart`, { method: 'POST', headers });
-}"""
 
 
 @pytest.fixture
@@ -106,7 +100,7 @@ def test_a_tape_that_goes_away_and_a_notebook_without_its_kernel(page, browser, 
                 break
             time.sleep(0.1)
         assert "Traceback" not in (folder / "bench.ipynb").read_text()
-        page.evaluate(RESTART)
+        restart(page, "bench.ipynb")
         page.locator(".vhs-bench .stage").click()
         page.keyboard.press("ArrowRight")
         shows(page, ".vhs-bench .message", "No kernel answers")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import math
 import shutil
 
 import pytest
 
 from tests import _media as m
+from tests import _sweep as s
 from tests._browser import lab, needs_browser, notebook, run_all, shows
+from toolkit.clip import Clip
 
 pytestmark = needs_browser
 PANEL = "panel = widgets.panel('vhs-fast', 'tape.avi', field_order='bff')\npanel"
-PICTURE = ".jp-OutputArea-output img.widget-image"
+PICTURE = ".jp-OutputArea-output .vhs-picture[data-shown]"
 STOPPED = """
 import toolkit
 try:
@@ -23,91 +27,173 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.fixture
-def folder(tmp_path):
-    shutil.copy(m.made("dv_pal.avi"), tmp_path / "tape.avi")
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("books")
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    shutil.copy(m.made("dv_pal.avi"), folder / "tape.avi")
+    with lab(folder, "dark") as url:
+        yield url
 
 
 def picture(page) -> str:
-    return page.locator(PICTURE).first.get_attribute("src")
+    return page.evaluate("s => document.querySelector(s).toDataURL()", PICTURE)
 
 
 def changed(page, before: str) -> str:
-    page.wait_for_function("([s, b]) => document.querySelector(s).src !== b", arg=[PICTURE, before])
+    page.wait_for_function("([s, b]) => document.querySelector(s).toDataURL() !== b", arg=[PICTURE, before])
     return picture(page)
 
 
-def test_the_picture_follows_sliders_switches_and_order(page, folder):
+def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     notebook(folder / "panel.ipynb", "from toolkit import widgets\n" + PANEL)
-    with lab(folder, "dark") as url:
-        run_all(page, url, "panel.ipynb", PICTURE)
-        first = picture(page)
-        command = page.locator(".jp-OutputArea-output pre").last
-        assert "vhs-toolkit restore tape.avi" in command.inner_text()
-        handle = page.locator(".jp-OutputArea-output .widget-slider:has-text('spatial') .noUi-handle").first
-        handle.focus()
-        for _ in range(30):
-            page.keyboard.press("ArrowRight")
-        second = changed(page, first)
-        words = command.inner_text()
-        assert "spatial=" in words, words
-        switches = page.locator(".jp-OutputArea-output input[type=checkbox]")
-        switches.nth(0).uncheck()
-        page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')")
-        assert picture(page) == second, "the last picture stays beside the message"
-        switches.nth(0).check()
-        page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')", state="detached")
-        switches.nth(1).uncheck()
-        third = changed(page, second)
-        assert "spatial=" not in command.inner_text()
-        page.locator(".jp-OutputArea-output button:has-text('before')").click()
-        changed(page, third)
-        page.set_viewport_size({"width": 700, "height": 1300})
-        page.wait_for_timeout(300)
-        box = page.locator(PICTURE).first.bounding_box()
-        assert box["x"] + box["width"] <= 700
-        page.screenshot(path=folder / "panel.png")
+    run_all(page, url, "panel.ipynb", PICTURE)
+    first = picture(page)
+    command = page.locator(".jp-OutputArea-output pre").last
+    assert "vhs-toolkit restore tape.avi" in command.inner_text()
+    handle = page.locator(".jp-OutputArea-output .widget-slider:has-text('spatial') .noUi-handle").first
+    handle.focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    second = changed(page, first)
+    words = command.inner_text()
+    assert "spatial=" in words, words
+    switches = page.locator(".jp-OutputArea-output input[type=checkbox]")
+    switches.nth(0).uncheck()
+    page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')")
+    assert picture(page) == second, "the last picture stays beside the message"
+    switches.nth(0).check()
+    page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')", state="detached")
+    switches.nth(1).uncheck()
+    third = changed(page, second)
+    assert "spatial=" not in command.inner_text()
+    page.locator(".jp-OutputArea-output button:has-text('before')").click()
+    changed(page, third)
+    page.set_viewport_size({"width": 700, "height": 1300})
+    page.wait_for_timeout(300)
+    box = page.locator(PICTURE).first.bounding_box()
+    assert box["x"] + box["width"] <= 700
+    page.screenshot(path=folder / "panel.png")
 
 
-def test_the_wipe_follows_drag_and_keys(page, folder):
+def drawn(page, number: float, steps: int) -> None:
+    """Drags from 0.5 of the wipe's width to `number` of it."""
+    box = page.locator(".vhs-wipe .stage").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * number, middle, steps=steps)
+    page.mouse.up()
+
+
+def answered(page) -> None:
+    page.wait_for_function("!document.querySelector('.vhs-wipe').classList.contains('busy')")
+    page.wait_for_timeout(300)  # what was asked for last is on its way
+
+
+def told(page) -> tuple[float, list[float], str, float]:
+    """Zoom, centre and mode as the kernel has them, and where the wipe stands."""
+    cell = page.locator(".jp-CodeCell").nth(1)
+    cell.locator(".jp-InputArea-editor").click()
+    before = cell.locator(".jp-InputPrompt").inner_text()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function(
+        "b => { const t = document.querySelectorAll('.jp-CodeCell')[1].querySelector('.jp-InputPrompt').innerText;"
+        " return t !== b && !t.includes('*') }",
+        arg=before,
+    )
+    return ast.literal_eval(cell.locator(".jp-OutputArea-output").inner_text().strip())
+
+
+def test_the_wipe_zooms_both_pictures_together_and_measures_what_is_shown(page, url, folder):
+    tape, truth = s.files()
+    for source in (tape, truth):
+        shutil.copy(source, folder / source.name)
+    m.ffmpeg("-i", truth, "-vf", "gblur=sigma=2", "-c:v", "ffv1", folder / "after.mkv")
     notebook(
         folder / "wipe.ipynb",
-        "from toolkit import widgets\nwipe = widgets.wipe('tape.avi', 'tape.avi')\nwipe",
-        "wipe.position, wipe.mode",
+        "from toolkit import widgets\n"
+        f"wipe = widgets.wipe('{tape.name}', 'after.mkv', truth='{truth.name}', time=0.2)\nwipe",
+        "wipe.zoom, wipe.centre, wipe.mode, wipe.position",
     )
-    with lab(folder) as url:
-        run_all(page, url, "wipe.ipynb", ".vhs-wipe .stage img[src]")
-        stage = page.locator(".vhs-wipe .stage")
-        box = stage.bounding_box()
-        middle = box["y"] + box["height"] / 2
-        page.mouse.move(box["x"] + box["width"] * 0.5, middle)
-        page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] * 0.2, middle, steps=5)
-        page.mouse.up()
-        assert stage.get_attribute("aria-valuenow") == "20"
-        page.mouse.move(box["x"] + box["width"] * 0.9, middle)
-        assert stage.get_attribute("aria-valuenow") == "20", "the wipe was let go"
-        stage.focus()
-        page.keyboard.press("Shift+ArrowRight")
-        assert stage.get_attribute("aria-valuenow") == "30"
-        page.keyboard.press("4")
-        assert stage.get_attribute("data-mode") == "difference"
-        page.locator(".jp-CodeCell").nth(1).locator(".jp-InputArea-editor").click()
-        page.keyboard.press("Shift+Enter")
-        shows(page, ".jp-CodeCell:nth-of-type(2) .jp-OutputArea-output pre", "(30")
-        assert "'difference'" in page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output").inner_text()
+    run_all(page, url, "wipe.ipynb", ".vhs-wipe .stage img[src]")
+    stage = page.locator(".vhs-wipe .stage")
+    drawn(page, 0.2, steps=5)
+    assert stage.get_attribute("aria-valuenow") == "20"
+    page.mouse.move(stage.bounding_box()["x"] + 500, stage.bounding_box()["y"] + 99)
+    assert stage.get_attribute("aria-valuenow") == "20", "the wipe was let go"
+    page.keyboard.press("PageUp")
+    page.keyboard.press("ArrowRight")
+    assert stage.get_attribute("aria-valuenow") == "31"
+    shows(page, ".vhs-wipe .of", "luma of the whole picture")
+    page.screenshot(path=folder / "wipe.png")
+
+    # The wheel enlarges what lies under the pointer, in every mode both pictures alike.
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5)
+    for _ in range(4):
+        page.mouse.wheel(0, -100)
+    page.wait_for_selector(".vhs-wipe .two .detail[data-shown]")
+    answered(page)
+    zoom, centre, mode, position = told(page)
+    assert (zoom, mode, round(position)) == (pytest.approx(4), "wipe", 31)
+    assert centre[0] == pytest.approx(0.75 - 0.25 / 4, abs=0.002), "what lay under the pointer stayed there"
+    drawn(page, 0.6, steps=4)  # beside the line: moves the picture
+    answered(page)
+    moved = told(page)
+    assert moved[1][0] == pytest.approx(centre[0] - 0.1 / 4, abs=0.003) and moved[3] == position
+    stage.focus()
+    page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("Shift+ArrowLeft")
+    for key, name in enumerate(("wipe", "side-by-side", "blink", "difference"), 1):
+        page.keyboard.press(str(key))
+        assert stage.get_attribute("data-mode") == name
+        answered(page)
+        page.screenshot(path=folder / f"zoomed_{name}.png")
+        boxes = page.evaluate(
+            "() => [...document.querySelectorAll('.vhs-wipe .half')].map(h => ['.whole', '.detail'].map(k => {"
+            " const p = h.querySelector(k).getBoundingClientRect(), b = h.getBoundingClientRect();"
+            " return [p.left - b.left, p.top - b.top, p.width, p.height].map(v => v / b.width) })).flat()"
+        )
+        whole, detail = boxes[0:3:2], boxes[1:4:2]
+        assert whole[0] == pytest.approx(whole[1], abs=2e-3) and whole[0][2] == pytest.approx(4, abs=1e-3)
+        assert detail[0] == pytest.approx(detail[1], abs=2e-3) and 1 <= detail[0][2] < 1.1
+    zoom, centre, mode, _ = told(page)
+    assert mode == "difference" and centre[1] < 0.5
+
+    # The figures are those of the samples in that window.
+    frames = {p.name: [b.planes[0][0] for b in Clip.open(p).batches(1)] for p in (truth, folder / "after.mkv")}
+    times = [float(b.times[0]) for b in Clip.open(truth).batches(1)]
+    number = max(n for n, t in enumerate(times) if t <= 0.2)
+    low = [(min(max(c, 0.125), 0.875) - 0.125) * size for c, size in zip(centre, (s.WIDTH, s.HEIGHT), strict=True)]
+    rows, columns = (slice(math.floor(v), math.ceil(v + n / 4)) for v, n in ((low[1], s.HEIGHT), (low[0], s.WIDTH)))
+    a, b = (f[number][rows, columns].astype(float) for f in frames.values())
+    want = 10 * math.log10(255**2 / ((a - b) ** 2).mean())
+    shown = page.locator(".vhs-wipe .figures tr").last.locator("td").first.inner_text()
+    assert shown == f"{want:.2f} dB"
+    assert f"{a.shape[1]}x{a.shape[0]} samples" in page.locator(".vhs-wipe .of").inner_text()
+
+    page.locator(".vhs-wipe .stage").focus()
+    page.keyboard.press("0")
+    page.wait_for_selector(".vhs-wipe .stage:not(.zoomed)")
+    page.keyboard.press("1")
+    page.set_viewport_size({"width": 600, "height": 1300})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('.vhs-wipe').getBoundingClientRect().right <= innerWidth")
+    page.screenshot(path=folder / "narrow.png")
 
 
-def test_the_stop_button_ends_a_restore_and_nothing_is_left(page, folder):
+def test_the_stop_button_ends_a_restore_and_nothing_is_left(page, url, folder):
     notebook(folder / "stop.ipynb", "import os\nprint('ready')", STOPPED)
-    with lab(folder) as url:
-        run_all(page, url, "stop.ipynb", ".jp-OutputArea-output")
-        for _ in range(600):
-            if list(folder.glob("*.part")) or (folder / "out.mp4").exists():
-                break
-            page.wait_for_timeout(100)
-        page.click("[data-command='notebook:interrupt-kernel'], [data-jp-item-name='interrupt']")
-        page.wait_for_selector(".jp-OutputArea-output pre:has-text('stopped')")
-        texts = page.locator(".jp-OutputArea-output pre").all_inner_texts()
-        assert any("stopped, left: []" in t for t in texts), texts
+    run_all(page, url, "stop.ipynb", ".jp-OutputArea-output")
+    for _ in range(600):
+        if list(folder.glob("*.part")) or (folder / "out.mp4").exists():
+            break
+        page.wait_for_timeout(100)
+    page.click("[data-command='notebook:interrupt-kernel'], [data-jp-item-name='interrupt']")
+    page.wait_for_selector(".jp-OutputArea-output pre:has-text('stopped')")
+    texts = page.locator(".jp-OutputArea-output pre").all_inner_texts()
+    assert any("stopped, left: []" in t for t in texts), texts

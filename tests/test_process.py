@@ -131,3 +131,21 @@ def test_a_program_beside_this_one_is_ended_with_its_grandchildren_and_sees_its_
     told = log.read_text().split(maxsplit=1)
     os.kill(int(told[0]), signal.SIGKILL)  # nobody was left to end it
     assert told[1:] == ["the parent is gone\n"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="niceness is POSIX")
+def test_a_program_that_makes_way_is_nicer_and_so_is_what_it_starts(tmp_path, no_child_left):
+    inner = "import os, pathlib; pathlib.Path('inner').write_text(str(os.nice(0)))"
+    outer = (
+        "import os, pathlib, sys; from toolkit import process\n"
+        f"process.start([sys.executable, '-c', {inner!r}], output=pathlib.Path('said')).wait(20)\n"
+        "pathlib.Path('outer').write_text(str(os.nice(0)))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(process.__file__).parents[1])}
+    words = ["sh", "-c", f'cd {tmp_path} && exec {PYTHON} -c "$0"', outer]
+    for makes_way in (False, True):
+        program = process.start(words, output=tmp_path / "log", env=env, makes_way=makes_way)
+        assert program.wait(30) == 0, (tmp_path / "log").read_text()
+        process.end(program)
+        wanted = str(min(19, os.nice(0) + makes_way * process.NICE))
+        assert (tmp_path / "outer").read_text() == wanted == (tmp_path / "inner").read_text()

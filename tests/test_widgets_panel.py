@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import signal
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +54,24 @@ def test_the_frame_that_is_shown_is_the_run_s(clip, index, rate):
     assert shown.times[0] == pytest.approx(run.times[index * every])
     first = next(clip.batches(1, frames=(index, index + 1)))
     assert all(np.array_equal(a, b) for a, b in zip(tape.planes, first.planes, strict=True))
+
+
+@pytest.mark.parametrize("group", ["deinterlace", "repair", "denoise"])
+def test_some_frames_of_a_stage_are_those_of_the_whole(clip, group):
+    fmt = clip.format if group != "denoise" else clip.format.replace(field_order="progressive")
+    batch = next(clip.batches(7)).replace(format=fmt)
+    context = Context()
+    for name, stage in all_stages().items():
+        if stage.group != group:
+            continue
+        knobs = stage(**({"rate": "field"} if "rate" in stage.parameters else {})).knobs
+        rate = stage.rate(fmt, knobs)
+        every = Batch.join(list(stage.apply(iter([batch]), fmt, knobs, context)))
+        for window in ((0, 1), (4, 6)):
+            some = stage.only(batch, window, fmt, knobs, context)
+            want = every[window[0] * rate : window[1] * rate]
+            assert some.format == want.format and np.array_equal(some.times, want.times), name
+            assert all(np.array_equal(a, b) for a, b in zip(some.planes, want.planes, strict=True)), (name, window)
 
 
 def test_a_step_with_a_memory_is_warmed_up(clip):
@@ -106,12 +128,12 @@ def test_steps_change_places(clip):
 def test_a_preset_is_saved_once_and_reads_back(clip, tmp_path):
     p = panel("vhs", clip, field_order="tff")
     assert p.pipeline == preset("vhs").pipeline
-    p.name.value = str(tmp_path / "mine")
-    p.keep.click()
+    p.preset.name.value = str(tmp_path / "mine")
+    p.preset.button.click()
     assert load(tmp_path / "mine.yaml").pipeline == p.pipeline and "saved" in p.message.value
     before = (tmp_path / "mine.yaml").read_bytes()
     p.rows[0].on.value = False
-    p.keep.click()
+    p.preset.button.click()
     assert "is there already" in p.message.value and (tmp_path / "mine.yaml").read_bytes() == before
     with pytest.raises(RequestError, match=r"ends in \.yaml"):
         p.save(tmp_path / "mine.txt")
@@ -170,6 +192,70 @@ def test_only_the_last_of_many_changes_is_drawn_and_it_is_drawn():
         assert seen == [19, 99]
 
     asyncio.run(session())
+
+
+def test_quick_work_follows_every_change_and_slow_work_waits():
+    async def session():
+        seen, slow = [], 0.0
+
+        def work():
+            seen.append(state["value"])
+            time.sleep(slow)
+
+        state = {"value": 0}
+        later = Debounced(work, wait=0.2, quick=0.1)
+        later()
+        await asyncio.sleep(0.05)
+        assert seen == [], "how long it takes is not known yet"
+        await asyncio.sleep(0.3)
+        assert seen == [0]
+        for state["value"] in (1, 2, 3):
+            later()
+            await asyncio.sleep(0.02)
+        assert seen == [0, 1, 2, 3], "work that was quick is done between two changes"
+        slow = 0.15
+        for state["value"] in (4, 5, 6, 7):
+            later()
+            await asyncio.sleep(0.02)
+        assert seen == [0, 1, 2, 3, 4]
+        await asyncio.sleep(0.4)
+        assert seen == [0, 1, 2, 3, 4, 7], "the last value is never lost"
+
+    asyncio.run(session())
+
+
+def test_the_stop_button_ends_a_picture_that_takes_long(clip, monkeypatch):
+    """As in a kernel between two cells: an event loop, and Ctrl-C ignored."""
+    p = panel(Pipeline([deinterlace.bwdif()]), clip, field_order="tff")
+    first, begun = p.picture.value, threading.Event()
+
+    def slow(*_):
+        begun.set()
+        for _ in range(600):
+            time.sleep(0.05)
+
+    def press():
+        assert begun.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def session():
+        with monkeypatch.context() as patch:
+            patch.setattr(p._moment, "frame", slow)
+            p.time.value = 0.2
+            await asyncio.sleep(0.3)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hand = threading.Thread(target=press)
+    try:
+        hand.start()
+        asyncio.run(session())
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        hand.join()
+        signal.signal(signal.SIGINT, before)
+    assert "stopped" in p.message.value and p.picture.value == first
+    p.time.value = 0.4
+    assert "stopped" not in p.message.value and p.picture.value != first
 
 
 @given(st.data())

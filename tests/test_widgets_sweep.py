@@ -11,7 +11,7 @@ from tests import _sweep as s
 from toolkit import scratch
 from toolkit.presets import load
 from toolkit.widgets import sweep
-from toolkit.widgets.sweeping import front_of
+from toolkit.widgets.sweep_grid import front_of
 
 SPACE = {"deinterlace": ["bwdif", "bob"], "denoise.gate": [4.0, 40.0]}
 FAST = {"bursts": 1, "length": 3, "metrics": ("psnr", "ssim")}
@@ -47,10 +47,10 @@ def test_rows_fill_in_open_beside_the_tape_and_become_a_preset(tmp_path):
         assert view.wipe.layout.display is None, view.message.value
         urls |= {view.wipe.before, view.wipe.after}
     assert len(urls) >= 4, "the tape, and what settings made of it"
-    view.name.value = str(tmp_path / "mine")
-    view.keep.click()
+    view.preset.name.value = str(tmp_path / "mine")
+    view.preset.button.click()
     assert load(tmp_path / "mine.yaml").pipeline.to_dict() == view._pipeline().to_dict()
-    view.keep.click()
+    view.preset.button.click()
     assert "is there already" in view.message.value
 
     # A restart of the kernel: the folder alone, and the same call.

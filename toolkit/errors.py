@@ -51,6 +51,10 @@ class ToolkitError(Exception):
             text += f"; try: {hint}"
         super().__init__(" ".join(text.split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback: the sentence (`%debug` still reaches the rest)."""
+        return [f"{type(self).__name__}: {self}"]
+
     def __reduce__(self) -> tuple:  # an error of a worker crosses to another process as it is
         return _again, (type(self), self.args, self.__dict__)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from toolkit.errors import RequestError, WorkError
 
 GRACE = 2.0  # seconds between asking a program to end and killing it
+NICE = 10  # of a program that makes way for what the user is doing
 _running: set[subprocess.Popen] = set()
 
 
@@ -96,17 +97,23 @@ def words_of(command: str) -> list[str]:
 
 
 def start(
-    command: Sequence[str | os.PathLike], *, output: Path, env: Mapping[str, str] | None = None
+    command: Sequence[str | os.PathLike],
+    *,
+    output: Path,
+    env: Mapping[str, str] | None = None,
+    makes_way: bool = False,
 ) -> subprocess.Popen:
     """Starts a program that works beside this one; all it says goes to the file `output`.
 
     Whoever starts it watches it (`poll`) and gives it back to `end`, also when it ended by itself.  Its standard input
     is a pipe that nobody writes to: it closes when this process is gone, however that came about.
-    env : its whole environment, in place of this process's own.
+    env       : its whole environment, in place of this process's own.
+    makes_way : it and what it starts run at a lower priority: a notebook's sliders answer beside it.
     Raises `ProgramFailed` when it cannot be started.
     """
     words = [os.fspath(word) for word in command]
-    group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}
+    # On Windows: a new process group, and BELOW_NORMAL_PRIORITY_CLASS.
+    group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200 | makes_way * 0x4000}
     with output.open("wb") as file:
         try:
             program = subprocess.Popen(
@@ -115,7 +122,20 @@ def start(
         except OSError as error:
             raise ProgramFailed(f"the program {words[0]!r} could not be started ({error.strerror})") from error
     _running.add(program)
+    if os.name == "posix":
+        nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + makes_way * NICE)
+        if nice > 0:
+            _make_way(program.pid, nice)
     return program
+
+
+def _make_way(pid: int, nice: int) -> None:
+    # Now, while it has one thread: those that come inherit it.  A session of its own is a group of its own to Linux's
+    # scheduler where autogroups are on, and there only the group's niceness counts, which is not inherited.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def end(program: subprocess.Popen, grace: float = GRACE) -> None:

@@ -104,6 +104,17 @@ class Stage:
         """Works through a stream of batches in `fmt`."""
         raise NotImplementedError
 
+    def only(
+        self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any], context: Context
+    ) -> Batch:
+        """The results for the frames `window[0] <= t < window[1]` of `batch`, the others being their neighbours.
+
+        Equal to those of the whole batch; a stage that can leave out the rest is quicker where one frame is shown.
+        """
+        rate = self.rate(fmt, knobs)
+        whole = Batch.join(list(self.apply(iter([batch]), fmt, knobs, context)))
+        return whole[window[0] * rate : window[1] * rate]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -207,21 +218,33 @@ class KernelStage(Stage):
             batches = memory.pieces(batches)
             states = memory.begin(context.device) or states
 
-        def work(batch: Batch, window: tuple[int, int]) -> Batch:
-            planes = []
-            for n, (plane, own) in enumerate(zip(batch.planes, per_plane, strict=True)):
-                if own is None:  # this plane is left as it is
-                    planes.append(plane[window[0] : window[1]])
-                    continue
-                out, states[n] = self._run(plane, window, own, states[n])
-                planes.append(out)
-            return self.rebuilt(batch[window[0] : window[1]], tuple(planes), fmt, knobs)
-
         for batch, window in with_halo(batches, self.halo(knobs)):
-            done = context.timed(self.name, lambda b=batch, w=window: work(b, w))
+            done = context.timed(self.name, lambda b=batch, w=window: self._worked(b, w, fmt, knobs, per_plane, states))
             if memory is not None:
                 memory.passed(window[1] - window[0], states)
             yield done
+
+    def only(
+        self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any], context: Context
+    ) -> Batch:
+        if self.recursive(knobs):  # the frames before are more than neighbours
+            return super().only(batch, window, fmt, knobs, context)
+        per_plane = [self.kernel_knobs(n, fmt, knobs) for n in range(len(fmt.plane_shapes))]
+        return self._worked(batch, window, fmt, knobs, per_plane, [None] * len(per_plane))
+
+    def _worked(
+        self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any],
+        per_plane: list[dict[str, Any] | None], states: list[Any],
+    ) -> Batch:  # fmt: skip
+        """The frames `window` of `batch`; `states` become those after it."""
+        planes = []
+        for n, (plane, own) in enumerate(zip(batch.planes, per_plane, strict=True)):
+            if own is None:  # this plane is left as it is
+                planes.append(plane[window[0] : window[1]])
+                continue
+            out, states[n] = self._run(plane, window, own, states[n])
+            planes.append(out)
+        return self.rebuilt(batch[window[0] : window[1]], tuple(planes), fmt, knobs)
 
     def rebuilt(self, batch: Batch, planes: tuple[Any, ...], fmt: PictureFormat, knobs: dict[str, Any]) -> Batch:
         """The output batch of `planes` made from `batch`."""

@@ -55,6 +55,11 @@ class Deinterlacer(KernelStage):
             return iter(batches)
         return super().apply(batches, fmt, knobs, context)
 
+    def only(
+        self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any], context: Context
+    ) -> Batch:
+        return super().only(batch, window, fmt, knobs, context) if fmt.interlaced else batch[window[0] : window[1]]
+
     def rebuilt(self, batch: Batch, planes: tuple[Any, ...], fmt: PictureFormat, knobs: dict[str, Any]) -> Batch:
         after = self.format_after(fmt, knobs)
         if self.rate(fmt, knobs) == 1:

@@ -83,6 +83,12 @@ class MotionMean(Stage):
             planes = context.timed(self.name, lambda b=batch, w=window: work(b.planes, w))
             yield batch[window[0] : window[1]].replace(planes=planes)
 
+    def only(
+        self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any], context: Context
+    ) -> Batch:
+        planes = self._Work(self, fmt, knobs)(batch.planes, window)
+        return batch[window[0] : window[1]].replace(planes=planes)
+
     class _Work:
         """One run through a stream.  Thresholded frames are kept while later ones need them, by absolute number."""
 

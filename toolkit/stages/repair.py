@@ -51,6 +51,12 @@ class HealDropouts(Stage):
             planes = context.timed(self.name, lambda b=batch, w=window: self._healed(b.planes, w, fmt, knobs))
             yield batch[window[0] : window[1]].replace(planes=planes)
 
+    def only(
+        self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any], context: Context
+    ) -> Batch:
+        planes = self._healed(batch.planes, window, fmt, knobs)
+        return batch[window[0] : window[1]].replace(planes=planes)
+
     def _healed(
         self, planes: tuple[Any, ...], window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any]
     ) -> tuple[Any, ...]:

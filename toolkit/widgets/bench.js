@@ -1,39 +1,5 @@
 // The tape bench: picture with zoom and pan, slider with time code, play, thumbnails, scopes, sound, findings.
-const SILENCE = 4000; // milliseconds after which the kernel is said not to answer
-
-function make(tag, cls, parent, props = {}) {
-  const node = document.createElement(tag);
-  if (cls) node.className = cls;
-  Object.assign(node, props);
-  if (parent) parent.append(node);
-  return node;
-}
-
-// Bytes as something an <img> or <audio> shows; the one before is let go.
-function link(node, bytes, type) {
-  if (node.dataset.url) URL.revokeObjectURL(node.dataset.url);
-  delete node.dataset.url;
-  if (bytes && bytes.byteLength) node.src = node.dataset.url = URL.createObjectURL(new Blob([bytes], { type }));
-  else node.removeAttribute("src");
-}
-
-// Bytes on a canvas; the newest wins.  Pictures that come and go by the thousand pile up in the page as <img>.
-async function show(canvas, bytes, type) {
-  const turn = (canvas.turn = (canvas.turn || 0) + 1);
-  if (!bytes || !bytes.byteLength) {
-    delete canvas.dataset.shown;
-    return;
-  }
-  const picture = await createImageBitmap(new Blob([bytes], { type })).catch(() => null);
-  if (!picture) return;
-  if (canvas.turn === turn) {
-    if (canvas.width !== picture.width) canvas.width = picture.width;
-    if (canvas.height !== picture.height) canvas.height = picture.height;
-    canvas.getContext("2d").drawImage(picture, 0, 0);
-    canvas.dataset.shown = turn;
-  }
-  picture.close();
-}
+// Joined by page.py after page.js, kernel.js, zoom.js, play.js and strip.js, whose functions it uses.
 
 function render({ model, el }) {
   const get = (name) => model.get(name);
@@ -62,7 +28,7 @@ function render({ model, el }) {
     return b;
   };
   const back = button("◂", "one frame back (arrow left)", () => step(-1));
-  const play = button("▶", "play two seconds, again and again (space)", () => (burst ? stop() : tell("play")));
+  const play = button("▶", "play two seconds, again and again (space)", () => (burst ? stop() : kernel.tell("play")));
   const forth = button("▸", "one frame on (arrow right)", () => step(1));
   const code = make("input", "code", bar, { type: "text", spellcheck: false, title: "time code, seconds, or # and a frame number" });
   code.setAttribute("aria-label", code.title);
@@ -76,9 +42,9 @@ function render({ model, el }) {
     return b;
   });
   const zooms = make("span", "zooms", bar);
-  button("−", "zoom out (minus)", () => zoom(1 / 2), zooms);
-  const size = button("1x", "whole picture (0)", () => ask({ zoom: 1, centre: [0.5, 0.5] }), zooms);
-  button("+", "zoom in (plus)", () => zoom(2), zooms);
+  button("−", "zoom out (minus)", () => view.zoom(1 / 2), zooms);
+  const size = button("1x", "whole picture (0)", () => view.whole(), zooms);
+  button("+", "zoom in (plus)", () => view.zoom(2), zooms);
   const levels = button("scopes", "waveform and vectorscope", () => ask({ scopes: !get("scopes") }));
   const scopes = make("div", "scopes", root);
   const [wave, vector] = [
@@ -93,80 +59,34 @@ function render({ model, el }) {
   const slider = make("input", "slider", root, { type: "range", min: 0, step: 1 });
   slider.setAttribute("aria-label", "frame");
   const strip = make("div", "strip", root);
-  const message = make("div", "message", root);
-  message.setAttribute("role", "status");
-  const said = make("span", "", message);
-  const again = button("try again", "try again", () => tell("again"), message);
+  const line = words(root, () => kernel.tell("again"));
 
   // -- below it ---------------------------------------------------------------------------------------------------
   const sound = make("div", "sound", root);
   const track = make("select", "", sound, { title: "sound track" });
   track.setAttribute("aria-label", "sound track");
-  const hear = button("sound from here", "load five seconds of sound from this frame on", () => tell("sound", { track: track.selectedIndex }), sound);
+  const hear = button("sound from here", "load five seconds of sound from this frame on", () => kernel.tell("sound", { track: track.selectedIndex }), sound);
   const player = make("audio", "", sound, { controls: true, hidden: true });
   const heard = make("span", "heard", sound);
   const details = make("details", "", root, { open: true });
   make("summary", "", details, { textContent: "what the probe finds" });
   const table = make("table", "", details);
 
-  // -- asking the kernel: one request at a time, always ending with the newest -------------------------------------
-  let wanted = {}; // what was set here and not yet sent
-  let waiting = 0; // the number of the request on its way
-  let patience = null;
-  let burst = null;
+  // -- asking the kernel -------------------------------------------------------------------------------------------
+  let burst = null; // while one plays: ends it
   let blink = null;
-  let telling = 0;
-  let silent = false;
-
+  const kernel = kernelOf(model, el, say, () => {
+    settle();
+    place();
+  });
+  const now = kernel.now;
+  const view = windowOn(now, ask, () => get("most"));
   function ask(changes) {
     if (burst) stop();
-    Object.assign(wanted, changes);
+    kernel.ask(changes);
     if ("position" in changes) follow(changes.position);
     if ("zoom" in changes || "centre" in changes) place();
-    if (!waiting) send();
   }
-  function send() {
-    const number = get("asked") + 1;
-    for (const [name, value] of Object.entries(wanted)) model.set(name, value);
-    wanted = {};
-    waiting = number;
-    model.set("asked", number);
-    model.save_changes();
-    watch();
-  }
-  function answered() {
-    if (silent) calm(); // it was only busy
-    if (!waiting || get("answered") < waiting) return;
-    waiting = 0;
-    calm();
-    if (Object.keys(wanted).length) send();
-    else {
-      settle();
-      place();
-    }
-  }
-  function tell(kind, more = {}) {
-    telling += 1;
-    el.classList.add("busy");
-    model.send({ kind, number: telling, ...more });
-    watch();
-  }
-  function watch() {
-    clearTimeout(patience);
-    patience = setTimeout(() => {
-      waiting = 0;
-      silent = true;
-      el.classList.remove("busy");
-      say("No kernel answers: it is busy, was restarted, or there is none. Run the cell again when it is idle.", "silence");
-    }, SILENCE);
-  }
-  function calm() {
-    clearTimeout(patience);
-    el.classList.remove("busy");
-    if (silent) say(get("message").text, get("message").kind);
-    silent = false;
-  }
-  const now = (name) => (name in wanted ? wanted[name] : get(name));
 
   // -- drawing ---------------------------------------------------------------------------------------------------
   function follow(position) {
@@ -182,37 +102,31 @@ function render({ model, el }) {
   }
   function place() {
     const z = now("zoom");
-    const [x, y] = now("centre").map((v) => Math.min(Math.max(v, 0.5 / z), 1 - 0.5 / z));
-    const put = (canvas, l, t, w, h) =>
-      Object.assign(canvas.style, {
-        left: `${(0.5 + (l - x) * z) * 100}%`, top: `${(0.5 + (t - y) * z) * 100}%`,
-        width: `${w * z * 100}%`, height: `${h * z * 100}%`,
-      });
-    const part = get("detail").part;
     for (const { base, detail } of panes) {
-      put(base, 0, 0, 1, 1);
-      if (part) put(detail, ...part);
+      view.put(base);
+      if (detail.part) view.put(detail, detail.part);
     }
     size.textContent = `${Math.round(z * 10) / 10}x`;
     stage.classList.toggle("zoomed", z > 1);
   }
   function paint() {
     const pictures = get("pictures");
-    const part = get("detail").pictures || [];
-    const view = get("view");
-    const two = view === "separate" && pictures.length > 1;
-    stage.dataset.view = view;
+    const { pictures: sharp = [], part } = get("detail");
+    const fields = get("view");
+    const two = fields === "separate" && pictures.length > 1;
+    stage.dataset.view = fields;
     panes[1].pane.hidden = !two;
     clearInterval(blink);
     const set = (i, n) => {
-      show(panes[i].base, pictures[n], "image/jpeg");
-      show(panes[i].detail, part[n], "image/png");
+      const { base, detail } = panes[i];
+      show(base, pictures[n], "image/jpeg");
+      show(detail, sharp[n], "image/png", () => view.put(detail, (detail.part = part)));
     };
     set(0, 0);
     if (two) set(1, 1);
-    panes[0].tag.textContent = two ? "top field" : view === "interleaved" ? "first field" : "";
+    panes[0].tag.textContent = two ? "top field" : fields === "interleaved" ? "first field" : "";
     panes[1].tag.textContent = "bottom field";
-    if (view === "interleaved" && pictures.length > 1 && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    if (fields === "interleaved" && pictures.length > 1 && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
       let n = 0;
       blink = setInterval(() => {
         n = 1 - n;
@@ -236,28 +150,11 @@ function render({ model, el }) {
     scale.textContent = get("scale");
   }
   function say(text, kind) {
-    said.textContent = text;
-    message.dataset.kind = kind;
-    again.hidden = kind !== "error";
-    message.hidden = !text;
+    line(text, kind);
     stage.classList.toggle("stale", kind === "error" && Boolean(text));
   }
   function fill() {
-    const found = get("strip");
-    const last = get("last");
-    while (strip.childElementCount > found.length) strip.lastChild.remove();
-    while (strip.childElementCount < found.length) {
-      const cell = make("button", "", strip, { type: "button", tabIndex: -1 });
-      make("img", "", cell, { alt: "", draggable: false });
-      const n = strip.childElementCount - 1;
-      cell.addEventListener("click", () => ask({ position: Math.floor(((n + 0.5) * (get("last") + 1)) / strip.childElementCount) }));
-    }
-    [...strip.children].forEach((cell, n) => {
-      const seconds = ((n + 0.5) * (last + 1)) / found.length / get("rate");
-      cell.title = `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-      const img = cell.firstChild;
-      if (img.seen !== found[n]) link(img, (img.seen = found[n]), "image/jpeg");
-    });
+    fillStrip(strip, get("strip"), get("last") + 1, get("rate"), (position) => ask({ position }));
     follow(now("position"));
   }
   function list() {
@@ -283,53 +180,27 @@ function render({ model, el }) {
     const to = Math.min(Math.max(now("position") + by, 0), get("last"));
     if (to !== now("position")) ask({ position: to });
   }
-  function zoom(factor, at = null) {
-    const z = now("zoom");
-    const to = Math.min(Math.max(z * factor, 1), get("most"));
-    const centre = now("centre").map((v) => Math.min(Math.max(v, 0.5 / z), 1 - 0.5 / z));
-    // What lies under the pointer stays there.
-    const next = at ? centre.map((c, i) => c + (at[i] - 0.5) * (1 / z - 1 / to)) : centre;
-    if (to !== z) ask({ zoom: to, centre: next.map((v) => Math.min(Math.max(v, 0.5 / to), 1 - 0.5 / to)) });
-  }
-  function pan(dx, dy) {
-    const z = now("zoom");
-    const [x, y] = now("centre");
-    if (z > 1) ask({ centre: [x + dx / z, y + dy / z].map((v) => Math.min(Math.max(v, 0.5 / z), 1 - 0.5 / z)) });
-  }
   slider.addEventListener("input", () => ask({ position: Number(slider.value) }));
   code.addEventListener("change", () => {
     if (burst) stop();
-    tell("go", { text: code.value });
+    kernel.tell("go", { text: code.value });
     code.blur();
   });
   code.addEventListener("keydown", (event) => event.stopPropagation());
-  stage.addEventListener("wheel", (event) => {
-    // Only once the picture was clicked, or the page could not be scrolled past it.
-    if (document.activeElement !== stage && !event.ctrlKey) return;
-    const box = event.target.closest(".pane")?.getBoundingClientRect();
-    if (!box) return;
-    event.preventDefault();
-    zoom(event.deltaY < 0 ? Math.SQRT2 : Math.SQRT1_2, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
-  }, { passive: false });
+  stage.addEventListener("wheel", (event) => view.wheel(event, stage, event.target.closest(".pane")), { passive: false });
   stage.addEventListener("pointerdown", (event) => {
-    const box = panes[0].pane.getBoundingClientRect();
-    let [x, y] = [event.clientX, event.clientY];
     stage.focus({ preventScroll: true });
-    if (now("zoom") <= 1) return;
-    stage.setPointerCapture(event.pointerId);
-    stage.onpointermove = (move) => {
-      pan((x - move.clientX) / box.width, (y - move.clientY) / box.height);
-      [x, y] = [move.clientX, move.clientY];
-    };
+    if (now("zoom") > 1) view.drag(event, stage, panes[0].pane);
   });
   for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => (stage.onpointermove = null));
   stage.addEventListener("keydown", (event) => {
     const far = event.ctrlKey || event.metaKey || event.altKey;
+    const { zoom, pan, whole } = view;
     const acts = {
       ArrowLeft: () => (event.shiftKey ? pan(-0.2, 0) : step(-1)), ArrowRight: () => (event.shiftKey ? pan(0.2, 0) : step(1)),
       ArrowUp: () => (event.shiftKey ? pan(0, -0.2) : zoom(2)), ArrowDown: () => (event.shiftKey ? pan(0, 0.2) : zoom(0.5)),
       Home: () => step(-Infinity), End: () => step(Infinity), "+": () => zoom(2), "=": () => zoom(2), "-": () => zoom(0.5),
-      0: () => ask({ zoom: 1, centre: [0.5, 0.5] }), " ": () => play.click(),
+      0: whole, " ": () => play.click(),
     };
     if (far || !(event.key in acts)) return;
     acts[event.key]();
@@ -340,32 +211,20 @@ function render({ model, el }) {
   // -- play and sound --------------------------------------------------------------------------------------------
   function start(told, buffers) {
     stop(false);
-    const mine = (burst = {});
     clearInterval(blink);
     play.textContent = "■";
     play.title = "stop (space)";
     stage.classList.add("playing");
-    const begun = performance.now();
-    let shown = -1;
-    const tick = (time) => {
-      if (burst !== mine) return;
-      const at = Math.max(0, time - begun) % told.length;
-      let n = told.steps.length - 1;
-      while (n > 0 && told.steps[n][0] > at) n -= 1;
-      if (n !== shown) {
-        const [, first, count] = told.steps[(shown = n)];
-        for (let i = 0; i < count; i += 1) show(panes[i].base, buffers[first + i], "image/jpeg");
-        stage.dataset.played = n;
-        const frame = told.position + (get("view") === "interleaved" ? Math.floor(n / 2) : n);
-        follow(frame);
-      }
-      mine.frame = requestAnimationFrame(tick);
-    };
-    mine.frame = requestAnimationFrame(tick);
+    burst = playing(told, (n) => {
+      const [, first, count] = told.steps[n];
+      for (let i = 0; i < count; i += 1) show(panes[i].base, buffers[first + i], "image/jpeg");
+      stage.dataset.played = n;
+      follow(told.position + (get("view") === "interleaved" ? Math.floor(n / 2) : n));
+    });
   }
   function stop(redraw = true) {
     if (!burst) return;
-    cancelAnimationFrame(burst.frame);
+    burst();
     burst = null;
     play.textContent = "▶";
     play.title = "play two seconds, again and again (space)";
@@ -381,10 +240,9 @@ function render({ model, el }) {
     model.on(names.split(" ").map((n) => `change:${n}`).join(" "), act);
     gone.signal.addEventListener("abort", () => model.off(names.split(" ").map((n) => `change:${n}`).join(" "), act));
   };
-  on("answered", answered);
   on("pictures detail", () => burst || paint());
   on("position last timecode name about aspect view zoom centre scopes scale", () => {
-    if (waiting || burst) return;
+    if (kernel.waiting() || burst) return;
     settle();
     place();
   });
@@ -404,10 +262,6 @@ function render({ model, el }) {
       player.hidden = false;
       heard.textContent = `${told.seconds.toFixed(1)} s from ${told.from}`;
       player.play().catch(() => null);
-    } else if (told.kind === "done" && told.number === telling) {
-      calm();
-      if (waiting) watch();
-      settle();
     }
   };
   model.on("msg:custom", heardFrom);
@@ -421,28 +275,15 @@ function render({ model, el }) {
   paint();
   settle();
   hideStill(el, get("still"), gone.signal);
-  tell("shown");
+  kernel.tell("shown");
   return () => {
     gone.abort();
     model.off("msg:custom", heardFrom);
     stop(false);
     clearInterval(blink);
-    clearTimeout(patience);
+    kernel.close();
     for (const node of el.querySelectorAll("[data-url]")) URL.revokeObjectURL(node.dataset.url);
   };
-}
-
-// The picture that stands in for the widget where there is no kernel is not needed beside the living one.
-function hideStill(el, end, signal) {
-  const look = () => {
-    const output = el.closest(".jp-OutputArea-child, .output_area");
-    const image = output?.previousElementSibling?.querySelector("img");
-    if (end && image?.src.endsWith(end)) output.previousElementSibling.style.display = "none";
-  };
-  for (const delay of [0, 100, 1000, 3000]) {
-    const planned = setTimeout(look, delay);
-    signal.addEventListener("abort", () => clearTimeout(planned));
-  }
 }
 
 export default { render };

@@ -5,72 +5,31 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anywidget
-import traitlets
-
 from toolkit.clip import Clip
-from toolkit.errors import InputUnreadable, ToolkitError
+from toolkit.errors import InputUnreadable
 from toolkit.widgets.background import Background, Job
-from toolkit.widgets.pictures import VIEWS, film, magnified, part_shown, shown_as, whole
+from toolkit.widgets.bench_state import BenchState
+from toolkit.widgets.pictures import film, magnified, part_shown, shown_as, whole
 from toolkit.widgets.reel import Reel
 from toolkit.widgets.scopes import WHOLE, describe, vectorscope_png, waveform_png
+from toolkit.widgets.sentence import plain
 from toolkit.widgets.thumbnails import along, shared
 from toolkit.widgets.timecode import parse, written
 
-HERE = Path(__file__).parent
-ZOOM = 16.0  # the most
 THUMBNAILS, THUMB_WIDTH, _AT_ONCE = 16, 112, 4
 BURST, _BURST_FRAMES = 2.0, 60  # seconds, and at most so many frames
 SOUND = 5.0  # seconds
 
 
-class Bench(anywidget.AnyWidget):
-    """What `open` gives.  Everything that can be set in the widget can be set from Python.
-
-    position : the frame that is shown, from 0 to `last`.
-    view     : "woven", "separate" or "interleaved".
-    zoom     : from 1 (whole) to 16; `centre` is the point in the middle, as fractions of the picture from left and top.
-    scopes   : whether waveform and vectorscope are drawn; they look at the part that is shown.
-
-    Values out of range are brought into it, and the widget says so; `message` holds what it says.
-    """
-
-    _esm = HERE / "bench.js"
-    _css = HERE / "bench.css"
-    name = traitlets.Unicode().tag(sync=True)
-    about = traitlets.Unicode().tag(sync=True)
-    position = traitlets.Int(0).tag(sync=True)
-    last = traitlets.Int(0).tag(sync=True)
-    rate = traitlets.Float(25.0).tag(sync=True)
-    view = traitlets.Unicode("woven").tag(sync=True)
-    views = traitlets.Dict(VIEWS).tag(sync=True)
-    zoom = traitlets.Float(1.0).tag(sync=True)
-    most = traitlets.Float(ZOOM).tag(sync=True)
-    centre = traitlets.List([0.5, 0.5]).tag(sync=True)
-    scopes = traitlets.Bool(True).tag(sync=True)
-    asked = traitlets.Int(0).tag(sync=True)
-    answered = traitlets.Int(0).tag(sync=True)
-    aspect = traitlets.Float(4 / 3).tag(sync=True)
-    timecode = traitlets.Unicode().tag(sync=True)
-    pictures = traitlets.List().tag(sync=True)
-    detail = traitlets.Dict().tag(sync=True)  # part, and the same pictures of it without loss; empty when not zoomed
-    waveform = traitlets.Bytes().tag(sync=True)
-    vectorscope = traitlets.Bytes().tag(sync=True)
-    scale = traitlets.Unicode().tag(sync=True)
-    strip = traitlets.List().tag(sync=True)
-    findings = traitlets.List().tag(sync=True)
-    tracks = traitlets.List().tag(sync=True)
-    message = traitlets.Dict({"text": "", "kind": "note"}).tag(sync=True)
-    still = traitlets.Unicode().tag(sync=True)  # the end of the picture that stays when there is no kernel
+class Bench(BenchState):
+    """What `open` gives.  Everything that can be set in the widget can be set from Python, see `BenchState`."""
 
     def __init__(self, source: Clip | Path | str, *, time: float | None = None, view: str = "woven") -> None:
         self._reel: Reel | None = None
-        self._notes: list[str] = []
-        self._inside, self._drawn, self._watched = False, (), False
+        self._watched = False
         self._background = Background()
         super().__init__()
         self.view = view
@@ -104,41 +63,6 @@ class Bench(anywidget.AnyWidget):
     def close(self) -> None:
         self._background.stop()
         super().close()
-
-    # -- values that may be out of range ---------------------------------------------------------------------------
-
-    @traitlets.validate("position")
-    def _position_within(self, proposal: Any) -> int:
-        wanted, held = proposal["value"], min(max(proposal["value"], 0), self.last)
-        if wanted != held:
-            end = "the last" if wanted > held else "the first"
-            there, here = (f"{n} ({written(max(n, 0), self.rate)})" for n in (wanted, held))
-            self._note(f"there is no frame {there}; this is {end}, {here}", held == self.position)
-        return held
-
-    @traitlets.validate("zoom")
-    def _zoom_within(self, proposal: Any) -> float:
-        wanted = proposal["value"]
-        held = min(max(wanted, 1.0), ZOOM) if math.isfinite(wanted) else 1.0
-        if wanted != held:
-            self._note(f"a zoom of {wanted:g} was asked for; it goes from 1 to {ZOOM:g}", held == self.zoom)
-        return held
-
-    @traitlets.validate("centre")
-    def _centre_within(self, proposal: Any) -> list[float]:
-        try:
-            x, y = (float(v) for v in proposal["value"])
-        except (TypeError, ValueError):
-            x = y = math.nan
-        return [min(max(v, 0.0), 1.0) if math.isfinite(v) else 0.5 for v in (x, y)]
-
-    @traitlets.validate("view")
-    def _view_known(self, proposal: Any) -> str:
-        if proposal["value"] in VIEWS:
-            return proposal["value"]
-        known = ", ".join(VIEWS)
-        self._note(f"there is no view {proposal['value']!r}; there are {known}", self._reel is not None)
-        return self.view
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -211,7 +135,7 @@ class Bench(anywidget.AnyWidget):
 
     def _probed(self, found: Any) -> None:
         if isinstance(found, Exception):
-            self.findings = [["not measured", _words(found)]]
+            self.findings = [["not measured", plain(found)]]
             return
         self.findings = [list(row) for row in found.rows()]
         if found.order.confidence >= 0.5 and found.order.order != self._reel.order:
@@ -265,37 +189,6 @@ class Bench(anywidget.AnyWidget):
             raise InputUnreadable(f"{self.name} has no sound from {self.timecode} on", files="")
         self.send({"kind": "sound", "from": self.timecode, "seconds": samples.shape[1] / rate}, [flac(samples, rate)])
 
-    # -- words -----------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _saying(self) -> Iterator[None]:
-        """What goes wrong inside is said in the widget; so is what was brought into range."""
-        if self._inside:
-            yield
-            return
-        self._inside = True
-        try:
-            yield
-        except Exception as error:  # a dead widget would be worse than a plain message
-            self._drawn = ()  # so that the next move tries again
-            self._notes.clear()
-            self._say(_words(error), "error")
-        finally:
-            self._inside = False
-        if self._notes:
-            self._say("; ".join(self._notes), "note")
-            self._notes.clear()
-
-    def _note(self, text: str, now: bool = False) -> None:
-        """To be said when the work that goes on is done; `now` when none may follow."""
-        self._notes.append(text)
-        if now:
-            with self._saying():
-                pass
-
-    def _say(self, text: str, kind: str) -> None:
-        self.message = {"text": text, "kind": kind}
-
     def __repr__(self) -> str:
         return f"Bench({self.name}, frame {self.position} of 0-{self.last})"
 
@@ -319,14 +212,6 @@ def _probed(clip: Clip) -> Any:
     from toolkit.media.probe import probe
 
     return probe(clip)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, ToolkitError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"the file cannot be read ({error.strerror}); put it back and try again"
-    return f"this could not be shown: {type(error).__name__}: {error}"
 
 
 def open(clip: Clip | Path | str, *, time: float | None = None, view: str = "woven") -> Bench:

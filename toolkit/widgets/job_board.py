@@ -20,10 +20,10 @@ from toolkit.errors import ToolkitError
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import Job, Queue
 from toolkit.media import thumbnails
+from toolkit.widgets.page import joined
 from toolkit.widgets.polling import Polling
 from toolkit.widgets.sentence import sentence
 
-HERE = Path(__file__).parent
 EVERY = 2.0  # seconds between two looks at the queue
 MOST = 200  # jobs shown
 #: What may be done with a job in each state.
@@ -36,8 +36,8 @@ ACTIONS = {
 class JobTable(anywidget.AnyWidget):
     """The list.  All it shows lies in its traits, so it stands in a notebook without a kernel too."""
 
-    _esm = HERE / "jobs.js"
-    _css = HERE / "grid.css"
+    _esm = joined("page.js", "kernel.js", "jobs.js")
+    _css = joined("grid.css")
     rows = traitlets.List().tag(sync=True)
 
 
@@ -53,7 +53,7 @@ class JobBoard(ipywidgets.VBox):
         super().__init__([self._buttons, self.message, self.table])
         self.start_button.on_click(lambda _: self._try(self.start_worker))
         self.stop_button.on_click(lambda _: self._try(self.stop_worker))
-        self.table.on_msg(lambda _, said, __: self.act(said.get("do", ""), int(said.get("job", 0))))
+        self.table.on_msg(self._told)
         self._polling = Polling(self.refresh, EVERY)
         self.refresh()
         self._polling.start()
@@ -120,6 +120,10 @@ class JobBoard(ipywidgets.VBox):
 
     # -- doing ---------------------------------------------------------------------------------------------------
 
+    def _told(self, _: Any, said: dict[str, Any], __: Any) -> None:
+        self.act(str(said.get("do", "")), int(said.get("job", 0)))
+        self.table.send({"kind": "done", "number": said.get("number")})
+
     def act(self, what: str, number: int) -> None:
         """Does "cancel", "pause", "resume", "retry", "earlier" or "later" with a job and shows the queue."""
         self._try(lambda: self._act(what, number))
@@ -141,7 +145,7 @@ class JobBoard(ipywidgets.VBox):
         if self._worker is None and self.queue is not None:
             self.queue.files.mkdir(parents=True, exist_ok=True)
             words = [sys.executable, "-m", "toolkit.cli", "queue", "run", "--queue", self.queue.path]
-            self._worker = process.start(words, output=self.queue.files / "worker.log")
+            self._worker = process.start(words, output=self.queue.files / "worker.log", makes_way=True)
             self._look()
 
     def stop_worker(self) -> None:

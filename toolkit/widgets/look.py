@@ -9,7 +9,7 @@ import ipywidgets
 
 from toolkit.clip import Clip
 from toolkit.compare.grid import before_after
-from toolkit.errors import ToolkitError
+from toolkit.widgets.sentence import plain, sentence
 
 
 def look(
@@ -33,13 +33,13 @@ def look(
         readout_format=".1f",
         layout=ipywidgets.Layout(width="60%"),
     )
-    picture, message = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%")), ipywidgets.Label()
+    picture, message = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%")), ipywidgets.HTML()
 
     def show(_: Any = None) -> None:
         try:
             sheet = before_after(before, after, time=slider.value, truth=truth, labels=labels, height=height)
-        except ToolkitError as error:
-            message.value = str(error)
+        except Exception as error:  # a dead slider would be worse than a plain message
+            message.value = sentence(plain(error, again="move the slider"), error=True)
             return
         box = io.BytesIO()
         sheet.convert("RGB").save(box, "JPEG", quality=90)

@@ -62,7 +62,7 @@ class Moment:
             low, at = max(0, at * rate - before), at * rate
             high = at + after + 1
             done = (*done, step, low, high)
-            batch = self._remembered(done, lambda b=batch, s=step, lo=low, hi=high: _applied(s, b)[lo:hi])
+            batch = self._remembered(done, lambda b=batch, s=step, lo=low, hi=high, r=rate: _applied(s, b, lo, hi, r))
             at -= low
         return self._shown(tape, part), self._shown(batch[at : at + 1], part)
 
@@ -118,6 +118,9 @@ class Moment:
         return made
 
 
-def _applied(step: Any, batch: Batch) -> Batch:
+def _applied(step: Any, batch: Batch, low: int, high: int, rate: int) -> Batch:
+    """The step's results `low` to `high`, and no others where it can leave them out."""
     step.stage.prepare(batch.format, step.knobs, "cpu")
-    return Batch.join(list(step.stage.apply(iter([batch]), batch.format, step.knobs, Context("cpu"))))
+    window = low // rate, min(len(batch), -(-high // rate))
+    done = step.stage.only(batch, window, batch.format, step.knobs, Context("cpu"))
+    return done[low - window[0] * rate : high - window[0] * rate]

@@ -11,23 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import numpy as np
 from PIL import Image
 
 from toolkit.clip import FIELD_ORDERS, Batch, Clip
 from toolkit.compare.grid import to_rgb
 from toolkit.errors import KnobError, ToolkitError
+from toolkit.media.times import frame_times
 from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, save
 from toolkit.settings import spoken
 from toolkit.stages import Step
 from toolkit.widgets.controls import Control
 from toolkit.widgets.debounce import Debounced
+from toolkit.widgets.interruptible import interruptible
+from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.moment import Moment
+from toolkit.widgets.picture import Picture
 from toolkit.widgets.sentence import sentence
+from toolkit.widgets.still import Still, hidden_beside
 
 ZOOMS = {"whole picture": 1, "2x": 2, "4x": 4, "8x": 8}
 VIEWS = ("after", "before", "both")
 WIDTH = 960  # pixels on the screen
+QUICK = 0.15  # seconds: a picture that is made in less follows a slider while it is dragged
 
 
 class StepRow:
@@ -59,13 +66,13 @@ def _doc(stage: Any) -> str:
     return "\n".join([lines[0], *(line.removeprefix("    ") for line in lines[1:])]) if lines else ""
 
 
-class Panel(ipywidgets.VBox):
+class Panel(Still, ipywidgets.VBox):
     """What `panel` gives.  `pipeline` is the one that is set, `call` and `command` the words for it."""
 
     def __init__(self, pipeline: Pipeline, clip: Clip, *, field_order: str = "auto", time: float | None = None) -> None:
         self.clip = _decided(clip, field_order)
         self._moment = Moment(self.clip)
-        self._later = Debounced(self.draw)
+        self._later = Debounced(self._follow, quick=QUICK)
         self.pipeline, self.call, self.command = pipeline, "", ""
         self.drawn = 0  # pictures
         length = clip.duration or 0.0
@@ -78,24 +85,23 @@ class Panel(ipywidgets.VBox):
         place = {"min": 0.0, "max": 1.0, "step": 0.01, "value": 0.5, "layout": ipywidgets.Layout(width="18em")}
         self.across = ipywidgets.FloatSlider(description="across", readout=False, **place)
         self.down = ipywidgets.FloatSlider(description="down", readout=False, **place)
-        self.picture = ipywidgets.Image(format="jpeg", layout=ipywidgets.Layout(max_width="100%", width=f"{WIDTH}px"))
+        self.picture = Picture(label="the tape's frame through the steps")
         self.message, self.words = ipywidgets.HTML(), ipywidgets.HTML()
-        self.name = ipywidgets.Text(placeholder="my-tape.yaml", description="preset")
-        self.keep = ipywidgets.Button(description="save", icon="save")
+        self.preset = KeepPreset(self.save, self._say, lambda: self.clip.path.name)
         self.rows = [StepRow(step, self) for step in pipeline]
         self._list = ipywidgets.VBox([row.box for row in self.rows])
         where = ipywidgets.HBox([self.zoom, self.across, self.down])
         super().__init__(
             [ipywidgets.HBox([self.time, self.view]), where, self.message, self.picture, self._list, self.words,
-             ipywidgets.HBox([self.name, self.keep])]
+             self.preset, ipywidgets.HTML(f"<style>{hidden_beside('.vhs-panel')}</style>")]
         )  # fmt: skip
+        self.add_class("vhs-panel")
         for widget in (self.time, self.view, self.zoom, self.across, self.down):
             widget.observe(self.update, "value")
-        self.keep.on_click(self._save)
         self.draw()
 
     def update(self, *_: Any) -> None:
-        """Draws anew as soon as changes pause."""
+        """Draws anew: at once while pictures are made quickly, else as soon as changes pause."""
         self._later()
 
     def move(self, row: StepRow, by: int) -> None:
@@ -124,18 +130,19 @@ class Panel(ipywidgets.VBox):
             self.drawn += 1
             self._say(f"{after.format}, {1000 * (time.perf_counter() - began):.0f} ms", error=False)
 
+    def still(self) -> Image.Image | None:
+        return Image.open(io.BytesIO(self.picture.value)) if self.picture.value else None
+
+    def _follow(self) -> None:
+        try:
+            with interruptible():
+                self.draw()
+        except KeyboardInterrupt:
+            self._say("stopped before the picture was done; move a slider to compute it again")
+
     def save(self, path: str | Path, when: str = "Made by hand for one tape.") -> Path:
         """Writes what is set as a preset (YAML).  Raises `RequestError`, also when the file is there already."""
         return save(path, Preset(Path(path).stem, when, self.pipeline))
-
-    def _save(self, _: Any) -> None:
-        name = self.name.value.strip() or "my-tape.yaml"
-        try:
-            path = self.save(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-        except ToolkitError as error:
-            self._say(str(error))
-        else:
-            self._say(f"saved: vhs-toolkit restore {shlex.quote(self.clip.path.name)} OUT --preset {path}", error=False)
 
     def _say(self, text: str, error: bool = True) -> None:
         self.message.value = sentence(text, error)
@@ -157,7 +164,12 @@ class Panel(ipywidgets.VBox):
         )
 
     def _index(self) -> int:
-        return round((self.time.value) / _frame(self.clip))
+        times = frame_times(self.clip)
+        if times is None:
+            return round(self.time.value / _frame(self.clip))
+        # The frame on show then, wherever frames are not evenly spaced; the slider's steps are rounded.
+        due = self.clip.start + self.time.value + 0.25 * _frame(self.clip)
+        return max(0, int(np.searchsorted(times, due / float(self.clip.time_base), side="right")) - 1)
 
     def _part(self) -> tuple[float, float, float, float]:
         share = 1 / self.zoom.value

@@ -1,11 +1,14 @@
 // The rows of a sweep: a table that sorts by any column and a plot of quality against speed; both choose the same row.
+// Joined by page.py after page.js and kernel.js, whose functions it uses.
 const SVG = "http://www.w3.org/2000/svg";
 
 function render({ model, el }) {
   el.classList.add("vhs-grid");
-  el.innerHTML = `<svg class="plot" viewBox="0 0 640 260" role="img"></svg><div class="wide"><table>
+  el.innerHTML = `<div class="wide"><svg class="plot" viewBox="0 0 640 260" role="img"></svg></div>
+    <div class="hint">bold, and orange in the plot: no other setting is both better and faster</div><div class="wide"><table>
     <thead><tr></tr></thead><tbody></tbody></table></div>`;
-  const [plot, head, body] = [".plot", "thead tr", "tbody"].map((name) => el.querySelector(name));
+  const [plot, hint, head, body] = [".plot", ".hint", "thead tr", "tbody"].map((name) => el.querySelector(name));
+  const kernel = kernelOf(model, el, words(el));
   let [order, up] = [null, false];
 
   const number = (v) => typeof v === "number";
@@ -13,7 +16,7 @@ function render({ model, el }) {
   function choose(key) {
     model.set("chosen", key);
     model.save_changes();
-    model.send({ open: key });  // told again for a row that is chosen already: its tape may be back
+    kernel.tell("open", { open: key });  // told again for a row that is chosen already: its tape may be back
   }
   function sorted(rows) {
     if (!order) return rows;
@@ -61,7 +64,7 @@ function render({ model, el }) {
   function drawPlot() {
     const [x, y] = model.get("axes");
     const rows = model.get("rows").filter((r) => number(r[x]) && number(r[y]));
-    plot.style.display = rows.length ? "" : "none";
+    plot.style.display = hint.style.display = rows.length ? "" : "none";
     plot.replaceChildren();
     if (!rows.length) return;
     const put = (kind, props, text = "") => {
@@ -77,10 +80,10 @@ function render({ model, el }) {
       return [(v) => (high > low ? from + ((v - low) / (high - low)) * (to - from) : (from + to) / 2), low, high];
     };
     const [atX, lowX, highX] = scale(x, 70, 620);
-    const [atY, lowY, highY] = scale(y, 215, 20);
-    put("path", { d: "M60 10V225H630", class: "axis" });
+    const [atY, lowY, highY] = scale(y, 215, 34);
+    put("path", { d: "M60 22V225H630", class: "axis" });
     put("text", { x: 340, y: 254, "text-anchor": "middle" }, `${x} (frames per second, more is better)`);
-    put("text", { x: 64, y: 14 }, `${y} (${model.get("best_up")[y] === false ? "less" : "more"} is better)`);
+    put("text", { x: 60, y: 12 }, `${y} (${model.get("best_up")[y] === false ? "less" : "more"} is better)`);
     [[atX(lowX), 240, lowX], [atX(highX), 240, highX]].forEach(([px, py, v]) =>
       put("text", { x: px, y: py, "text-anchor": "middle" }, shown(v)));
     [[lowY, atY(lowY)], [highY, atY(highY)]].forEach(([v, py]) =>
@@ -103,8 +106,13 @@ function render({ model, el }) {
     drawTable();
     drawPlot();
   }
-  model.on("change:rows change:columns change:front change:axes change:chosen", draw);
+  const shownTraits = "change:rows change:columns change:front change:axes change:chosen";
+  model.on(shownTraits, draw);
   draw();
+  return () => {
+    kernel.close();
+    model.off(shownTraits, draw);
+  };
 }
 
 export default { render };

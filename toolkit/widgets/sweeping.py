@@ -8,42 +8,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
-import traitlets
 
 from toolkit import process, scratch
 from toolkit.clip import Clip
+from toolkit.compare.part import FrameAgainstTruth
 from toolkit.errors import InputMissing, RequestError, ToolkitError
+from toolkit.media.times import identity
 from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, preset, save
 from toolkit.sweep import open_sweep
 from toolkit.sweep.store import read_about
-from toolkit.sweep.table import BETTER, USUAL, more_is_better
+from toolkit.widgets.interruptible import interruptible
+from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.polling import Polling
-from toolkit.widgets.sentence import sentence
-from toolkit.widgets.trying import packed_space, plain
-from toolkit.widgets.wipe import Wipe, data_url
+from toolkit.widgets.sentence import plain, sentence
+from toolkit.widgets.sweep_grid import Grid
+from toolkit.widgets.trying import finite, packed_space
+from toolkit.widgets.wipe import Wipe
 
-HERE = Path(__file__).parent
 GRACE = 0.7  # seconds between asking the sweep to end and killing it: stop is over within one
-_NO_COLUMNS = ("key", "pipeline", "taken_s", "findings", "frames", "paired")
-
-
-class Grid(anywidget.AnyWidget):
-    """The table and the plot.  All it shows lies in its traits, so it stands in a notebook without a kernel too.
-
-    chosen : the key of the row that was clicked last.
-    """
-
-    _esm = HERE / "sweep.js"
-    _css = HERE / "grid.css"
-    columns = traitlets.List().tag(sync=True)
-    rows = traitlets.List().tag(sync=True)
-    front = traitlets.List().tag(sync=True)
-    axes = traitlets.List(["fps", ""]).tag(sync=True)
-    best_up = traitlets.Dict().tag(sync=True)
-    chosen = traitlets.Unicode().tag(sync=True)
 
 
 class SweepView(ipywidgets.VBox):
@@ -53,19 +37,18 @@ class SweepView(ipywidgets.VBox):
         self.rows: dict[str, dict[str, Any]] = {}
         self.state, self._wish, self._metric = "done", wish, metric
         self._read, self._total, self._program, self._stack = 0, None, None, None
+        self._stamp: Any = None  # what the tape was when its numbers were taken
         self.grid = Grid()
         self.message, self.bar = ipywidgets.HTML(), ipywidgets.IntProgress(layout=ipywidgets.Layout(width="20em"))
         self.stop_button = ipywidgets.Button(description="stop", icon="stop", disabled=True)
         self.wipe = Wipe(layout=ipywidgets.Layout(display="none"))
-        self.name = ipywidgets.Text(placeholder="my-tape.yaml", description="preset")
-        self.keep = ipywidgets.Button(description="save as preset", icon="save", disabled=True)
+        self.preset = KeepPreset(self.save, self.say, lambda: Path(self._tape()).name, disabled=True)
         super().__init__(
             [ipywidgets.HBox([self.bar, self.stop_button]), self.message, self.grid,
-             ipywidgets.HBox([self.name, self.keep]), self.wipe]
+             self.preset, self.wipe]
         )  # fmt: skip
         self.stop_button.on_click(lambda _: self.stop())
-        self.keep.on_click(lambda _: self._save())
-        self.grid.on_msg(lambda _, said, __: self.choose(said.get("open", "")))
+        self.grid.on_msg(self._told)
         self._polling = Polling(self.refresh, 1.0)
 
     # -- the sweep's process -------------------------------------------------------------------------------------
@@ -77,7 +60,7 @@ class SweepView(ipywidgets.VBox):
         self._log = here / "said"
         (here / "wish.json").write_text(json.dumps(self._wish, default=str), encoding="utf-8")
         self._program = process.start(
-            [sys.executable, "-m", "toolkit.widgets.trying", here / "wish.json"], output=self._log
+            [sys.executable, "-m", "toolkit.widgets.trying", here / "wish.json"], output=self._log, makes_way=True
         )
         self.state, self.stop_button.disabled = "running", False
         self.say("takes samples of the tape ...", error=False)
@@ -125,7 +108,7 @@ class SweepView(ipywidgets.VBox):
                 self.notes = told["notes"]
         return bool(data)
 
-    error, notes = "", ()
+    error, notes, _words = "", (), ""
 
     def _end(self, state: str) -> None:
         self._polling.stop()
@@ -144,62 +127,44 @@ class SweepView(ipywidgets.VBox):
     def show(self) -> None:
         """Draws the table and the plot anew."""
         rows = list(self.rows.values())
-        good = [r for r in rows if not r.get("error")]
-        names = list(dict.fromkeys(k for r in rows for k in r))
-        measures = [n for start in BETTER for n in names if n.startswith(start) and _any(good, n)]
-        knobs = [n for n in names if n not in (*measures, *_NO_COLUMNS, "error") and _any(rows, n)]
-        errors = ["error"] if len(good) < len(rows) else []
-        quality = self._metric or next((n for n in USUAL if n in measures), "")
-        with self.grid.hold_sync():
-            self.grid.columns = [*knobs, *measures, *errors]
-            self.grid.best_up = {n: more_is_better(n) for n in measures}
-            self.grid.axes, self.grid.front = ["fps", quality], front_of(good, quality)
-            self.grid.rows = rows
+        said = self.grid.fill(rows, self._metric)
         total = self._total or len(rows)
         self.bar.max, self.bar.value = max(total, 1), len(rows)
-        failed = len(rows) - len(good)
+        failed = sum(bool(r.get("error")) for r in rows)
         words = f"{len(rows)} of {total} settings{f', {failed} failed' if failed else ''}"
-        if quality and quality not in measures and good:
-            words += f"; there is no measure {quality!r}, there are {', '.join(measures)}"
-        elif quality.startswith("blind"):
-            words += "; no truth was given, so they are ranked by how well they predict the tape (blind)"
-        elif quality == "combing":
-            words += "; no truth was given and no blind score applies, so only combing is told"
-        self.say("; ".join([words, *self.notes]) + "; click a row to see it", error=False)
+        self._words = "; ".join(filter(None, [words, said, *self.notes])) + "; click a row to see it"
+        self.say(self._words, error=False)
 
     def say(self, text: str, error: bool = True) -> None:
         self.message.value = sentence(text, error)
 
     # -- the row that was clicked --------------------------------------------------------------------------------
 
+    def _tape(self) -> str:
+        return str((self._wish or {}).get("source") or "the tape")
+
     def _pipeline(self) -> Pipeline:
         return Pipeline.from_dict(json.loads(self.rows[self.grid.chosen]["pipeline"]))
-
-    def _label(self) -> str:
-        row = self.rows[self.grid.chosen]
-        knobs = [c for c in self.grid.columns if c not in self.grid.best_up and c != "error"]
-        return ", ".join(f"{k.partition('.')[2] or k}={row[k]}" for k in knobs if row.get(k) is not None)
 
     def choose(self, key: str) -> None:
         """Computes a row's picture, in this thread, and shows it in the wipe beside the tape."""
         if key not in self.rows:
             return
         self.grid.chosen = key
-        self.keep.disabled = False
+        self.preset.button.disabled = False
         try:
-            before, after = self._pictures(self._pipeline())
-            with self.wipe.hold_sync():
-                self.wipe.before, self.wipe.after = before, after
-                self.wipe.labels = ["tape", self._label()]
-            self.wipe.layout.display = None
-        except ToolkitError as error:
-            self.say(str(error))
-        except OSError as error:
-            self.say(f"{self._wish['source']} cannot be read ({error.strerror}); put it back and click again")
+            with interruptible():
+                self._open(self._pipeline())
+        except KeyboardInterrupt:
+            self.say("stopped before the picture was done; click again to compute it")
         except Exception as error:  # a dead widget would be worse than a plain message
-            self.say(f"this could not be shown: {type(error).__name__}: {error}")
+            self.say(plain(error, self._tape(), "click again"))
 
-    def _pictures(self, pipeline: Pipeline, height: int = 480) -> tuple[str, str]:
+    def _told(self, _: Any, said: dict[str, Any], __: Any) -> None:
+        self.choose(str(said.get("open", "")))
+        self.grid.send({"kind": "done", "number": said.get("number")})
+
+    def _open(self, pipeline: Pipeline) -> None:
         from toolkit.compare.samples import sample
 
         if not self._wish or not self._wish.get("source"):
@@ -209,41 +174,29 @@ class SweepView(ipywidgets.VBox):
         some = sample(
             clip, [times[len(times) // 2]], length=1, pipeline=pipeline, field_order=self._wish["field_order"]
         )
-        size = round(height * clip.format.dar), height
-        shown = [one.bursts[0].own[:1] for one in (some, some.through(pipeline))]
-        return tuple(data_url(batch, size) for batch in shown)
+        tape, result = (one.bursts[0].own[:1] for one in (some, some.through(pipeline)))
+        said, wrong = self._words, False
+        if self._stamp is not None and identity(clip.path) != self._stamp:
+            wrong = True
+            said = f"{clip.path.name} was changed since these numbers were taken; the picture is of what it holds now"
+        judges: tuple[FrameAgainstTruth, ...] = ()
+        if self._wish.get("truth"):
+            try:
+                truth = some.beside(self._wish["truth"]).bursts[0].own[:1]
+                judges = tuple(FrameAgainstTruth(truth, frame, float(tape.times[0])) for frame in (tape, result))
+            except ToolkitError as error:  # the pictures can be shown all the same
+                said, wrong = f"nothing is measured: {error}", True
+        labels = ["tape", self.grid.label(self.rows[self.grid.chosen])]
+        self.wipe.show(tape, result, judges=judges, labels=labels)
+        self.wipe.layout.display = None
+        self.say(said, error=wrong)
 
     def save(self, path: str | Path) -> Path:
         """Writes the chosen row as a preset (YAML).  Raises `RequestError`."""
         if self.grid.chosen not in self.rows:
             raise RequestError("no row is chosen", hint="click one", files="")
-        when = f"Chosen by hand from a sweep: {self._label()}."
+        when = f"Chosen by hand from a sweep: {self.grid.label(self.rows[self.grid.chosen])}."
         return save(path, Preset(Path(path).stem, when, self._pipeline()))
-
-    def _save(self) -> None:
-        name = self.name.value.strip() or "my-tape.yaml"
-        try:
-            path = self.save(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-        except ToolkitError as error:
-            self.say(str(error))
-        else:
-            self.say(f"saved: {path}, for restore --preset {path}", error=False)
-
-
-def _any(rows: list[dict[str, Any]], name: str) -> bool:
-    return any(r.get(name) is not None for r in rows)
-
-
-def front_of(rows: list[dict[str, Any]], quality: str) -> list[str]:
-    """The keys of the rows that none other beats in both speed and `quality`, the fastest first."""
-    sign = 1 if more_is_better(quality) else -1
-    points = [(r["fps"], sign * r[quality], r["key"]) for r in rows if None not in (r.get("fps"), r.get(quality))]
-    found, best = [], float("-inf")
-    for _, value, key in sorted(points, key=lambda p: (-p[0], -p[1])):
-        if value > best:
-            found.append(key)
-            best = value
-    return found
 
 
 def sweep(
@@ -285,6 +238,7 @@ def sweep(
             "truth": None if truth is None else str(truth), "field_order": field_order, "times": times,
             "folder": None if folder is None else str(folder), **more,
         }  # fmt: skip
+        view._stamp = identity(path)
         view.start()
     except ToolkitError as error:
         view.state = "failed"
@@ -301,5 +255,5 @@ def _reopen(view: SweepView, folder: Path) -> None:
     found = open_sweep(folder)
     text = [json.dumps(t.pipeline.to_dict(), sort_keys=True) for t in found.trials]
     for row, pipeline in zip(found.table.to_dict("records"), text, strict=True):
-        view.rows[row["key"]] = plain({**row, "pipeline": pipeline, "error": row.get("error") or None})
+        view.rows[row["key"]] = finite({**row, "pipeline": pipeline, "error": row.get("error") or None})
     view.show()

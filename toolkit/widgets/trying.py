@@ -21,7 +21,7 @@ def told(words: dict[str, Any]) -> None:
     print(json.dumps(words, default=str), flush=True)
 
 
-def plain(row: dict[str, Any]) -> dict[str, Any]:
+def finite(row: dict[str, Any]) -> dict[str, Any]:
     """Numbers that JSON has; missing and infinite ones as None."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
@@ -55,7 +55,7 @@ def main(path: str) -> int:
     try:
         found = sweep(
             wish.pop("source"), pipeline, space, **wish,
-            on_result=lambda row: told({"event": "row", "row": plain(row)}), progress=Progress(JsonSink(sys.stdout)),
+            on_result=lambda row: told({"event": "row", "row": finite(row)}), progress=Progress(JsonSink(sys.stdout)),
         )  # fmt: skip
     except ToolkitError as error:
         told({"event": "error", "error": str(error)})

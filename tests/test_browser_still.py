@@ -1,0 +1,44 @@
+"""Panel and wipe in a notebook that is opened again without a kernel: their pictures are still there."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+from tests import _media as m
+from tests._browser import lab, needs_browser, notebook, run_all
+
+pytestmark = needs_browser
+STILLS = ".jp-RenderedImage img"
+
+
+def test_pictures_stay_where_there_is_no_kernel_and_hide_beside_the_living_widget(page, browser, tmp_path):
+    shutil.copy(m.made("dv_pal.avi"), tmp_path / "tape.avi")
+    book = notebook(
+        tmp_path / "book.ipynb",
+        "from toolkit import widgets\nwidgets.panel('vhs-fast', 'tape.avi', field_order='bff')",
+        "widgets.wipe('tape.avi', 'tape.avi')",
+        "from IPython.display import Image, display\ndisplay(Image(open('own.png', 'rb').read()), widgets.Wipe())",
+    )
+    m.ffmpeg("-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", 1, tmp_path / "own.png")
+    with lab(tmp_path) as url:
+        run_all(page, url, book.name, ".vhs-wipe .stage img[src]")
+        page.wait_for_selector(".vhs-picture[data-shown]")
+        page.wait_for_function(f"document.querySelectorAll('{STILLS}').length === 3")
+        shown = [image.is_visible() for image in page.locator(STILLS).all()]
+        assert shown == [False, False, True], "the stills hide, a picture of the user's own does not"
+        page.screenshot(path=tmp_path / "living.png")
+        page.keyboard.press("Control+s")
+        for _ in range(100):
+            if book.read_text().count("image/jpeg") >= 2:
+                break
+            time.sleep(0.1)
+        later = tmp_path / "later.ipynb"  # a notebook of its own has a kernel of its own, which knows no widgets
+        shutil.copy(book, later)
+        other = browser.new_page(viewport={"width": 1300, "height": 1300})
+        other.goto(f"{url}/lab/tree/{later.name}?reset", timeout=60_000)
+        other.wait_for_selector(STILLS, timeout=60_000)
+        for image in other.locator(STILLS).all()[:2]:
+            assert image.is_visible() and image.evaluate("i => i.naturalWidth") == 640
+        other.screenshot(path=tmp_path / "later.png")
+        other.close()

@@ -1,0 +1,181 @@
+"""Sweep and queue in a real browser: rows fill in, sort, open in the wipe; jobs are steered, from two notebooks too."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests import _sweep as s
+from tests._browser import lab, needs_browser, notebook, restart, run_all, shows
+from toolkit.jobs import Queue
+
+pytestmark = needs_browser
+OUT = ".jp-OutputArea-output"
+STEPS = (
+    "import toolkit\n"
+    "from toolkit import widgets\n"
+    "from toolkit.stages import deinterlace, denoise\n"
+    "steps = toolkit.Pipeline([deinterlace.bwdif(), denoise.temporal()])\n"
+)
+SWEEP = STEPS + (
+    "space = {'deinterlace': ['bwdif', 'bob'], 'denoise.gate': [4.0, 40.0]}\n"
+    "view = widgets.sweep('tape.mkv', steps, space, truth='truth.mkv', folder='runs', bursts=1, length=3)\nview"
+)
+LONG = STEPS + (
+    "space = {'denoise': ['nlmeans'], 'denoise.strength': [1 + n / 100 for n in range(200)]}\n"
+    "view = widgets.sweep('tape.mkv', steps, space, folder='long', bursts=1, length=3, metrics=())\nview"
+)
+ADD = """from toolkit.jobs import Queue, Wish
+fast = {'write': {'preset': 'ultrafast'}, 'field_order': 'tff', 'audio': 'none'}
+names = ['one', 'two', 'three']
+Queue('q.db').add([Wish('tape.mkv', f'{n}.mp4', 'vhs-fast', settings=fast) for n in names])
+"""
+BOTH = """from toolkit import widgets
+import ipywidgets
+ipywidgets.VBox([widgets.jobs('q.db'), widgets.open('tape.mkv')])"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("books")
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    for source, name in zip(s.files(), ("tape.mkv", "truth.mkv"), strict=True):
+        shutil.copy(source, folder / name)
+    with lab(folder, "dark") as url:
+        yield url
+
+
+def rows(page) -> list[list[str]]:
+    return page.evaluate(
+        "() => [...document.querySelectorAll('.vhs-grid tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
+    )
+
+
+def column(page, name: str) -> list[str]:
+    heads = page.locator(".vhs-grid th").all_inner_texts()
+    at = next(n for n, text in enumerate(heads) if text.split()[:1] == [name])
+    return [row[at] for row in rows(page)]
+
+
+def press(page, text: str) -> None:
+    page.locator(f"{OUT} button:has-text('{text}')").first.click()
+
+
+def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
+    notebook(folder / "sweep.ipynb", SWEEP)
+    run_all(page, url, "sweep.ipynb", ".vhs-grid circle")
+    shows(page, OUT, "4 of 4 settings")
+    assert page.locator(".vhs-grid circle").count() == 4 == len(rows(page))
+    head = page.locator(".vhs-grid th button:has-text('psnr_Y')")
+    head.click()
+    best = [float(v) for v in column(page, "psnr_Y")]
+    assert best == sorted(best, reverse=True) and head.inner_text().endswith("▼"), "the best first"
+    head.click()
+    assert [float(v) for v in column(page, "psnr_Y")] == best[::-1]
+    page.locator(".vhs-grid th button:has-text('deinterlace')").click()
+    assert sorted(column(page, "deinterlace")) in (column(page, "deinterlace"), column(page, "deinterlace")[::-1])
+
+    # A point of the front is chosen: its row too, and the picture beside the tape, with its numbers.
+    assert page.locator(".vhs-wipe").is_hidden()
+    page.locator(".vhs-grid circle.front").first.click()
+    picture = page.wait_for_selector(".vhs-wipe .two img[src]")
+    key = page.locator(".vhs-grid circle.chosen").get_attribute("data-key")
+    assert page.locator(f".vhs-grid tr[data-key='{key}']").get_attribute("aria-selected") == "true"
+    shows(page, ".vhs-wipe .of", "luma of the whole picture against the truth")
+    assert page.locator(".vhs-wipe .figures td").first.inner_text().endswith(" dB")
+    # What is chosen can be read in this dark theme: light on a ground that is not.
+    ink, ground = page.locator("tr[aria-selected=true] td").first.evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
+    assert "255, 255, 255" in ink and ground.endswith(" / 0.25)"), (ink, ground)
+    first = picture.get_attribute("src")
+    other = page.locator(".vhs-grid tbody tr[aria-selected=false]").first
+    other.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("b => document.querySelector('.vhs-wipe .two img').src !== b", arg=first)
+    page.screenshot(path=folder / "sweep.png")
+    page.locator(f"{OUT} input[placeholder='my-tape.yaml']").fill("mine")
+    press(page, "save as preset")
+    page.wait_for_selector(f"{OUT} :text('--preset mine.yaml')")
+    assert (folder / "mine.yaml").exists()
+    press(page, "save as preset")
+    page.wait_for_selector(f"{OUT} :text('is there already')")
+
+    # What is wrong is said there, and the widget goes on; sorting needs no kernel, a picture does.
+    (folder / "tape.mkv").rename(folder / "away.mkv")
+    page.locator(".vhs-grid circle").last.click()
+    page.wait_for_selector(f"{OUT} :text('there is no file')")
+    (folder / "away.mkv").rename(folder / "tape.mkv")
+    page.locator(".vhs-grid circle").last.click()
+    page.wait_for_selector(f"{OUT} :text('there is no file')", state="detached")
+    page.set_viewport_size({"width": 620, "height": 1300})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('.vhs-grid').getBoundingClientRect().right <= innerWidth")
+    page.screenshot(path=folder / "narrow.png")
+    restart(page, "sweep.ipynb")
+    page.locator(".vhs-grid circle").first.click()
+    page.wait_for_selector(".vhs-grid .message:has-text('No kernel answers')")
+    head.click()
+    assert sorted(float(v) for v in column(page, "psnr_Y")) == sorted(best)
+
+
+def test_the_sweep_is_stopped_and_keeps_its_rows(page, url, folder):
+    notebook(folder / "long.ipynb", LONG)
+    run_all(page, url, "long.ipynb", ".vhs-grid tbody tr")
+    press(page, "stop")
+    page.wait_for_selector(f"{OUT} :text('stopped with')")
+    assert 1 <= len(rows(page)) < 200 and page.locator(f"{OUT} button:has-text('stop')").first.is_disabled()
+
+
+def test_two_notebooks_look_at_the_same_clip_and_steer_the_same_queue(page, browser, url, folder):
+    notebook(folder / "one.ipynb", ADD + BOTH)
+    notebook(folder / "two.ipynb", BOTH)
+    run_all(page, url, "one.ipynb", ".vhs-bench .base[data-shown]")
+    other = browser.new_page(viewport={"width": 1300, "height": 1300})
+    said = []
+    other.on("pageerror", lambda error: said.append(str(error)))
+    run_all(other, url, "two.ipynb", ".vhs-bench .base[data-shown]")
+    for one, frame in ((page, "Home"), (other, "End")):  # each has a place of its own on the tape
+        one.locator(".vhs-bench .stage").click()
+        one.keyboard.press(frame)
+    shows(page, ".vhs-bench .where", "#0 of")
+    shows(other, ".vhs-bench .where", "#15 of 0–15")
+    assert (
+        [r[1:3] for r in rows(page)]
+        == [["1", "pending"], ["2", "pending"], ["3", "pending"]]
+        == [r[1:3] for r in rows(other)]
+    )
+
+    # Order, cancel and retry in one are seen in the other, and back.
+    page.click("button[aria-label='earlier job 3']")
+    page.wait_for_selector(".vhs-grid tbody tr:nth-child(2) :text('three.mp4')")
+    other.wait_for_selector(".vhs-grid tbody tr:nth-child(2) :text('three.mp4')")
+    other.click("button[aria-label='cancel job 2']")
+    page.wait_for_selector("button[aria-label='retry job 2']")
+    assert page.locator("button[aria-label='cancel job 2']").count() == 0
+    page.click("button[aria-label='retry job 2']")
+    other.click("button[aria-label='pause job 1']")
+    page.wait_for_selector("button[aria-label='resume job 1']")
+    page.click("button[aria-label='resume job 1']")
+    page.screenshot(path=folder / "jobs.png")
+
+    # Both start a worker; each job is done once, and its way is seen in both.
+    press(page, "start a worker")
+    press(other, "start a worker")
+    other.wait_for_selector(".vhs-grid td:text-is('running')")
+    for one in (page, other):
+        one.wait_for_function(
+            "[...document.querySelectorAll('.vhs-grid tbody tr')].every(r => r.cells[2].textContent === 'done')",
+            timeout=90_000,
+        )
+        assert one.locator(".vhs-grid progress").count() == 3
+    queue = Queue(folder / "q.db")
+    assert all((folder / f"{n}.mp4").exists() for n in ("one", "two", "three"))
+    assert [queue.job(n).tries for n in (1, 2, 3)] == [1, 1, 1]
+    queue.close()
+    other.close()
+    assert said == []
