@@ -1,8 +1,8 @@
 """BM3D against bm3dcpu, hand-written for AVX2, at equal settings and on the same frames.
 
-    python3.13 -m venv vs77
-    vs77/bin/pip install vapoursynth==77 vapoursynth-bm3dcpu numpy
-    python benchmarks/bench_bm3d.py --vapoursynth vs77/bin/python [--quick] [--save]
+    python3.13 -m venv older
+    older/bin/pip install vapoursynth==77 vapoursynth-bm3dcpu numpy
+    python benchmarks/bench_bm3d.py --older older/bin/python [--quick] [--save]
 
 720x480 luma, real footage with seeded Gaussian noise (deviation 10).  Blocks of 8x8, groups of eight, search of 9
 samples each way, on both sides; over time bm3dcpu searches 4 samples around its two best matches, ours 4 samples around
@@ -102,11 +102,11 @@ def measure(python: str, quick: bool) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--vapoursynth", required=True, help="a Python that has VapourSynth 77 and bm3dcpu")
+    parser.add_argument("--older", required=True, help="a Python that has VapourSynth 77 and bm3dcpu")
     parser.add_argument("--quick", action="store_true", help="one round on one core: does it run?")
     parser.add_argument("--save", action="store_true", help="write results/bm3d.json")
     chosen = parser.parse_args()
-    found = measure(chosen.vapoursynth, chosen.quick)
+    found = measure(chosen.older, chosen.quick)
     if chosen.save and not chosen.quick:
         print(save("bm3d", found))
 
