@@ -62,8 +62,9 @@ def bm3d(
     threshold : what is weaker than this many times the noise goes.
     step      : a block begins every so many samples: 8 is the fastest, 4 better.
     search    : how far away blocks that look alike are looked for.
-    radius    : they are looked for in that many frames before and after, too,
-    motion    : as far away as this, for each frame between: what moves faster is filtered in its own frame alone.
+    radius    : they are looked for in that many frames before and after, too.
+    motion    : how far away in the frame next to it, twice as far in the one after that: what moves faster is filtered
+                in its own frame alone.
 
     frames : `(T, H, W)` uint8, uint16 or float32, one progressive plane.
     Returns the same shape and dtype: the basic estimate, see `bm3d_wiener` for the second step.

@@ -3,8 +3,7 @@
 What a band's blocks add reaches a search and a block beyond it, so every other band goes at once, then those between;
 over time a band goes through its frames one after the other, since their blocks meet in the frames around (and stay in
 the cache).  So the order of the additions, and with it the result, depends neither on the number of threads nor on
-where a batch begins.  See `alike` for the
-matching and its limit, `groups` for the spectra and theirs.
+where a batch begins.  See `alike` for the matching and its limit, `groups` for the spectra and theirs.
 """
 
 from __future__ import annotations
