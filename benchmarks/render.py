@@ -235,7 +235,8 @@ def long_tape(result: dict[str, Any]) -> str:
     text = f"## A tape of {d['hours']:g} hours: `long_tape.py --size {d['size']}`\n\n{where(result)}\n"
     text += (
         "Resident memory while segments are made, which is nearly all of a run, at `vhs-fast` with `--resume`, looked "
-        f"at from outside; goal: {d['goal']}. "
+        f"at from outside; goal: {d['goal']}. What joining adds at the end is not in the goal; it grows with length: "
+        "FFmpeg's index of an MP4 or MOV (an entry for each packet) and the sound's loudness, 2 kB a second. "
     )
     if d["size"] != "720x480":
         text += "Frames are small so that the hours pass in minutes: what grows with each frame shows all the same."
