@@ -1,0 +1,51 @@
+#include "common.cuh"
+#include "measure/sums.cuh"
+
+#if SAMPLE_IS_FLOAT
+typedef double total_t;
+#else
+typedef long long total_t;
+#endif
+
+// One block per displacement (x), line (y) and frame (z).
+extern "C" __global__ void line_costs(const SAMPLE* __restrict__ frames, double* __restrict__ out, int start, int count,
+                                      int height, int width, int reach, double scale) {
+    __shared__ total_t shared[THREADS];
+    const int k = blockIdx.x, t = start + blockIdx.z, before = t > 0 ? t - 1 : t + 1;
+    const int after = t + 1 < count ? t + 1 : t - 1;
+    const size_t size = (size_t)height * width, row = (size_t)blockIdx.y * width;
+    total_t mine = 0;
+    if (count > 1)
+        for (int x = reach + threadIdx.x; x < width - reach; x += THREADS) {
+            const total_t now = frames[t * size + row + x + k - reach];
+            const total_t apart = 2 * now - ((total_t)frames[before * size + row + x] + frames[after * size + row + x]);
+            mine += apart * apart;
+        }
+    mine = block_sum(mine, shared);
+    if (threadIdx.x == 0) out[((size_t)blockIdx.z * height + blockIdx.y) * gridDim.x + k] = (double)mine / scale;
+}
+
+// One thread per sample; `taps` holds six for each of 64 places between two samples, summing to 16384.
+extern "C" __global__ void shift_lines(const SAMPLE* __restrict__ frames, const float* __restrict__ shifts,
+                                       const int* __restrict__ taps, SAMPLE* __restrict__ out, int start, int height,
+                                       int width, int peak) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x;
+    if (x >= width) return;
+    const size_t line = (size_t)(start + blockIdx.z) * height + blockIdx.y;
+    const float shift = shifts[line];
+    const int step = (int)floorf((shift < -64.0f ? -64.0f : (shift > 64.0f ? 64.0f : shift)) * 64.0f + 0.5f);
+    const SAMPLE* row = frames + line * width;
+    SAMPLE* to = out + ((size_t)blockIdx.z * height + blockIdx.y) * width + x;
+    if (step == 0) {
+        *to = row[x];
+        return;
+    }
+    const int* tap = taps + 6 * (step & 63);
+    wide sum = 0;
+    for (int k = 0; k < 6; ++k) sum += (wide)row[clampi(x + (step >> 6) + k - 2, 0, width - 1)] * tap[k];
+#if SAMPLE_IS_FLOAT
+    *to = sum * (1.0f / 16384.0f);
+#else
+    *to = to_sample((sum + 8192) >> 14, peak);
+#endif
+}
