@@ -14,7 +14,7 @@ __device__ inline int there(int t, int step, int total) {
 
 // One thread per sample; d is after how many frames the carrier's phase is opposite.
 extern "C" __global__ void frame_comb(const SAMPLE* __restrict__ frames, SAMPLE* __restrict__ out, int start, int total,
-                                      int height, int width, int d, wide limit) {
+                                      int height, int width, int d, wide limit, wide least) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, t = start + blockIdx.z;
     if (x >= width) return;
     const size_t size = (size_t)height * width, row = (size_t)blockIdx.y * width;
@@ -38,7 +38,7 @@ extern "C" __global__ void frame_comb(const SAMPLE* __restrict__ frames, SAMPLE*
         swing += distance(a + c, v + v);
     }
     const wide moving = larger(larger(one, other), sides);
-    if (moving > limit || moving + moving > swing) {
+    if (moving > limit || moving + moving > swing || swing < least) {
         *to = now[x];
         return;
     }

@@ -20,6 +20,7 @@ from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.deinterlace.around import wide
 
 SPAN = 9  # samples of a line that are looked at together, so that noise does not pass for motion
+SWING = 6.0  # levels between successive frames, twice, below which nobody sees the carrier
 ROWS = 32
 
 
@@ -47,7 +48,8 @@ def frame_comb(
 
     With the frames a, c of opposite phase on both sides and p, q of the same phase beyond them (at the ends of the clip
     the one there is, twice), a sample b becomes (a + 2 b + c) / 4 where |b - p|, |b - q| and |a - c| are each at most `still`, and at
-    most half of |a - 2 b + c|: only what comes and goes with the carrier is touched.  Shorter clips stay as they are.
+    most half of |a - 2 b + c|, which is at least 6 levels: only what comes and goes with the carrier is touched.
+    Shorter clips stay as they are.
     Source: see the module.
     """
     bits, d = depth(frames, bits), _turn(standard)
@@ -55,14 +57,15 @@ def frame_comb(
     if count <= 2 * d:
         return frames.copy()
     real = frames.dtype.kind == "f"
-    limit = _limit(still, frames.dtype, bits)
+    limit, least = _limit(still, frames.dtype, bits), _limit(SWING, frames.dtype, bits)
     x = frames.astype(np.float32 if real else np.int32)
     out = frames.copy()
     for t in range(count):
         p, a, c, q = (x[_there(t, k * d, count)] for k in (-2, -1, 1, 2))
         swing = (a + c) - 2 * x[t]
         moving = np.maximum(np.maximum(_box(x[t] - p), _box(x[t] - q)), _box(a - c))
-        steady = (moving <= limit) & (2 * moving <= _box(swing))
+        swing = _box(swing)
+        steady = (moving <= limit) & (2 * moving <= swing) & (swing >= least)
         mean = ((a + c) + 2 * x[t]) * np.float32(0.25) if real else (a + c + 2 * x[t] + 2) >> 2
         out[t] = np.where(steady, mean, x[t])
     return out
@@ -111,7 +114,7 @@ def _apart_to(one, other, buffer, out):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _frame_comb(frames, out, start, d, limit):
+def _frame_comb(frames, out, start, d, limit, least):
     count, height, width = frames.shape
     strips = (height + ROWS - 1) // ROWS
     kind = np.full(1, limit)
@@ -136,7 +139,7 @@ def _frame_comb(frames, out, start, d, limit):
                 mean[x] = _quarter(wide(others + twice))
             _box_to(buffer, swing)
             for x in range(width):
-                steady = (moving[x] <= limit) & (wide(moving[x] + moving[x]) <= swing[x])
+                steady = (moving[x] <= limit) & (wide(moving[x] + moving[x]) <= swing[x]) & (swing[x] >= least)
                 to[x] = mean[x] if steady else now[x]
 
 
@@ -157,13 +160,15 @@ def _(frames, out, start, still, standard, bits):
     if len(frames) <= 2 * d:
         out[:] = frames[start : start + len(out)]
     else:
-        _frame_comb(frames, out, start, d, _limit(still, frames.dtype, bits))
+        limits = (_limit(level, frames.dtype, bits) for level in (still, SWING))
+        _frame_comb(frames, out, start, d, *limits)
 
 
 def _plan(arrays: list[Any], out: Any, start: int, still: float, standard: str, bits: int) -> list[Launch]:
     frames, i = arrays[0], np.int32
     total, (count, height, width) = len(frames), out.shape
-    args = (frames, out, i(start), i(total), i(height), i(width), i(_turn(standard)), _limit(still, frames.dtype, bits))
+    limits = (_limit(level, frames.dtype, bits) for level in (still, SWING))
+    args = (frames, out, i(start), i(total), i(height), i(width), i(_turn(standard)), *limits)
     return [Launch("frame_comb", (-(-width // 128), height, count), (128, 1, 1), args)]
 
 

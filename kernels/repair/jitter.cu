@@ -7,22 +7,25 @@ typedef double total_t;
 typedef long long total_t;
 #endif
 
-// One block per displacement (x), line (y) and frame (z).
+#define PARTS 4
+
+// One block per side, part and displacement (x), line (y) and frame (z).
 extern "C" __global__ void line_costs(const SAMPLE* __restrict__ frames, double* __restrict__ out, int start, int count,
                                       int height, int width, int reach, double scale) {
     __shared__ total_t shared[THREADS];
-    const int k = blockIdx.x, t = start + blockIdx.z, before = t > 0 ? t - 1 : t + 1;
-    const int after = t + 1 < count ? t + 1 : t - 1;
+    const int places = 2 * reach + 1, k = blockIdx.x % places, part = blockIdx.x / places % PARTS;
+    const int t = start + blockIdx.z, other = blockIdx.x < PARTS * places ? t - 1 : t + 1;
+    const int inner = width - 2 * reach, low = part * inner / PARTS, high = (part + 1) * inner / PARTS;
     const size_t size = (size_t)height * width, row = (size_t)blockIdx.y * width;
     total_t mine = 0;
-    if (count > 1)
-        for (int x = reach + threadIdx.x; x < width - reach; x += THREADS) {
-            const total_t now = frames[t * size + row + x + k - reach];
-            const total_t apart = 2 * now - ((total_t)frames[before * size + row + x] + frames[after * size + row + x]);
+    if (other >= 0 && other < count)
+        for (int x = low + threadIdx.x; x < high; x += THREADS) {
+            const total_t apart = (total_t)frames[t * size + row + x + k] - frames[other * size + row + reach + x];
             mine += apart * apart;
         }
     mine = block_sum(mine, shared);
-    if (threadIdx.x == 0) out[((size_t)blockIdx.z * height + blockIdx.y) * gridDim.x + k] = (double)mine / scale;
+    if (threadIdx.x == 0)
+        out[((size_t)blockIdx.z * height + blockIdx.y) * gridDim.x + blockIdx.x] = (double)mine / (scale * (high - low));
 }
 
 // One thread per sample; `taps` holds six for each of 64 places between two samples, summing to 16384.

@@ -1,11 +1,11 @@
 """Line jitter: lines that a worn or stretched tape plays a little too early or too late.
 
-A line's displacement is measured against the same line of the frames before and after, which jitter on their own: the
-sum of squared differences over all displacements within reach, its minimum made finer by the parabola through the
-three values around it (the block matching with sub-pixel peak of G. Tziritas, C. Labit, "Motion Analysis for Image
-Sequence Coding", 1994, on blocks of one line).  What moves evenly lies as far on one side in the frame before as on the
-other in the frame after, so the mean of the two does not follow it.  A. C. Kokaram, "Motion Picture Restoration"
-(1998), chapter on line registration, gives the reason to stay small: what all lines around do is motion, not jitter.
+A line's displacement is measured against the same line of the frame before and of the frame after: the sum of squared
+differences over all displacements within reach, its minimum made finer by the parabola through the three values around
+it (block matching with a sub-pixel peak: G. Tziritas, C. Labit, "Motion Analysis for Image Sequence Coding", 1994; here
+on blocks of one line).  Even motion lies as far on one side in the frame before as on the other in the frame after, so
+the mean of both does not hold it; and motion is shared by the lines around, jitter is not (A. C. Kokaram, "Motion
+Picture Restoration", 1998, on line registration).
 
     costs = line_costs(luma)
     shifts = displacements(costs)
@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numba import njit, prange, types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from kernels.arrays import beside, depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
@@ -27,6 +27,8 @@ from kernels.deinterlace.around import wide
 REACH = 16  # samples, at the most
 PHASES, TAPS = 64, 6
 FARTHEST = 64  # samples that a line can be moved
+PARTS = 4  # of a line, that must agree
+AGREE = 0.5  # samples, of parts of one line
 ONE = 1 << 14  # the sum of the taps of a phase
 
 Reach = Annotated[int, Knob(1, REACH, step=1, unit="samples", soft=(1, 8))]
@@ -34,40 +36,47 @@ Reach = Annotated[int, Knob(1, REACH, step=1, unit="samples", soft=(1, 8))]
 
 def _costs_shape(shapes: list[tuple[int, ...]], dtype: Any, knobs: dict[str, Any]) -> list[tuple[tuple, Any]]:
     count, height, _ = shapes[0]
-    return [((count, height, 2 * knobs["reach"] + 1), np.float64)]
+    return [((count, height, 2, PARTS, 2 * knobs["reach"] + 1), np.float64)]
 
 
-@kernel(halo=lambda reach, **_: Halo(1, reach), outputs=_costs_shape, smallest=(1, 2 * REACH + 1))
-def line_costs(frames, reach: Reach = 4, bits: Bits = 0):
-    """Says how well each line, moved along itself, fits the same line of the frames around it.
+@kernel(halo=lambda reach, **_: Halo(1, reach), outputs=_costs_shape, smallest=(1, 2 * REACH + PARTS))
+def line_costs(frames, reach: Reach = 8, bits: Bits = 0):
+    """Says how well each quarter of a line, moved along itself, fits the frame before and the frame after.
 
     reach : the largest displacement that is looked at.
 
     frames : `(T, H, W)` uint8, uint16 or float32, one plane, interlaced or not.
-    Returns `(T, H, 2 reach + 1)` float64: mean squared difference, in 8-bit levels, of `line[x + d]` from the mean of
-    the frame before and the one after (at the ends of a clip the one there is), for d from -reach to reach, without
-    the `reach` samples at each end.  A clip of one frame gives 0.
+    Returns `(T, H, 2, 4, 2 reach + 1)` float64: mean squared difference, in 8-bit levels, of `line[x + d]` from the
+    frame before [0] and after [1], in each quarter of the line, for d from -reach to reach, without the `reach` samples
+    at each end of the line; 0 where there is no such frame.
     """
     kind = np.float64 if frames.dtype.kind == "f" else np.int64
-    scale = 4 * 4.0 ** (depth(frames, bits) - 8)
+    scale = 4.0 ** (depth(frames, bits) - 8)
     count, height, width = frames.shape
     x = frames.astype(kind)
-    costs = np.zeros((count, height, 2 * reach + 1))
+    costs = np.zeros((count, height, 2, PARTS, 2 * reach + 1))
+    ends = _ends(width, reach)
     for t in range(count):
-        near = [x[u] for u in (t - 1, t + 1) if 0 <= u < count]
-        if not near:
-            continue
-        around = (near[0] + near[-1])[:, reach : width - reach]
-        for k in range(2 * reach + 1):
-            apart = 2 * x[t][:, k : k + width - 2 * reach] - around
-            costs[t, :, k] = (apart * apart).sum(axis=1) / (scale * (width - 2 * reach))
+        for side, other in enumerate((t - 1, t + 1)):
+            for k in range(2 * reach + 1 if 0 <= other < count else 0):
+                apart = x[t][:, k : k + width - 2 * reach] - x[other][:, reach : width - reach]
+                for part, (low, high) in enumerate(zip(ends, ends[1:], strict=False)):
+                    own = apart[:, low:high]
+                    costs[t, :, side, part, k] = (own * own).sum(axis=1) / (scale * (high - low))
     return costs
 
 
+@register_jitable
+def _ends(width, reach):
+    """Where the parts of a line begin and the last one ends, counted from `reach`."""
+    inner = width - 2 * reach
+    return [part * inner // PARTS for part in range(PARTS + 1)]
+
+
 @njit(nogil=True)
-def _squares(line, first, second, total):
+def _squares(line, other, total):
     for x in range(line.shape[0]):
-        apart = _long(wide(wide(line[x]) + wide(line[x])) - wide(wide(first[x]) + wide(second[x])))
+        apart = _long(wide(wide(line[x]) - wide(other[x])))
         total += apart * apart
     return total
 
@@ -84,30 +93,35 @@ def _(v):
 @njit(parallel=True, cache=True, nogil=True)
 def _line_costs(frames, out, start, reach, scale, zero):
     count, height, width = frames.shape
-    inner = width - 2 * reach
+    ends = np.array(_ends(width, reach))
     for n in prange(out.shape[0]):
         t = start + n
-        before = t - 1 if t > 0 else t + 1
-        after = t + 1 if t + 1 < count else t - 1
-        for y in range(height if count > 1 else 0):
-            first, second = frames[before, y, reach : width - reach], frames[after, y, reach : width - reach]
-            for k in range(2 * reach + 1):
-                out[n, y, k] = _squares(frames[t, y, k : k + inner], first, second, zero) / (scale * inner)
+        for y in range(height):
+            for side in range(2):
+                other = t + 2 * side - 1
+                if not 0 <= other < count:
+                    out[n, y, side] = 0.0
+                    continue
+                for part in range(PARTS):
+                    low, high = ends[part], ends[part + 1]
+                    middle = frames[other, y, reach + low : reach + high]
+                    for k in range(2 * reach + 1):
+                        total = _squares(frames[t, y, k + low : k + high], middle, zero)
+                        out[n, y, side, part, k] = total / (scale * (high - low))
 
 
 @line_costs.cpu
 def _(frames, out, start, reach, bits):
-    out[:] = 0
     zero = np.float64(0) if frames.dtype.kind == "f" else np.int64(0)
-    _line_costs(frames, out, start, reach, 4 * 4.0 ** (bits - 8), zero)
+    _line_costs(frames, out, start, reach, 4.0 ** (bits - 8), zero)
 
 
 def _plan_costs(arrays: list[Any], out: Any, start: int, reach: int, bits: int) -> list[Launch]:
     frames, i = arrays[0], np.int32
     count, height, width = frames.shape
-    scale = np.float64(4 * 4.0 ** (bits - 8) * (width - 2 * reach))
+    scale = np.float64(4.0 ** (bits - 8))
     args = (frames, out, i(start), i(count), i(height), i(width), i(reach), scale)
-    return [Launch("line_costs", (2 * reach + 1, height, len(out)), (128, 1, 1), args)]
+    return [Launch("line_costs", (2 * PARTS * (2 * reach + 1), height, len(out)), (128, 1, 1), args)]
 
 
 line_costs.cuda("jitter.cu", _plan_costs, ("-DTHREADS=128",))
@@ -117,23 +131,61 @@ def displacements(costs: np.ndarray, sure: float = 0.15, fields: bool = False, l
     """How far each line lies too far right, in samples: float32 `(T, H, 1)`, as `shift_lines` takes it.
 
     costs  : of `line_costs`.
-    sure   : a line is moved when that takes away more than this part of its difference; fully from twice as much on.
+    sure   : a line is moved when that takes away more than this part of its difference from the frames before and after;
+             fully from twice as much on.
     fields : the frames are interlaced, so lines of the same field are neighbours.
-    lines  : what this many lines on each side do on the median is motion, and left in.
+    lines  : what so many lines on each side do on the median is motion, and left in.
 
-    Two thirds of what is measured: the frames it was measured against, two of them, jitter as much as the line itself.
+    Two thirds of what is measured against two frames, half of it against one: they jitter as much as the line itself.
     """
+    there = costs.any(axis=(1, 3, 4))  # (T, 2): is there such a frame
+    found, trust = np.zeros((2, *costs.shape[:2], PARTS)), np.ones((2, *costs.shape[:2], PARTS))
+    for side in (0, 1):
+        for part in range(PARTS):
+            own = costs[:, :, side, part]
+            best, least = _minimum(own)
+            motion = _median_along(best, lines, fields)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                gain = np.nan_to_num(1 - least / _cost_at(own, motion), nan=0.0, posinf=0.0, neginf=0.0)
+            found[side, ..., part] = best - motion
+            trust[side, ..., part] = np.where(there[:, side, None], np.clip(gain / sure - 1, 0, 1), 1)
+    sides = there.sum(axis=1)[:, None]
+    each, weights = found.sum(axis=0) / np.maximum(sides, 1)[..., None], trust.min(axis=0)
+    middle = _weighted_median(each, weights)
+    # A tape moves all of a line; what moves a part of it, or by another way before than after, is in the picture.
+    agree = (np.abs(each - middle[..., None]) < AGREE)
+    sum_of = (weights * agree).sum(axis=-1)
+    mean = (weights * agree * each).sum(axis=-1) / np.maximum(sum_of, 1e-9)
+    certain = np.clip(2 * sum_of / PARTS - 0.75, 0, 1)
+    return (mean * certain * np.where(sides == 2, 2 / 3, 1 / 2)).astype(np.float32)[..., None]
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The value, along the last axis, on both sides of which lies half the weight."""
+    order = np.argsort(values, axis=-1)
+    passed = np.cumsum(np.take_along_axis(weights, order, -1), axis=-1)
+    at = (passed < passed[..., -1:] / 2).sum(axis=-1, keepdims=True)
+    return np.take_along_axis(np.take_along_axis(values, order, -1), np.minimum(at, values.shape[-1] - 1), -1)[..., 0]
+
+
+def _minimum(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where costs `(T, H, 2 reach + 1)` are least, in samples, and how much they are there, by the parabola."""
     reach = costs.shape[2] // 2
     at = np.clip(costs.argmin(axis=2), 1, 2 * reach - 1)
-    left, least, right = (np.take_along_axis(costs, (at + k)[..., None], 2)[..., 0] for k in (-1, 0, 1))
-    bend = left - 2 * least + right
+    left, middle, right = (np.take_along_axis(costs, (at + k)[..., None], 2)[..., 0] for k in (-1, 0, 1))
+    bend = left - 2 * middle + right
     with np.errstate(divide="ignore", invalid="ignore"):
         finer = np.where(bend > 0, np.clip(0.5 * (left - right) / bend, -1, 1), 0.0)
-        own = costs[..., reach]
-        gain = np.where(own > 0, (own - (least - 0.25 * (left - right) * finer)) / own, 0.0)
-    trust = np.clip(gain / sure - 1, 0, 1)
-    found = (at - reach + finer) * trust
-    return (2 / 3 * (found - _median_along(found, lines, fields))).astype(np.float32)[..., None]
+    return np.where(costs.any(axis=2), at - reach + finer, 0.0), np.maximum(middle - 0.25 * (left - right) * finer, 0)
+
+
+def _cost_at(costs: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The costs at a fractional place, by the parabola through the three nearest."""
+    reach = costs.shape[2] // 2
+    at = np.clip(np.rint(place).astype(int) + reach, 1, 2 * reach - 1)
+    left, middle, right = (np.take_along_axis(costs, (at + k)[..., None], 2)[..., 0] for k in (-1, 0, 1))
+    u = place - (at - reach)
+    return middle + u * (right - left) / 2 + u * u / 2 * (left - 2 * middle + right)
 
 
 def _median_along(found: np.ndarray, lines: int, fields: bool) -> np.ndarray:
