@@ -6,12 +6,6 @@ __device__ inline wide distance(wide a, wide b) { return a > b ? a - b : b - a; 
 
 __device__ inline wide larger(wide a, wide b) { return a > b ? a : b; }
 
-// The frame at t + step; where there is none the one as far on the other side; else frame t.
-__device__ inline int there(int t, int step, int total) {
-    if (t + step >= 0 && t + step < total) return t + step;
-    return t - step >= 0 && t - step < total ? t - step : t;
-}
-
 // One thread per sample; d is after how many frames the carrier's phase is opposite.
 extern "C" __global__ void frame_comb(const SAMPLE* __restrict__ frames, SAMPLE* __restrict__ out, int start, int total,
                                       int height, int width, int d, wide limit, wide least) {
@@ -20,14 +14,14 @@ extern "C" __global__ void frame_comb(const SAMPLE* __restrict__ frames, SAMPLE*
     const size_t size = (size_t)height * width, row = (size_t)blockIdx.y * width;
     const SAMPLE* now = frames + t * size + row;
     SAMPLE* to = out + blockIdx.z * size + row + x;
-    if (total <= 2 * d) {
+    if (t < 2 * d || t + 2 * d >= total) {
         *to = now[x];
         return;
     }
-    const SAMPLE* before = frames + there(t, -d, total) * size + row;
-    const SAMPLE* after = frames + there(t, d, total) * size + row;
-    const SAMPLE* first = frames + there(t, -2 * d, total) * size + row;
-    const SAMPLE* last = frames + there(t, 2 * d, total) * size + row;
+    const SAMPLE* before = frames + (t - d) * size + row;
+    const SAMPLE* after = frames + (t + d) * size + row;
+    const SAMPLE* first = frames + (t - 2 * d) * size + row;
+    const SAMPLE* last = frames + (t + 2 * d) * size + row;
     wide one = 0, other = 0, sides = 0, swing = 0;
     for (int k = -REACH; k <= REACH; ++k) {
         const int i = clampi(x + k, 0, width - 1);
@@ -38,7 +32,7 @@ extern "C" __global__ void frame_comb(const SAMPLE* __restrict__ frames, SAMPLE*
         swing += distance(a + c, v + v);
     }
     const wide moving = larger(larger(one, other), sides);
-    if (moving > limit || moving + moving > swing || swing < least) {
+    if (moving > limit || 3 * moving > swing || swing < least) {
         *to = now[x];
         return;
     }

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numba import njit, prange, types
-from numba.extending import overload, register_jitable
+from numba.extending import overload
 
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
@@ -21,6 +21,7 @@ from kernels.deinterlace.around import wide
 
 SPAN = 9  # samples of a line that are looked at together, so that noise does not pass for motion
 SWING = 6.0  # levels between successive frames, twice, below which nobody sees the carrier
+CLEARLY = np.int32(3)  # times what else changes, the carrier must swing
 ROWS = 32
 
 
@@ -46,26 +47,24 @@ def frame_comb(
              deinterlacing to field rate it is too late).
     Returns the same shape and dtype.
 
-    With the frames a, c of opposite phase on both sides and p, q of the same phase beyond them (at the ends of the clip
-    the one there is, twice), a sample b becomes (a + 2 b + c) / 4 where |b - p|, |b - q| and |a - c| are each at most `still`, and at
-    most half of |a - 2 b + c|, which is at least 6 levels: only what comes and goes with the carrier is touched.
-    Shorter clips stay as they are.
+    With the frames a, c of opposite phase on both sides and p, q of the same phase beyond them, a sample b becomes (a + 2 b + c) / 4 where |b - p|, |b - q| and |a - c| are each at most `still`, and at
+    most a third of |a - 2 b + c|, which is at least 6 levels: only what comes and goes with the carrier is touched.
+    Frames
+    at the ends of a clip that lack one of the four stay as they are.
     Source: see the module.
     """
     bits, d = depth(frames, bits), _turn(standard)
     count = len(frames)
-    if count <= 2 * d:
-        return frames.copy()
     real = frames.dtype.kind == "f"
     limit, least = _limit(still, frames.dtype, bits), _limit(SWING, frames.dtype, bits)
     x = frames.astype(np.float32 if real else np.int32)
     out = frames.copy()
-    for t in range(count):
-        p, a, c, q = (x[_there(t, k * d, count)] for k in (-2, -1, 1, 2))
+    for t in range(2 * d, count - 2 * d):
+        p, a, c, q = (x[t + k * d] for k in (-2, -1, 1, 2))
         swing = (a + c) - 2 * x[t]
         moving = np.maximum(np.maximum(_box(x[t] - p), _box(x[t] - q)), _box(a - c))
         swing = _box(swing)
-        steady = (moving <= limit) & (2 * moving <= swing) & (swing >= least)
+        steady = (moving <= limit) & (CLEARLY * moving <= swing) & (swing >= least)
         mean = ((a + c) + 2 * x[t]) * np.float32(0.25) if real else (a + c + 2 * x[t] + 2) >> 2
         out[t] = np.where(steady, mean, x[t])
     return out
@@ -74,14 +73,6 @@ def frame_comb(
 def _limit(still: float, dtype: Any, bits: int) -> Any:
     limit = still * SPAN * 2.0 ** (bits - 8)
     return np.float32(limit) if np.dtype(dtype).kind == "f" else np.int32(np.floor(limit))
-
-
-@register_jitable
-def _there(t, step, count):
-    """The frame at `t + step`; where there is none the one as far on the other side; else frame t."""
-    if 0 <= t + step < count:
-        return t + step
-    return t - step if 0 <= t - step < count else t
 
 
 def _box(difference: np.ndarray) -> np.ndarray:
@@ -124,14 +115,15 @@ def _frame_comb(frames, out, start, d, limit, least):
         buffer = np.empty(width + SPAN - 1, kind.dtype)
         moving, swing, mean = np.empty(width, kind.dtype), np.empty(width, kind.dtype), np.empty(width, kind.dtype)
         middle = buffer[SPAN // 2 : SPAN // 2 + width]
-        before, after = _there(t, -d, count), _there(t, d, count)
-        first, last = _there(t, -2 * d, count), _there(t, 2 * d, count)
+        if not 2 * d <= t < count - 2 * d:
+            out[n, top : top + ROWS] = frames[t, top : top + ROWS]
+            continue
         for y in range(top, min(top + ROWS, height)):
-            now, to, a, c = frames[t, y], out[n, y], frames[before, y], frames[after, y]
+            now, to, a, c = frames[t, y], out[n, y], frames[t - d, y], frames[t + d, y]
             moving[:] = 0
             swing[:] = 0
-            _apart_to(now, frames[first, y], buffer, moving)
-            _apart_to(now, frames[last, y], buffer, moving)
+            _apart_to(now, frames[t - 2 * d, y], buffer, moving)
+            _apart_to(now, frames[t + 2 * d, y], buffer, moving)
             _apart_to(a, c, buffer, moving)
             for x in range(width):
                 twice, others = wide(wide(now[x]) + wide(now[x])), wide(wide(a[x]) + wide(c[x]))
@@ -139,7 +131,7 @@ def _frame_comb(frames, out, start, d, limit, least):
                 mean[x] = _quarter(wide(others + twice))
             _box_to(buffer, swing)
             for x in range(width):
-                steady = (moving[x] <= limit) & (wide(moving[x] + moving[x]) <= swing[x]) & (swing[x] >= least)
+                steady = (moving[x] <= limit) & (wide(CLEARLY * moving[x]) <= swing[x]) & (swing[x] >= least)
                 to[x] = mean[x] if steady else now[x]
 
 
@@ -156,12 +148,8 @@ def _(v):
 
 @frame_comb.cpu
 def _(frames, out, start, still, standard, bits):
-    d = _turn(standard)
-    if len(frames) <= 2 * d:
-        out[:] = frames[start : start + len(out)]
-    else:
-        limits = (_limit(level, frames.dtype, bits) for level in (still, SWING))
-        _frame_comb(frames, out, start, d, *limits)
+    limits = (_limit(level, frames.dtype, bits) for level in (still, SWING))
+    _frame_comb(frames, out, start, _turn(standard), *limits)
 
 
 def _plan(arrays: list[Any], out: Any, start: int, still: float, standard: str, bits: int) -> list[Launch]:
