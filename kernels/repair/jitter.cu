@@ -1,5 +1,4 @@
 #include "common.cuh"
-#include "measure/sums.cuh"
 
 #if SAMPLE_IS_FLOAT
 typedef double total_t;
@@ -9,23 +8,25 @@ typedef long long total_t;
 
 #define PARTS 4
 
-// One block per side, part and displacement (x), line (y) and frame (z).
+// One block per line (y) and frame (z), one thread per side, part of the line and displacement: neighbours among the
+// threads read neighbouring samples of the line and the same sample of the other frame.
 extern "C" __global__ void line_costs(const SAMPLE* __restrict__ frames, double* __restrict__ out, int start, int count,
                                       int height, int width, int reach, double scale) {
-    __shared__ total_t shared[THREADS];
-    const int places = 2 * reach + 1, k = blockIdx.x % places, part = blockIdx.x / places % PARTS;
-    const int t = start + blockIdx.z, other = blockIdx.x < PARTS * places ? t - 1 : t + 1;
+    const int places = 2 * reach + 1, k = threadIdx.x % places, part = threadIdx.x / places % PARTS;
+    if (threadIdx.x >= 2 * PARTS * places) return;
+    const int t = start + blockIdx.z, other = threadIdx.x < PARTS * places ? t - 1 : t + 1;
     const int inner = width - 2 * reach, low = part * inner / PARTS, high = (part + 1) * inner / PARTS;
     const size_t size = (size_t)height * width, row = (size_t)blockIdx.y * width;
-    total_t mine = 0;
-    if (other >= 0 && other < count)
-        for (int x = low + threadIdx.x; x < high; x += THREADS) {
-            const total_t apart = (total_t)frames[t * size + row + x + k] - frames[other * size + row + reach + x];
-            mine += apart * apart;
+    total_t total = 0;
+    if (other >= 0 && other < count) {
+        const SAMPLE* line = frames + t * size + row + k;
+        const SAMPLE* middle = frames + other * size + row + reach;
+        for (int x = low; x < high; ++x) {
+            const total_t apart = (total_t)line[x] - middle[x];
+            total += apart * apart;
         }
-    mine = block_sum(mine, shared);
-    if (threadIdx.x == 0)
-        out[((size_t)blockIdx.z * height + blockIdx.y) * gridDim.x + blockIdx.x] = (double)mine / (scale * (high - low));
+    }
+    out[((size_t)blockIdx.z * height + blockIdx.y) * 2 * PARTS * places + threadIdx.x] = (double)total / (scale * (high - low));
 }
 
 // One thread per sample; `taps` holds six for each of 64 places between two samples, summing to 16384.

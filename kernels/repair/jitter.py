@@ -121,10 +121,11 @@ def _plan_costs(arrays: list[Any], out: Any, start: int, reach: int, bits: int) 
     count, height, width = frames.shape
     scale = np.float64(4.0 ** (bits - 8))
     args = (frames, out, i(start), i(count), i(height), i(width), i(reach), scale)
-    return [Launch("line_costs", (2 * PARTS * (2 * reach + 1), height, len(out)), (128, 1, 1), args)]
+    threads = -(-2 * PARTS * (2 * reach + 1) // 32) * 32
+    return [Launch("line_costs", (1, height, len(out)), (threads, 1, 1), args)]
 
 
-line_costs.cuda("jitter.cu", _plan_costs, ("-DTHREADS=128",))
+line_costs.cuda("jitter.cu", _plan_costs)
 
 
 def displacements(costs: np.ndarray, sure: float = 0.15, fields: bool = False, lines: int = 24) -> np.ndarray:
@@ -301,4 +302,4 @@ def _plan_shift(arrays: list[Any], out: Any, start: int, bits: int) -> list[Laun
     return [Launch("shift_lines", (-(-width // 128), height, count), (128, 1, 1), args)]
 
 
-shift_lines.cuda("jitter.cu", _plan_shift, ("-DTHREADS=128",))
+shift_lines.cuda("jitter.cu", _plan_shift)
