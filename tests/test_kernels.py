@@ -69,8 +69,9 @@ def make_inputs(kernel, seed, shape, dtype, knobs):
         made.append(rng.choice([-1, 0, 1, 9, 77, 400], s).astype(other) if other else sample(rng, s, dtype, bits))
         if kernel.name in FLICKER:
             turn = 1 if knobs.get("standard") == "ntsc" else 2
-            swing = ((np.arange(len(made[0])) // turn % 2) * (20 << (bits - 8))).astype(dtype)[:, None, None]
-            made[0] = np.minimum(made[0], np.array(((1 << bits) - 1) - (20 << (bits - 8)), dtype)) + swing
+            on, most = (np.arange(len(made[0])) // turn % 2)[:, None, None], 20 << (bits - 8)
+            swing = (on * np.linspace(0, most, made[0].shape[2])).astype(dtype)  # more and more to the right
+            made[0] = np.minimum(made[0], np.array((1 << bits) - 1 - most, dtype)) + swing
     return made, knobs
 
 
