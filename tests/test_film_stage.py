@@ -65,7 +65,8 @@ def test_pulldown_becomes_film_at_every_phase(cut, order):
     times = [int(t) * made.time_base for t in made.pts[:whole]]
     assert times == [int(video.pts[0]) * video.time_base + k / FILM for k in range(whole)]
     ends = made.pts + made.durations
-    assert np.array_equal(ends[:-1], made.pts[1:]) and ends[-1] * made.time_base == len(video) * Fraction(1001, 30000) + times[0]
+    assert np.array_equal(ends[:-1], made.pts[1:])
+    assert ends[-1] * made.time_base == len(video) * Fraction(1001, 30000) + times[0]
 
 
 def test_the_same_frames_whatever_the_batches():
@@ -125,7 +126,8 @@ def test_runs_that_go_on_begin_at_a_whole_group():
     steps = Pipeline([THREE_TWO, toolkit.stages.stage("denoise.temporal")(radius=3)])
     formats = [pulldown().format, *[film().format] * 2]
     begins = lead_in(steps, formats, 50)
-    assert begins[2] == 40 and begins[1] == 37 and begins[0] % 5 == 0 and begins[0] <= 37 * 5 // 4 - THREE_TWO.stage.halo({})
+    assert begins[1:] == [37, 40]
+    assert begins[0] % 5 == 0 and begins[0] <= 37 * 5 // 4 - THREE_TWO.stage.halo({})
 
 
 # From file to file
@@ -136,7 +138,7 @@ def reel(tmp_path_factory):
     """Forty frames of film with sound, and the tape of it."""
     folder = tmp_path_factory.mktemp("film")
     m.ffmpeg(
-        "-i", m.real_clip("bikes.mp4"), "-f", "lavfi", "-i", "aevalsrc='0.3*sin(2*PI*440*t)*gt(mod(t,0.5),0.4)':s=48000",
+        "-i", m.real_clip("bikes.mp4"), "-f", "lavfi", "-i", "aevalsrc='0.3*sin(2765*t)*gt(mod(t,0.5),0.4)':s=48000",
         "-vf", "setpts=N/(24000/1001)/TB,scale=720:480,setsar=8/9", "-r", "24000/1001", "-frames:v", "40",
         "-pix_fmt", "yuv422p", "-colorspace", "smpte170m", "-c:v", "ffv1", "-c:a", "pcm_s16le", "-t", "1.7",
         folder / "film.mkv",

@@ -61,7 +61,8 @@ def make_inputs(kernel, seed, shape, dtype, knobs):
     if "bits" in kernel.knobs:
         knobs = {**knobs, "bits": bits}
     rng = np.random.default_rng(seed)
-    shape = (max(shape[0], FLICKER.get(kernel.name, 0)), max(shape[1], kernel.smallest[0]), max(shape[2], kernel.smallest[1]))
+    least = (FLICKER.get(kernel.name, 0), *kernel.smallest)
+    shape = tuple(max(n, few) for n, few in zip(shape, least, strict=True))
     wanted = [kernel.inputs(shape, kernel.settings(knobs))]
     made = []
     for name, s in zip(kernel.arrays, wanted[0], strict=True):

@@ -25,6 +25,7 @@ from toolkit.settings import changed, spoken
 from toolkit.stages import Context, stage
 from toolkit.tape import Tape
 
+
 @functools.cache
 def spoilt(scene: str, **faults: Any) -> Batch:
     """The clean frames recorded with one fault and played back, deinterlaced at field rate."""

@@ -1,4 +1,4 @@
-"""Jitter, rainbows and halos on made tapes with known truth: each repair raises PSNR there and leaves clean tapes alone."""
+"""Jitter, rainbows and halos on made tapes with known truth: each repair raises PSNR, and leaves clean tapes alone."""
 
 from __future__ import annotations
 

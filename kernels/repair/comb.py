@@ -47,10 +47,10 @@ def frame_comb(
              deinterlacing to field rate it is too late).
     Returns the same shape and dtype.
 
-    With the frames a, c of opposite phase on both sides and p, q of the same phase beyond them, a sample b becomes (a + 2 b + c) / 4 where |b - p|, |b - q| and |a - c| are each at most `still`, and at
-    most a third of |a - 2 b + c|, which is at least 6 levels: only what comes and goes with the carrier is touched.
-    Frames
-    at the ends of a clip that lack one of the four stay as they are.
+    With the frames a, c of opposite phase on both sides and p, q of the same phase beyond them, a sample b becomes
+    (a + 2 b + c) / 4 where |b - p|, |b - q| and |a - c| are each at most `still`, and at most a third of |a - 2 b + c|,
+    which is at least 6 levels: only what comes and goes with the carrier is touched.  Frames at the ends of a clip that
+    lack one of the four stay as they are.
     Source: see the module.
     """
     bits, d = depth(frames, bits), _turn(standard)

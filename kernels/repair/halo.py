@@ -161,7 +161,7 @@ def _count_rims(frame, width, limit, counts):
 
 
 def halo_share(frames: np.ndarray, width: int = 4, bits: int = 0) -> np.ndarray:
-    """How high the rims beside the steps of each frame are, as a part of the step; 0 where the picture is not sharpened.
+    """How high the rims beside the steps of each frame are, as a part of the step; 0 where nothing was sharpened.
 
     frames : `(T, H, W)` uint8, uint16 or float32, luma, NumPy.  Every eighth line is looked at.
     Returns float64 `(T,)`, 0 to 0.5 in steps of 0.02, for the knob `share` of `dehalo`.

@@ -132,8 +132,8 @@ def displacements(costs: np.ndarray, sure: float = 0.15, fields: bool = False, l
     """How far each line lies too far right, in samples: float32 `(T, H, 1)`, as `shift_lines` takes it.
 
     costs  : of `line_costs`.
-    sure   : a line is moved when that takes away more than this part of its difference from the frames before and after;
-             fully from twice as much on.
+    sure   : a line is moved when that takes away more than this part of its difference from the frames before and
+             after; fully from twice as much on.
     fields : the frames are interlaced, so lines of the same field are neighbours.
     lines  : what so many lines on each side do on the median is motion, and left in.
 
@@ -243,7 +243,8 @@ def shift_lines(frames, shifts, bits: Bits = 0):
 
 def _steps(shifts: Any) -> Any:
     """The shifts in 1/64 samples, int32 `(T, H)`."""
-    return np.floor(np.clip(shifts[..., 0], -FARTHEST, FARTHEST) * np.float32(PHASES) + np.float32(0.5)).astype(np.int32)
+    steps = np.clip(shifts[..., 0], -FARTHEST, FARTHEST) * np.float32(PHASES)
+    return np.floor(steps + np.float32(0.5)).astype(np.int32)
 
 
 @njit(parallel=True, cache=True, nogil=True)

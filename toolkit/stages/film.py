@@ -1,4 +1,4 @@
-"""Film out of video as a stage: fields matched back into film frames, and with 3:2 pulldown the repeated ones dropped."""
+"""Film out of video as a stage: fields matched back into film frames, of 3:2 pulldown the repeated ones dropped."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def grouped(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
 
 
 def dropped(batch: Batch, kept: np.ndarray) -> Batch:
-    """The frames that are kept, those of each whole cycle spread evenly over its time, in a quarter of the time base."""
+    """The frames that are kept, those of whole cycles spread evenly over their time; a quarter of the time base."""
     pts, durations = KEPT * batch.pts, KEPT * batch.durations
     for first in range(0, len(batch) - CYCLE + 1, CYCLE):
         last = first + CYCLE - 1

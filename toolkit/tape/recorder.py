@@ -55,8 +55,8 @@ class Tape:
     field_order        which field comes first.
     luma_bandwidth     -3 dB point along the line (Butterworth, order 4, no phase shift).  VHS holds about 3 MHz.
                        6.75 MHz, all that 720 samples hold, changes nothing.
-    sharpening         rise of luma at 2 MHz, as a recorder's sharpness control gives it: edges swing over on their light
-                       side and under on their dark side.  0 changes nothing.
+    sharpening         rise of luma at 2 MHz, as a recorder's sharpness control gives it: edges swing over on their
+                       light side and under on their dark side.  0 changes nothing.
     chroma_bandwidth   the same for Cb and Cr.  3.375 MHz, all that 360 samples hold, changes nothing.
     chroma_lines       how many field lines of chroma the playback comb filter averages: each line with those above,
                        so colour also sinks.  1 changes nothing.
@@ -88,7 +88,7 @@ class Tape:
     sharpening: Annotated[float, Knob(0, 18, step=0.5, unit="dB", soft=(0, 12))] = 0.0
     chroma_bandwidth: Annotated[float, Knob(0.1, 3.375, step=0.005, unit="MHz", soft=(0.3, 3.375))] = 0.5
     chroma_lines: Annotated[int, Knob(1, 8, step=1, unit="lines")] = 2
-    composite: Annotated[float, Knob(0, 1, step=0.05)] = 0.0
+    composite: Annotated[float, Knob(0, 1, step=0.05, unit="of the fault")] = 0.0
     chroma_delay: Annotated[float, Knob(-2000, 2000, step=1, unit="ns", soft=(-600, 600))] = 200.0
     luma_noise: Levels = 4.0
     luma_noise_length: Nanoseconds = 120.0
