@@ -64,7 +64,8 @@ def test_some_frames_of_a_stage_are_those_of_the_whole(clip, group):
     for name, stage in all_stages().items():
         if stage.group != group:
             continue
-        knobs = stage(**({"rate": "field"} if "rate" in stage.parameters else {})).knobs
+        chosen = {"rate": "field", "cadence": "2:2"}  # 3:2 gives four frames for five: no frame has one result
+        knobs = stage(**{n: v for n, v in chosen.items() if n in stage.parameters}).knobs
         rate = stage.rate(fmt, knobs)
         every = Batch.join(list(stage.apply(iter([batch]), fmt, knobs, context)))
         for window in ((0, 1), (4, 6)):

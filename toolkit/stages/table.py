@@ -8,8 +8,10 @@ from toolkit.stages.base import Stage
 from toolkit.stages.bm3d import Bm3d
 from toolkit.stages.deinterlace import Deinterlacer
 from toolkit.stages.denoise import Denoiser
+from toolkit.stages.film import Film
 from toolkit.stages.motion import MotionMean
 from toolkit.stages.repair import ChromaShift, HeadSwitching, HealDropouts, Levels
+from toolkit.stages.signal import Dehalo, Dejitter, FrameComb
 from toolkit.stages.upscale import Net, Resample
 
 
@@ -25,6 +27,7 @@ def _deinterlacers() -> Iterator[Stage]:
 
     for kernel in methods().values():
         yield Deinterlacer(kernel)
+    yield Film()
 
 
 def _repairs() -> Iterator[Stage]:
@@ -32,6 +35,9 @@ def _repairs() -> Iterator[Stage]:
     yield ChromaShift()
     yield Levels()
     yield HeadSwitching()
+    yield Dehalo()
+    yield Dejitter()
+    yield FrameComb()
 
 
 def _denoisers() -> Iterator[Stage]:
