@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the sweep and 3 of the 24 runs, once; nothing is saved")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory(prefix="vhs-bench-") as here:
-        folder, loops = Path(here), 4
+        folder, loops = Path(here), 8
         tape, truth = make_tape(folder, loops)
         settings = trials(BASE, SPACE)
         swept(tape, truth, folder / "warm", {**SPACE, "denoise.gate": [6], "denoise.radius": [1]})  # compiles

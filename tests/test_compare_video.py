@@ -11,7 +11,7 @@ from tests.test_compare_grid import BARS, flat
 from toolkit import tape
 from toolkit.cli import main
 from toolkit.clip import Batch
-from toolkit.compare import compare, stacked_video, video
+from toolkit.compare import compare, sample, stacked_video, video
 from toolkit.compare.detail import detail_kept
 from toolkit.errors import OutputFailed, OutputRefused, RequestError
 
@@ -57,6 +57,28 @@ def test_clips_of_other_rates_are_shown_by_time_until_the_shortest_ends(tmp_path
     assert part.frames == 3
     grey = decoded(tmp_path / "b.mp4", part.size)[:, -20, 30, 1] * 219 / 255 + 16
     assert np.allclose(grey, [48, 64, 80], atol=4)
+
+
+def test_bursts_of_samples_follow_each_other_without_the_time_between(tmp_path):
+    """A clip whose frames get lighter, in two bursts far apart; beside it the same on a clock of its own."""
+    clip = flat((16, 128, 128), count=40)
+    clip.planes[0][:] = 16 + 5 * np.arange(40)[:, None, None].astype(np.uint8)
+    some = sample(clip, [0.21, 1.21], length=3, halo=(2, 2))
+    late = sample(clip.replace(pts=clip.pts + 5000), [200.21, 201.21], length=3, halo=(0, 0))
+    made = stacked_video({"a": some, "b": late}, tmp_path / "a.mp4", height=48, turns=2)
+    levels = [b.own.planes[0][:, 0, 0] for b in some.bursts]
+    want = np.concatenate([levels[0], levels[0], levels[1], levels[1]])
+    frames = decoded(tmp_path / "a.mp4", made.size)
+    cell = (made.size[0] - 6) // 2
+    for at in (30, cell + 36):
+        assert np.allclose(frames[:, -20, at, 1] * 219 / 255 + 16, want, atol=4)
+    assert np.allclose([float(t) for t in m.told_times(tmp_path / "a.mp4")], np.arange(12) / 25, atol=1e-4)
+    for other in (clip, sample(clip, [0.2], length=3)):
+        with pytest.raises(RequestError, match="b is not a sample with as many bursts"):
+            stacked_video({"a": some, "b": other}, tmp_path / "b.mp4")
+    with pytest.raises(RequestError, match="turns is 0"):
+        stacked_video({"a": some}, tmp_path / "b.mp4", turns=0)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_a_failure_leaves_no_file(tmp_path, monkeypatch):

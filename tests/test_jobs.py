@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -534,6 +535,68 @@ def test_run_until_a_time_that_has_come_and_the_command_at_the_end(queue, tapes,
     program.write_text(f"import sys; open({str(note)!r}, 'w').write(sys.stdin.read())\n")
     assert main(["queue", "run", "--then", f"{sys.executable} {program}", "--queue", str(queue.path)]) == 0
     assert json.loads(note.read_text())["left"] == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_watching_the_status_follows_until_nothing_waits(words, queue, tapes):
+    """Through a pipe: every look comes at once and no screen is cleared."""
+    first, second = queue.add(wishes(tapes, 2))
+    command = [sys.executable, "-m", "toolkit.cli", "queue", "status", "--watch", "--queue", str(queue.path)]
+    program = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    late = threading.Timer(60, program.kill)  # rather than to wait for a line that never comes
+    late.start()
+    try:
+        before, after = ('"pending": 2', '"pending": 1') if words else ("2 pending", "1 cancelled, 1 pending")
+        assert before in program.stdout.readline()
+        queue.cancel(first)
+        assert any(after in line for line in program.stdout)
+        queue.cancel(second)
+        rest = program.stdout.read()
+        assert program.wait(60) == 0 and "\033" not in rest
+    finally:
+        late.cancel()
+        program.kill()
+        program.communicate()
+
+
+@pytest.mark.parametrize("signal_", [pytest.param("SIGINT", marks=posix), pytest.param("SIGTERM", marks=posix)])
+def test_watching_the_status_ends_without_a_word(queue, tapes, signal_):
+    queue.add(wishes(tapes, 1))
+    command = [sys.executable, "-m", "toolkit.cli", "queue", "status", "--watch", "--queue", str(queue.path)]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    late = threading.Timer(60, program.kill)
+    late.start()
+    try:
+        assert program.stdout.readline().strip() == "1 pending"
+        program.send_signal(getattr(signal, signal_))
+        assert program.wait(60) == 0 and program.stderr.read() == ""
+    finally:
+        late.cancel()
+        program.kill()
+        program.communicate()
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("no-such-program --now", "there is no program 'no-such-program' that may be run"),
+        ("echo 'never closed", "cannot be read (no closing quotation)"),
+        ("  ", "an empty command was to be run"),
+        ("{tapes}/0.avi", "0.avi' that may be run"),
+    ],
+)
+def test_the_command_for_the_end_is_looked_at_before_the_work(queue, tapes, capsys, command, told):
+    number = queue.add(wishes(tapes, 1))[0]
+    words = ["queue", "run", "--then", command.format(tapes=tapes), "--queue", str(queue.path)]
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
+    assert queue.job(number).state == "pending" and queue.job(number).tries == 0
+
+
+def test_a_command_for_the_end_that_fails_says_so_after_the_summary(queue, tapes, capsys):
+    assert main(["queue", "run", "--then", "sh -c 'exit 3'", "--queue", str(queue.path)]) == 1
+    told = capsys.readouterr()
+    assert "0 done" in told.out and "'sh' failed with exit code 3" in told.err
 
 
 def test_a_watched_folder_takes_a_file_when_it_is_completely_written(queue, tmp_path, capsys):

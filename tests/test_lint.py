@@ -56,6 +56,19 @@ def test_this_project_has_no_finding():
     assert report.files > 100
 
 
+def test_the_faults_of_the_baselines_are_found():
+    """What benchmarks/baseline/ says of itself, but for a lock that is held while a file is written."""
+    found = {(Path(f.path).name, f.rule) for f in lint([ROOT / "benchmarks" / "baseline"]).findings}
+    assert found >= {
+        ("comparison.py", "temp-folder-kept"), ("comparison.py", "clip-for-few-frames"),
+        ("programs.py", "process-left-after-error"), ("progress.py", "polling-too-fast"),
+        ("progress.py", "tqdm-unthrottled"), ("sound.py", "temporary-wav"), ("sound.py", "temp-folder-kept"),
+        ("status.py", "two-rlocks"), ("tape.py", "frames-as-images"), ("tape.py", "temp-folder-kept"),
+        ("tape.py", "temporary-wav"), ("tape.py", "process-left-after-error"),
+        ("thumbnails.py", "growing-object-cache"),
+    }  # fmt: skip
+
+
 def test_a_rule_cannot_be_declared_twice():
     with pytest.raises(ValueError, match="temp-name"):
         rule("temp-name", "memory", summary="", why="", bad="", good="")

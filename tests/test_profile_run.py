@@ -92,3 +92,34 @@ def test_a_real_run_measures_its_parts_and_leaves_nothing(tmp_path, capsys):
 def test_an_unknown_module_is_refused(capsys):
     assert main(["profile", "run", "--module", "medai"]) == 2
     assert "did you mean media" in capsys.readouterr().err
+
+
+def test_a_module_that_fails_or_takes_too_long_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    out, once = tmp_path / "perf.json", measure._once
+
+    def sometimes(module, *rest):
+        if module == "jobs":
+            return {("jobs", "", "seconds"): 1.0}, 0
+        return once(module, *rest)
+
+    monkeypatch.setattr(measure, "_once", sometimes)
+    words = ["--module", "media", "--module", "jobs", "--repeats", "4", "--frames", "4", "--limit", "0.3"]
+    assert main(["profile", "run", *words, "--clip", str(m.made("huffyuv.avi")), "--output", str(out)]) == 1
+    told = capsys.readouterr()
+    assert "media: one repeat took more than 0.3 s and was ended" in told.err and "perf.json holds" in told.err
+    assert told.err.count("media, ") == 1 and "jobs, 4 of 4" in told.err, "it is not tried again"
+    held = json.loads(out.read_text())
+    assert {r["module"] for r in held["rows"]} == {"jobs"} and held["failed"]["media"].startswith("one repeat")
+    good = {**held, "failed": {}}
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    assert main(["profile", "compare", str(tmp_path / "good.json"), str(out)]) == 1, "a module that fails now is worse"
+    assert main(["profile", "compare", str(out), str(tmp_path / "good.json")]) == 0
+
+
+def test_what_was_compiled_on_the_way_is_not_measured(tmp_path, monkeypatch, capsys):
+    key = ("media", "", "seconds")
+    told = iter([({key: 9.0}, 3), ({key: 1.0}, 0), ({key: 2.0}, 0)])
+    monkeypatch.setattr(measure, "_once", lambda *_: next(told))
+    found = measure.run(["media"], clip=m.made("huffyuv.avi"), repeats=2, say=print)
+    assert [row.values for row in found.rows] == [[1.0, 2.0]]
+    assert "media compiled 3 kernels" in capsys.readouterr().out

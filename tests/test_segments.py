@@ -19,7 +19,7 @@ from tests._segments import QUICK, STEPS, digest, interrupted
 from toolkit.clip import Clip
 from toolkit.errors import OutputRefused, ToolkitError
 from toolkit.pipeline import Pipeline
-from toolkit.segments import Journal, _line, _lines, parts_of
+from toolkit.segments import Journal, Segment, _line, _lines, parts_of
 from toolkit.stages import stage
 
 CASES = {
@@ -74,7 +74,8 @@ def test_decoding_times_rise_across_segments_of_unequal_frame_lengths(tmp_path):
         files.append(file.path)
     own = [p.dts for f in files for p in read_packets(f)]
     assert sorted(own) != own, "the encoders' own times do not overlap: the test shows nothing"
-    pictures = list(joined(files, times(files)))
+    assert list(times(files)) == sorted(p.pts for f in files for p in read_packets(f))
+    pictures = list(joined(files))
     dts = [p.dts for p in pictures]
     assert all(a < b for a, b in zip(dts, dts[1:], strict=False))
     assert all(p.dts <= p.pts for p in pictures) and dts[:3] == own[:3]
@@ -151,16 +152,18 @@ def left(stopped, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "how"),
+    ("name", "how", "with_it"),
     [
-        ("000000.packets", "byte"),
-        ("000001.packets", "short"),
-        ("000001.states.npz", "byte"),
-        ("000002.packets", "gone"),
+        ("000000.packets", "byte", 0),
+        ("000001.packets", "short", 1),
+        ("000002.states.npz", "byte", 2),
+        ("000002.packets", "gone", 2),
     ],
 )
-def test_a_damaged_segment_is_found_and_made_again(name, how, left):
+def test_a_damaged_segment_is_found_and_made_again(name, how, with_it, left):
+    """The states here are larger than a segment, so only the last one was kept, and all before it is made again."""
     out, settings, wanted = left
+    assert [p.name for p in parts_of(out).glob("*.npz")] == ["000002.states.npz"]
     path = parts_of(out) / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -168,8 +171,57 @@ def test_a_damaged_segment_is_found_and_made_again(name, how, left):
     if how != "gone":
         path.write_bytes(data if how == "byte" else data[: len(data) // 2])
     run = toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
-    assert any("1 finished segments were found damaged" in n for n in run.notes)
+    told = "1 finished segments were found damaged and are made again"
+    assert told + (f", with {with_it} that lead up to them" if with_it else "") in run.notes
     assert digest(out) == wanted and list(out.parent.iterdir()) == [out]
+
+
+def test_a_state_that_was_lost_is_come_to_again(left):
+    out, settings, wanted = left
+    (parts_of(out) / "000002.states.npz").unlink()
+    toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **settings)
+    assert digest(out) == wanted and list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("state", [10, 300, 5000])
+def test_states_never_take_more_than_a_segment_and_none_is_lost_that_leads_on(state, tmp_path):
+    """Segments of 1000 bytes, made in the order in which a run fills a gap that damage tore."""
+    run = {"encoder": {"threads": 1}}
+
+    def make(journal, number, end=None):
+        journal.new_packets(number).write_bytes(bytes([number]) * 1000)
+        packets = digest(journal.new_packets(number))
+        states = {} if end else {0: [np.full(state, number, np.uint8)]}
+        journal.add(Segment(number, 8, packets, None, f"frame {number}"), states, end)
+
+    def kept(journal):
+        return sorted(int(p.name[:6]) for p in journal.folder.glob("*.npz"))
+
+    with Journal(tmp_path / "o.mp4", run) as journal:
+        journal.add_begin(origin="0")
+        for number in range(40):
+            make(journal, number)
+            sizes = [p.stat().st_size for p in journal.folder.glob("*.npz")]
+            assert number in kept(journal) and (sum(sizes) <= 1000 or len(sizes) == 1)
+        assert journal.seen(17) == "frame 17" and journal.segments == dict.fromkeys(range(40), 8)
+        before = kept(journal)
+    if len(before) > 2:  # they lie all over the tape
+        assert min(before) < 20 < max(before[:-1])
+    journal.packets(25).unlink()
+    with Journal(tmp_path / "o.mp4", run) as journal:
+        damaged, with_it = journal.verify()
+        last = max((n for n in before if n < 25), default=-1)
+        assert (damaged, sorted(with_it)) == ([25], list(range(last + 1, 25)))
+        assert all(journal.packets(n).exists() for n in range(40) if n != 25)
+        assert journal.gap() == (last + 1, 26)
+        assert last < 0 or journal.load_states(last)[0][0][0] == last
+        for number in range(last + 1, 26):
+            make(journal, number)
+            assert 39 in kept(journal), "the state that the rest of the tape begins with was thrown away"
+        assert journal.gap() == (40, None)
+        assert journal.load_states(39)[0][0][0] == 39
+        make(journal, 40, {"segments": 41, "frames": 328})
+        assert journal.gap() is None and journal.verify() == ([], [])
 
 
 @pytest.mark.parametrize("cut", [1, 9, 40])

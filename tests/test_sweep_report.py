@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import io
+import itertools
 import json
 import os
 import re
@@ -11,7 +14,9 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import av
 import nbformat
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +27,7 @@ from toolkit.errors import KnobError, OutputRefused, RequestError, ToolkitError
 from toolkit.pipeline import Pipeline
 from toolkit.presets import load
 from toolkit.process import ProgramFailed
-from toolkit.sweep import Span, open_sweep, sweep, write_notebook, write_report
+from toolkit.sweep import Span, open_sweep, sheet_of, sweep, write_notebook, write_report, write_video
 from toolkit.sweep.space import parse_axis, parse_times
 
 FAST = ["--bursts", "2", "--length", "3"]
@@ -102,6 +107,69 @@ def test_report_makes_the_page_again_from_the_folder(swept, tmp_path, capsys):
     assert "holds no sweep" in capsys.readouterr().err
 
 
+# In motion
+
+
+def decoded(file: object) -> list[np.ndarray]:
+    with av.open(file) as container:
+        return [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+
+
+def test_the_page_has_a_film_of_each_burst(swept):
+    here, _ = swept
+    data = json.loads(re.search(r'id="films">(.*?)</script>', (here / "page.html").read_text())[1])
+    assert len(data["times"]) == len(data["films"]) == 2
+    films = [decoded(io.BytesIO(base64.b64decode(f.removeprefix("data:video/webm;base64,")))) for f in data["films"]]
+    assert [len(film) for film in films] == [6, 6]  # three frames of the tape, six fields
+    assert np.abs(films[0][0].astype(float) - films[1][0]).mean() > 1  # not the same burst twice
+
+
+def test_report_as_a_video_shows_tape_settings_and_truth_each_burst_four_times(swept, tmp_path, capsys):
+    here, _ = swept
+    (folder,) = (here / "runs").iterdir()
+    out = tmp_path / "best.mp4"
+    assert main(["report", str(folder), str(out), "--top", "1"]) == 0
+    assert "48 frames" in capsys.readouterr().out
+    frames = decoded(str(out))
+    assert len(frames) == 2 * 4 * 6
+    with av.open(str(out)) as container:
+        times = [p.pts * p.time_base for p in container.demux(video=0) if p.pts is not None]
+    assert max(abs(float(b - a) - 1001 / 60000) for a, b in itertools.pairwise(sorted(times))) < 2e-3
+    apart = [[np.abs(frames[a].astype(float) - frames[b]).mean() for b in (a + 6, a + 24)] for a in (1, 8)]
+    assert all(turn < 2 and other > 3 * turn for turn, other in apart), apart
+    # The three pictures stand where the tape's, the best setting's and the truth's are: the truth moves, and is clean.
+    width = frames[0].shape[1] // 3
+    tape, best, truth = (frames[2][40:, n * width + 60 : (n + 1) * width - 60].astype(float) for n in range(3))
+    assert np.abs(best - truth).mean() < 0.95 * np.abs(tape - truth).mean()
+    assert main(["report", str(folder), str(out)]) == 2
+    assert "best.mp4 exists" in capsys.readouterr().err
+    assert main(["report", str(folder), str(tmp_path / "none.webm"), "--top", "0"]) == 2
+    assert "top is 0" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["best.mp4"]
+
+
+def test_a_video_is_not_written_over_the_tape(tmp_path):
+    tape, truth = (shutil.copy(p, tmp_path / f"{n}.mp4") for p, n in zip(s.files(), ("tape", "truth")))
+    found = sweep(tape, s.PIPELINE, {"denoise.gate": [4.0]}, truth=truth, folder=tmp_path / "r", bursts=1, length=2,
+                  metrics=("psnr",))  # fmt: skip
+    before = [p.read_bytes() for p in (tape, truth)]
+    for path in (tape, truth):
+        for one in (found, tmp_path / "r"):
+            with pytest.raises(OutputRefused, match="is what the sweep looked at"):
+                write_video(one, path, overwrite=True)
+    assert [p.read_bytes() for p in (tape, truth)] == before
+
+
+def test_a_truth_on_a_clock_of_its_own_is_shown_at_the_same_moment(tmp_path):
+    tape, truth = s.made()
+    later = [b.replace(pts=b.pts + round(1000 / b.time_base)) for b in truth]
+    sheets = [
+        sheet_of(sweep(tape, s.PIPELINE, {"denoise.gate": [4.0]}, truth=t, folder=tmp_path / n, bursts=2, length=3))
+        for n, t in (("same", truth), ("later", later))
+    ]
+    assert np.array_equal(*map(np.asarray, sheets))
+
+
 # As a notebook
 
 papermill = pytest.mark.skipif(importlib.util.find_spec("papermill") is None, reason="needs the extra report")
@@ -159,6 +227,8 @@ def test_a_page_without_the_tape_says_so_and_has_the_rest(tmp_path):
     assert "no pictures: the tape of this sweep was in memory only" in text and Page(text).rows == 3
     with pytest.raises(OutputRefused, match="exists"):
         write_report(tmp_path / "r", tmp_path / "page.html")
+    with pytest.raises(OutputRefused, match="ends in .html"):
+        write_report(tmp_path / "r", tmp_path / "page.pdf")
 
 
 def test_names_in_a_page_cannot_become_markup(tmp_path):

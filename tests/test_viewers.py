@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 
@@ -10,7 +11,9 @@ import pytest
 
 from tests import _media as m
 from tests import _sweep as s
-from toolkit.compare import sample, viewer_scores, viewers
+from toolkit.cli import main
+from toolkit.clip import Batch
+from toolkit.compare import compare, sample, viewer_scores, viewers
 from toolkit.errors import PictureError, RequestError, UnknownName
 from toolkit.sweep import sweep
 
@@ -65,6 +68,40 @@ def test_equal_times_are_paired_and_sizes_brought_together():
         viewer_scores(truth, late)
     with pytest.raises(UnknownName, match="did you mean vmaf"):
         viewer_scores(truth, result, ["vmav"])
+
+
+def test_compare_gives_the_same_scores_of_files_and_says_them(tmp_path, monkeypatch, capsys):
+    truth, result = pair()
+    found = compare(truth, result, align="times", metrics=("psnr", "vmaf", "xpsnr"))
+    want = told(truth, result, tmp_path)
+    assert found.viewers == {key: pytest.approx(value, abs=0.02) for key, value in want.items()}
+    assert f"VMAF {found.viewers['vmaf']:.2f}" in str(found) and list(found.summary) == ["frames", "psnr", "psnr_min"]
+    monkeypatch.setattr(viewers, "MOST", 5)  # in several runs of the program, one of them of equal frames
+    planes = tuple(np.concatenate([t[:5], r[5:]]) for t, r in zip(truth.planes, result.planes, strict=True))
+    parts = [told(truth[i : i + 5], result[i : i + 5], tmp_path) for i in (5, 10)]
+    root = (5 * 10 ** (-parts[0]["xpsnr_Y"] / 20) + 2 * 10 ** (-parts[1]["xpsnr_Y"] / 20)) / 12
+    found = compare(truth, result.replace(planes=planes), align="times", metrics=["psnr", "xpsnr"])
+    assert found.viewers["xpsnr_Y"] == pytest.approx(-20 * np.log10(root), abs=0.02)
+    monkeypatch.undo()
+    tape, clean = map(str, s.files())
+    assert main(["compare", clean, tape, "--metrics", "noise,xpsnr", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert set(said["viewers"]) == {"xpsnr_Y", "xpsnr_U", "xpsnr_V"}
+    assert set(said["summary"]["Y"]) == {"frames", "noise", "noise_truth"}
+    for words, text in (("psnr,vmav", "did you mean vmaf"), (" , ", "no metric was asked for")):
+        assert main(["compare", clean, tape, "--metrics", words, "--video", str(tmp_path / "v.mp4")]) == 2
+        assert text in capsys.readouterr().err
+    assert not (tmp_path / "v.mp4").exists()
+
+
+def test_the_noise_left_is_that_which_was_put_on():
+    _, truth = s.made()
+    truth = Batch.join(truth)
+    noise = np.random.default_rng(3).normal(0, 6, truth.planes[0].shape)
+    noisy = np.clip(np.rint(truth.planes[0] + noise), 0, 255).astype(np.uint8)
+    found = compare(truth, truth.replace(planes=(noisy, *truth.planes[1:])), align="times", metrics=("noise",))
+    assert 5 < found["Y", "noise"] < 8 and found["Y", "noise_truth"] < 2.5
+    assert found["U", "noise"] == found["U", "noise_truth"]
 
 
 def test_a_missing_program_is_said_before_any_work(monkeypatch, tmp_path):

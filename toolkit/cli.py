@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import toolkit
+from toolkit.commands.how import DEFAULTS, How
 from toolkit.commands.profile import app as profile
 from toolkit.commands.queue import app as queue
 from toolkit.commands.sweep import report_app, sweep_app
@@ -53,113 +54,39 @@ def restore(
     input: Path,
     output: Path,
     *,
-    preset: str = "vhs",
-    deinterlace: str | None = None,
-    repair: str | None = None,
-    denoise: str | None = None,
-    upscale: str | None = None,
-    scale: float | None = None,
-    height: int | None = None,
-    field_order: str = "auto",
-    audio: str | None = None,
-    sound_track: str | None = None,
-    fix_drift: str | None = None,
-    device: str = "auto",
-    frames: str | None = None,
+    how: How = DEFAULTS,
     max_memory: str = "2GiB",
-    codec: str | None = None,
-    crf: float | None = None,
-    encoder_preset: str | None = None,
-    threads: int | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
-    segment: float = 20.0,
     scheduler: str | None = None,
-    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Restores INPUT into OUTPUT (.mp4, .mkv or .mov), checks what was written and prints the table.
 
     Parameters
     ----------
-    preset
-        A preset's name (see "presets") or a YAML file.
-    deinterlace
-        NAME[:knob=value,...] or none, in place of the preset's (see "stages").
-    repair
-        NAME[:knob=value,...], several joined by +, or none.
-    denoise
-        NAME[:knob=value,...] or none.
-    upscale
-        NAME[:knob=value,...], a weight file, or none.
-    scale
-        How many times as wide and high.
-    height
-        Lines of the result; the width follows.
-    field_order
-        auto (measured), tff, bff or progressive.
-    audio
-        keep, none, a mode (light, moderate, aggressive, voice, music), or stages joined by + (see "sounds").
-    sound_track
-        One of several sound tracks, by number (from 0) or language.
-    fix_drift
-        auto (what the file itself tells), events (cuts and flashes against onsets of sound), or a ratio.
-    device
-        auto, cpu or cuda.
-    frames
-        A:B, only these frames of the tape.
     max_memory
         Most memory for frames, for instance 2GiB.
-    codec
-        h264, h265, ffv1 or prores.
-    crf
-        Quality of h264 / h265; lower is better.
-    encoder_preset
-        Speed of the encoder (ultrafast ... veryslow).
-    threads
-        Threads of the encoder.
     resume
         Keep what is finished beside OUTPUT, so that after a crash the same command goes on where it stopped.
-    segment
-        Seconds of tape that are kept at a time with --resume.
     scheduler
         Address of a Dask scheduler, over whose workers the segments are spread (with --resume).  All machines must see
         the tape and the output's folder under the same names.
     """
-    from toolkit.presets import preset as find
     from toolkit.progress import BarSink, JsonSink, Progress
     from toolkit.runner import restore as run
-    from toolkit.settings import changed, parse_bytes, parse_range
+    from toolkit.settings import parse_bytes
 
-    chosen = find(preset)
-    steps = changed(
-        chosen.pipeline,
-        deinterlace=deinterlace,
-        repair=repair,
-        denoise=denoise,
-        upscale=upscale,
-        scale=scale,
-        height=height,
-    )
-    asked = {"codec": codec, "crf": crf, "preset": encoder_preset, "threads": threads}
-    write = {k: v for k, v in asked.items() if v is not None}
+    preset, steps = how.steps()
     done = run(
         input,
         output,
-        preset=chosen,
+        preset=preset,
         pipeline=steps,
-        field_order=field_order,
-        audio=audio,
-        sound_track=sound_track,
-        fix_drift=fix_drift,
-        device=device,
-        frames=parse_range(frames),
         max_memory=parse_bytes(max_memory),
-        overwrite=overwrite,
-        write=write,
         resume=resume,
-        segment=segment,
         scheduler=scheduler,
         progress=Progress(JsonSink() if json else BarSink(sys.stderr)),
+        **how.settings(),
     )
     show({"event": "done", **done.to_dict()}, json, done)
 
@@ -293,6 +220,7 @@ def compare(
     *,
     align: Literal["full", "times"] = "full",
     crop: str = "0,0,0,0",
+    metrics: str = "psnr,ssim,combing,flicker,detail",
     video: Path | None = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -305,17 +233,23 @@ def compare(
         full corrects a constant offset and shift and says so; times pairs equal times and corrects nothing.
     crop
         LEFT,TOP,RIGHT,BOTTOM samples to leave out, such as a head-switching band.
+    metrics
+        Which to measure; also noise, and vmaf and xpsnr by FFmpeg's own program (package imageio-ffmpeg).
     video
         Also write both side by side, with their names, as this .mp4 or .webm.
     """
     from toolkit.compare import compare as judge
     from toolkit.compare import stacked_video
+    from toolkit.compare.video import check_output
     from toolkit.settings import parse_crop
 
+    if video is not None:
+        check_output(video, overwrite)
+    names = tuple(name for part in metrics.split(",") if (name := part.strip()))
+    found = judge(truth, result, align=align, crop=parse_crop(crop), metrics=names)
     made = None
     if video is not None:
         made = stacked_video({truth.name: truth, f"{result.name} (result)": result}, video, overwrite=overwrite)
-    found = judge(truth, result, align=align, crop=parse_crop(crop))
     more = {} if made is None else {"video": str(made.path), "video_frames": made.frames}
     show({**found.to_dict(), **more}, json, found if made is None else f"{found}\nwrote {made}")
 

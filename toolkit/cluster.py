@@ -24,10 +24,10 @@ from typing import Any
 
 from toolkit.cluster_worker import Made, Task, look, make_segment
 from toolkit.errors import OutputFailed, RequestError, WorkError
+from toolkit.identity import digest_of
 from toolkit.media.read import Reader
 from toolkit.pipeline import GIB
 from toolkit.resumable import ResumableRunner
-from toolkit.segments import digest_of
 from toolkit.stages.memory import recursive_steps
 
 #: Frames of its input that a recursive step sees ahead of a segment.
@@ -159,7 +159,7 @@ class ClusterRunner(ResumableRunner):
             made = self._waiting.pop(due[0])
             if made.segment is None and journal.end is not None:
                 continue  # it was tried past the end
-            if made.number and made.head is not None and made.head != journal.segments[made.number - 1].seen:
+            if made.number and made.head is not None and made.head != journal.seen(made.number - 1):
                 again += self._misread(made)
                 continue
             self.notes += [n for n in made.notes if n not in self.notes]

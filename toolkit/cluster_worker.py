@@ -7,19 +7,20 @@ import os
 import platform
 import secrets
 import threading
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit.clip import Batch, Clip, PictureFormat
-from toolkit.errors import InputUnreadable, ToolkitWarning, WorkError
+from toolkit.errors import InputUnreadable, WorkError
+from toolkit.identity import differences, digest_of, tape_identity
 from toolkit.making import digest
+from toolkit.notes import warnings_noted
 from toolkit.pipeline import GIB, Pipeline
 from toolkit.progress import Progress
 from toolkit.resumable import ResumableRunner
 from toolkit.runner import versions
-from toolkit.segments import Segment, differences, digest_of, tape_identity
+from toolkit.segments import Segment
 from toolkit.soundtrack import SoundPlan
 
 #: Two threads in parallel Numba code would end the process.
@@ -142,13 +143,11 @@ def make_segment(task: Task, number: int, seek: bool) -> Made:
     if problem := task.problem():
         raise WorkError(f"the worker on {platform.node()} {problem}", files="what is finished was kept")
     made = Made(number, seek)
-    with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ToolkitWarning)
+    with _one_at_a_time, warnings_noted(made.notes):
         hand = _Hand(task, made)
         with contextlib.suppress(_PastTheEnd):
             hand._make(number, number + 1, seek)
     made.seconds = hand.context.seconds
-    made.notes = [str(w.message) for w in caught if issubclass(w.category, ToolkitWarning)]
     return made
 
 

@@ -71,7 +71,10 @@ class Seen:
             yield batch
 
     def before(self, segment: int) -> str:
-        return self._digests[self._looked_at(segment)]
+        """The digest for a segment; those of the segments before it are forgotten."""
+        due = self._looked_at(segment)
+        self._digests = {at: found for at, found in self._digests.items() if at >= due}
+        return self._digests[due]
 
 
 def digest(batch: Batch) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import WorkError
+from toolkit.errors import RequestError, WorkError
 
 GRACE = 2.0  # seconds between asking a program to end and killing it
 NICE = 10  # of a program that makes way for what the user is doing
@@ -72,6 +74,26 @@ def run(
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise ProgramFailed(f"{words[0]!r} failed with exit code {program.returncode}: {last[0]}")
     return Result(program.returncode, out, err)
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a command line as a POSIX shell reads them, its program found on the PATH.
+
+    Raises `RequestError` when they cannot be read or there is no such program: before the work instead of after it.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise RequestError(
+            f"the command {command!r} cannot be read ({str(error).lower()})", expected="words as in a shell", files=""
+        ) from None
+    if not words:
+        raise RequestError("an empty command was to be run", expected="a program and its words", files="")
+    if shutil.which(words[0]) is None:
+        raise RequestError(
+            f"there is no program {words[0]!r} that may be run", hint="its whole path, or the PATH", files=""
+        )
+    return words
 
 
 def start(

@@ -15,6 +15,7 @@ import av
 from toolkit import scratch
 from toolkit.clip import Batch
 from toolkit.errors import KnobError, OutputFailed
+from toolkit.identity import digest_of, tape_identity
 from toolkit.making import Seen, SegmentMaker, digest, dropped
 from toolkit.media.encode import Encoding, repeatable
 from toolkit.media.packets import joined, setup_data, times
@@ -22,7 +23,7 @@ from toolkit.media.read import Reader
 from toolkit.media.write import CONTAINERS
 from toolkit.pipeline import Run, counted
 from toolkit.runner import Runner, versions, with_format
-from toolkit.segments import Journal, digest_of, is_joined, tape_identity
+from toolkit.segments import Journal, is_joined
 from toolkit.stages.memory import Memory, lead_in, recursive_steps
 from toolkit.stream import Drain, ahead
 
@@ -83,15 +84,16 @@ class ResumableRunner(Runner):
         }
 
     def _picture_and_sound(self) -> int:
-        damaged = self.journal.verify()
+        damaged, before = self.journal.verify()
         if damaged:
-            self.notes.append(f"{len(damaged)} finished segments were found damaged and are made again")
-        done = sum(s.pictures for s in self.journal.segments.values())
+            told = f"{len(damaged)} finished segments were found damaged and are made again"
+            self.notes.append(told + (f", with {len(before)} that lead up to them" if before else ""))
+        done = sum(self.journal.segments.values())
         if done:
             self.notes.append(f"went on with a run that was interrupted; {done} frames were finished before")
             self._recall()
         total = self.plan.frames * self.plan.rate if self.plan.frames else None
-        self.progress.stage("restore", total, done)
+        self.progress.stage("restore", total, done - sum(self.journal.segments[n] for n in before))
         self._make_missing()
         self._join()
         return self.journal.end["frames"]
@@ -144,7 +146,7 @@ class ResumableRunner(Runner):
 
     def _is_due(self, first: int, head: Batch) -> bool:
         """Whether reading for segment `first` began, with `head`, where it should."""
-        return digest(head) == self.journal.segments[first - 1].seen
+        return digest(head) == self.journal.seen(first - 1)
 
     def _settle_clock(self, head: Batch) -> None:
         self._begin(head)
@@ -221,31 +223,33 @@ class ResumableRunner(Runner):
         self.until = None if facts["until"] is None else Fraction(facts["until"])
 
     def _join(self) -> None:
-        files = [self.journal.packets(n) for n in range(self.journal.end["segments"])]
-        self.pts = times(files)
-        self.progress.stage("join", len(self.pts))
+        self.frames_out = sum(self.journal.segments.values())
+        self.progress.stage("join", self.frames_out)
         if is_joined(self.output):
             self.written = self.encoding.written_format
             return
         with self._writer() as writer:
             self.written = writer.written_format
             writer.before_rename = self.journal.add_joined
-            odd = [f.name for f in files if setup_data(f) != writer.setup_data]
+            odd = [f.name for f in self._files() if setup_data(f) != writer.setup_data]
             if odd:
                 raise OutputFailed(
                     f"the encoder began {', '.join(odd[:3])} otherwise than it would begin the file",
                     hint="another codec (--codec), and please report this",
                 )
-            self.context.timed("join", lambda: writer.copy(self._told(joined(files, self.pts))))
+            self.context.timed("join", lambda: writer.copy(self._told(joined(self._files()))))
+
+    def _files(self) -> Iterator[Path]:
+        return (self.journal.packets(n) for n in range(self.journal.end["segments"]))
 
     def _told(self, pictures: Iterable[Any]) -> Iterator[Any]:
         for picture in pictures:
             yield picture
             self.progress.step()
 
-    def _shown(self) -> list[Fraction]:
+    def _shown(self) -> Iterator[Fraction]:
         clock = self.encoding.clock
-        return [t * clock for t in self.pts]
+        return (t * clock for t in times(self._files()))
 
     @property
     def encoding(self) -> Encoding:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import time
-import warnings
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from toolkit.clip import FIELD_ORDERS, Batch, Clip, PictureFormat
-from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, ToolkitWarning, UnknownName
+from toolkit.clip import Batch, Clip, PictureFormat
+from toolkit.decisions import count_frames, decide_field_order, merged
+from toolkit.errors import InputUnreadable, OutputCheckFailed, UnknownName
+from toolkit.notes import warnings_noted
 from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
-from toolkit.presets import Preset, preset
+from toolkit.presets import Preset
+from toolkit.presets import preset as find_preset
 from toolkit.progress import Progress
 from toolkit.segments import clear_up, is_joined, parts_of
 from toolkit.soundtrack import SoundPlan, plan_sound, with_track
@@ -73,7 +74,7 @@ def restore(
 
     clip = with_track(source if isinstance(source, Clip) else Clip.open(source), sound_track)
     output = Path(output)
-    chosen = find_preset(preset)
+    chosen = preset if isinstance(preset, Preset) else find_preset(preset)
     resume = resume or scheduler is not None
     if resume:
         clear_up(output)
@@ -91,7 +92,9 @@ def restore(
     settings = merged(chosen.write, write or {})
     if settings["codec"] not in PICTURE_CODECS:
         raise UnknownName("picture codec", settings["codec"], PICTURE_CODECS)
-    sound = plan_sound(clip, audio, output, codec=settings.get("sound_codec"), fix_drift=fix_drift)
+    # A run in segments keeps the picture on disk until its end; the sound is not to lie there as well.
+    codec = settings.get("sound_codec")
+    sound = plan_sound(clip, audio, output, codec=codec, fix_drift=fix_drift, spool=not resume)
     progress = progress or Progress()
     progress.weigh(_WEIGHTS)
     run: tuple[Any, ...] = (clip, output, plan, sound, frames, overwrite, settings, progress, notes)
@@ -103,7 +106,7 @@ def restore(
             return result
         from toolkit.resumable import ResumableRunner
 
-        wish = {"mode": audio, "track": sound_track, "drift": fix_drift, "codec": settings.get("sound_codec")}
+        wish = {"mode": audio, "track": sound_track, "drift": fix_drift, "codec": codec}
         how = {"segment": segment, "wish": wish, "done": done}
         if scheduler is None:
             return ResumableRunner(*run, **how).run()
@@ -115,58 +118,9 @@ def restore(
         progress.close()
 
 
-def merged(ready: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """The preset's encoder settings with those asked for; another codec takes none of the preset's own knobs."""
-    codec = asked.get("codec", ready.get("codec", "h264"))
-    kept = ready if codec == ready.get("codec", "h264") else {k: ready[k] for k in ("sound_codec",) if k in ready}
-    return {**kept, **asked, "codec": codec}
-
-
-def find_preset(name: str | Preset) -> Preset:
-    return name if isinstance(name, Preset) else preset(name)
-
-
 def versions() -> dict[str, str]:
     """Of what the result depends on."""
     return {n: importlib.metadata.version(n) for n in _VERSIONS}
-
-
-def count_frames(clip: Clip, frames: tuple[int, int | None]) -> int | None:
-    """How many frames of the tape will be read, None when the file does not say."""
-    whole = clip.frames
-    if whole is None and clip.duration and clip.rate:
-        whole = round(clip.duration * clip.rate)
-    first, stop = frames
-    if whole is None:
-        return None if stop is None else stop - first
-    return max(0, min(whole, whole if stop is None else stop) - first)
-
-
-def decide_field_order(clip: Clip, asked: str, notes: list[str]) -> str:
-    """The field order to work with: the one asked for, else the measured one, said aloud in `notes`.
-
-    Too little motion to measure falls back to what the file claims, and says so.
-    """
-    if asked != "auto":
-        if asked not in FIELD_ORDERS[:3]:
-            raise KnobError(f"field order is {asked!r}", expected="auto, tff, bff or progressive")
-        return asked
-    from toolkit.media.probe import field_order_of
-
-    measured, claimed = field_order_of(clip), clip.format.field_order
-    if measured.confidence >= 0.5:
-        if measured.order != claimed:
-            notes.append(
-                f"field order measured on the picture: {measured.order} (confidence {measured.confidence:.2f}); "
-                f"the file says {claimed}"
-            )
-        return measured.order
-    order = claimed if claimed != "unknown" else measured.order if measured.order != "unknown" else "progressive"
-    notes.append(
-        f"too little motion to measure the field order (confidence {measured.confidence:.2f}); working with {order}, "
-        + ("as the file says" if order == claimed else "a guess: --field-order sets it")
-    )
-    return order
 
 
 class Runner:
@@ -187,18 +141,15 @@ class Runner:
         self.clip, self.output, self.plan, self.sound, self.frames = clip, output, plan, sound, frames
         self.overwrite, self.settings, self.progress, self.notes = overwrite, dict(settings), progress, notes
         self.context = Context(plan.device)
-        self.pts, self.time_base = array("q"), Fraction(0)
+        self.time_base, self.frames_out = Fraction(0), 0
+        self._pts: Any = None
         self.origin, self.until = Fraction(0), None
         self.written = plan.output
 
     def run(self) -> Run:
         began = time.perf_counter()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ToolkitWarning)
+        with warnings_noted(self.notes):
             frames_in = self._picture_and_sound()
-        for w in caught:
-            if issubclass(w.category, ToolkitWarning):
-                self.notes.append(str(w.message))
         self.notes += self.sound.notes
         elapsed = time.perf_counter() - began
         self.progress.stage("check")
@@ -219,7 +170,7 @@ class Runner:
             pipeline=self.plan.pipeline,
             plan=self.plan,
             frames_in=frames_in,
-            frames_out=len(self.pts),
+            frames_out=self.frames_out,
             elapsed=elapsed,
             seconds=self.context.seconds,
             peak=peak_memory(),
@@ -231,8 +182,9 @@ class Runner:
 
     def _picture_and_sound(self) -> int:
         from toolkit.media.read import Reader
+        from toolkit.media.timeline import Timeline
 
-        fmt, rate = self.plan.formats[0], self.plan.rate
+        fmt, rate, self._pts = self.plan.formats[0], self.plan.rate, Timeline()
         total = self.plan.frames * rate if self.plan.frames else None
         with Reader(self.clip, size=self.plan.batch, frames=self.frames) as reader:
             # The first batch tells where the range begins, which the sound needs to know.
@@ -250,7 +202,8 @@ class Runner:
                     stream = counted(with_format(first, decoded, fmt), self.context, "read")
                     self.written = writer.written_format
                     for batch in self.plan.pipeline.stream(stream, fmt, self.context):
-                        self.pts.extend(int(t) for t in batch.pts)
+                        self._pts.extend(batch.pts)
+                        self.frames_out += len(batch)
                         drain.put(batch)
             finally:
                 decoded.close()
@@ -316,9 +269,9 @@ class Runner:
             return None
         return int(first.pts[0]) * first.time_base + (stop - self.frames[0]) / rate
 
-    def _shown(self) -> list[Fraction]:
+    def _shown(self) -> Iterator[Fraction]:
         """Presentation time of each frame in seconds on the output's clock."""
-        return [t * self.time_base - self.origin for t in self.pts]
+        return (t * self.time_base - self.origin for t in self._pts)
 
     def _verify(self) -> list[Any]:
         from toolkit.media.verify import verify

@@ -7,11 +7,13 @@
 A segment's files are on the disk under their final names before its line is written, and every line carries its own
 checksum, so whatever moment a kill or a power cut hits, the journal names only what is whole.  Finished segments are
 verified against the SHA-256 in their line before they are used; one that does not match is made again.
+
+States are thinned out: those in the middle of what is finished take no more room than the largest segment does, so
+that the folder stays below the output and one segment more.  What is damaged is then made again from further back.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -25,9 +27,9 @@ import filelock
 import numpy as np
 
 from toolkit.errors import ResumeRefused
+from toolkit.identity import differences, digest_of, with_threads
 
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,20 @@ class Segment:
 class Journal:
     """The folder `OUT.parts`, held by one process at a time.  Use it as a context manager.
 
-    run : what determines the output's bytes; compared with what the folder was begun with.
+    run      : what determines the output's bytes; compared with what the folder was begun with.
+    segments : the numbers of the finished segments, and how many pictures each has.  (All else stays in the file: a
+               long tape has many.)
 
     Raises `ResumeRefused` when they differ (the first differences are named) or another process is at it.
     """
 
     def __init__(self, output: Path, run: dict[str, Any]) -> None:
         self.output, self.folder = output, parts_of(output)
-        self.segments: dict[int, Segment] = {}
+        self.segments: dict[int, int] = {}
         self.begin: dict[str, Any] | None = None
         self.end: dict[str, int] | None = None
+        self._states: dict[int, int] = {}  # bytes of those that are kept
+        self._largest = 0  # bytes of packets in a segment
         self.folder.mkdir(exist_ok=True)
         self._lock = filelock.FileLock(self.folder / _LOCK)
         try:
@@ -95,7 +101,7 @@ class Journal:
             )
         for line in lines[1:]:
             if "segment" in line:
-                self.segments[line["segment"]["number"]] = Segment(**line["segment"])
+                self.segments[line["segment"]["number"]] = line["segment"]["pictures"]
             self.begin, self.end = line.get("begin", self.begin), line.get("end", self.end)
         if self.begin is None:  # its line was damaged: without it no segment can be placed
             self.segments.clear()
@@ -109,37 +115,74 @@ class Journal:
     def states(self, number: int) -> Path:
         return self.folder / f"{number:06d}.states.npz"
 
-    def verify(self) -> list[int]:
-        """Forgets the segments whose files are not what was written, and files of none; returns their numbers."""
-        bad = [n for n, s in self.segments.items() if not self._whole(s)]
-        for number in bad:
+    def verify(self) -> tuple[list[int], list[int]]:
+        """Forgets the segments whose files are not what was written, and removes files of none.
+
+        Returns their numbers, and those of whole ones that are made again to come to what is missing, because no state
+        was kept between.
+        """
+        told = self._told()
+        damaged = [n for n in self.segments if not self._whole(told[n])]
+        for number in damaged:
             del self.segments[number]
+        before: list[int] = []
+        for number in sorted(self.segments, reverse=True):
+            if (self._leads_on(number) or number + 1 in before) and self._lacks_states(told[number]):
+                before.append(number)
         known = {_JOURNAL, _LOCK}
         for number in self.segments:
             known |= {self.packets(number).name, self.states(number).name}
+            self._take_note(number)
         for path in self.folder.iterdir():
             if path.name not in known and path.name.endswith((".packets", ".npz", ".new")):
                 path.unlink()
-        return bad
+        return damaged, before
+
+    def _told(self) -> dict[int, Segment]:
+        """All that the file says of segments; what was written last counts."""
+        lines = (line["segment"] for line in _lines(self.folder / _JOURNAL) if "segment" in line)
+        return {one["number"]: Segment(**one) for one in lines}
+
+    def seen(self, number: int) -> str | None:
+        """The digest of the frame from which reading begins after finished segment `number`."""
+        return self._told()[number].seen
 
     def _whole(self, segment: Segment) -> bool:
+        states = self.states(segment.number)
         return digest_of(self.packets(segment.number)) == segment.packets and (
-            segment.states is None or digest_of(self.states(segment.number)) == segment.states
+            not states.exists() or digest_of(states) == segment.states
         )
 
+    def _leads_on(self, number: int) -> bool:
+        """Whether the segment after this one is still to be made."""
+        return number + 1 not in self.segments and (self.end is None or number + 1 < self.end["segments"])
+
+    def _lacks_states(self, segment: Segment) -> bool:
+        return segment.states is not None and not self.states(segment.number).exists()
+
+    def _take_note(self, number: int) -> None:
+        self._largest = max(self._largest, self.packets(number).stat().st_size)
+        if self.states(number).exists():
+            self._states[number] = self.states(number).stat().st_size
+
     def gap(self) -> tuple[int, int | None] | None:
-        """The first run of segments to be made: `(first, stop)`, stop None up to the tape's end; None when all are."""
+        """The first run of segments to be made: `(first, stop)`, stop None up to the tape's end; None when all are.
+
+        It begins where the steps have the states that they begin with; what is finished there is made once more.
+        """
         total = self.end["segments"] if self.end else None
         first = next(n for n in range(len(self.segments) + 1) if n not in self.segments)
         if first == total:
             return None
-        later = [n for n in self.segments if n > first]
-        return first, min(later, default=total)
+        stop, told = min((n for n in self.segments if n > first), default=total), self._told()
+        while first and self._lacks_states(told[first - 1]):
+            first -= 1
+        return first, stop
 
     def load_states(self, number: int) -> dict[int, list[np.ndarray]]:
         """The states after segment `number`, by step: one array for each plane."""
         found: dict[int, list[np.ndarray]] = {}
-        if number in self.segments and self.segments[number].states is not None:
+        if number in self.segments and self._told()[number].states is not None:
             with np.load(self.states(number), allow_pickle=False) as file:
                 for name in sorted(file.files, key=lambda n: tuple(map(int, n.split("_")))):
                     step, plane = map(int, name.split("_"))
@@ -169,7 +212,20 @@ class Journal:
         os.replace(self.new_packets(segment.number), self.packets(segment.number))
         _sync_folder(self.folder)
         self._append({"segment": asdict(segment)} | ({"end": end} if end else {}))
-        self.segments[segment.number], self.end = segment, end or self.end
+        self.segments[segment.number], self.end = segment.pictures, end or self.end
+        self._take_note(segment.number)
+        self._thin_out()
+
+    def _thin_out(self) -> None:
+        """Removes states until they take no more room than a segment; of those that nothing waits for, every second
+        one, then every second one that is left."""
+        spare, step = [n for n in self._states if not self._leads_on(n)], 1
+        while spare and sum(self._states.values()) > self._largest:
+            step *= 2
+            for number in [n for n in spare if (n + 1) % step]:
+                self.states(number).unlink(missing_ok=True)
+                del self._states[number]
+                spare.remove(number)
 
     def new_packets(self, number: int) -> Path:
         """Where the packets of a segment grow."""
@@ -240,49 +296,6 @@ def is_joined(output: Path) -> bool:
 def _mark(path: Path) -> list[int]:
     stat = path.stat()  # none of these change when a file is renamed
     return [stat.st_ino, stat.st_size, stat.st_mtime_ns]
-
-
-def tape_identity(path: Path) -> dict[str, Any]:
-    """What tells a tape from another: its length, time of change, and a digest of its beginning, middle and end."""
-    stat, found = path.stat(), hashlib.sha256()
-    with path.open("rb") as file:
-        for at in (0, stat.st_size // 2, max(0, stat.st_size - _PIECE)):
-            file.seek(at)
-            found.update(file.read(_PIECE))
-    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns, "content": found.hexdigest()}
-
-
-def digest_of(path: Path) -> str | None:
-    """SHA-256 of a file, None where there is none."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def with_threads(run: dict[str, Any], begun: dict[str, Any] | None) -> dict[str, Any]:
-    """`run` with a fixed number of encoder threads, on which the bytes of x264 and x265 depend."""
-    encoder = run["encoder"]
-    threads = encoder.get("threads") or (begun["encoder"]["threads"] if begun else os.cpu_count() or 1)
-    return {**run, "encoder": {**encoder, "threads": threads}}
-
-
-def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """ "encoder crf: 18 then, 20 now" for each thing that differs between two nested settings."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            yield from differences(old.get(key), new.get(key), f"{name} {key}".strip())
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for n, (a, b) in enumerate(zip(old, new, strict=True)):
-            yield from differences(a, b, f"{name} {n}")
-    elif old != new:
-        yield f"{name}: {_short(old)} then, {_short(new)} now"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _line(entry: dict[str, Any]) -> bytes:

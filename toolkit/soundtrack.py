@@ -46,13 +46,16 @@ def with_track(clip: Clip, track: int | str | None) -> Clip:
     return replace(clip, sound=(clip.sound[choose_track(clip, track)],))
 
 
-def plan_sound(clip: Clip, mode: str, output: Path, *, codec: str | None = None, fix_drift: Any = None) -> SoundPlan:
+def plan_sound(
+    clip: Clip, mode: str, output: Path, *, codec: str | None = None, fix_drift: Any = None, spool: bool = True
+) -> SoundPlan:
     """Decides what is written as sound.  Reads the tape only where drift is to be measured.
 
     mode      : "keep", "none" or anything `toolkit.audio.chain_of` reads.
     fix_drift : None leaves times as they are; "auto" resamples by what the file's own times and lengths tell,
                 "events" by cuts and flashes against onsets of sound (the file is decoded once for it), a number is
                 the ratio itself: how many times as long the sound becomes.
+    spool     : see `audio.tracks.clean_clip`.
 
     Raises `RequestError` for an unknown mode, stage, knob or way, `SoundError` where there is nothing to measure.
     """
@@ -76,7 +79,7 @@ def plan_sound(clip: Clip, mode: str, output: Path, *, codec: str | None = None,
             continue
         sync = None if fix_drift is None else _sync(clip, n, ratio)
         sound, report = prepare(chain, track.sample_rate, track.layout).output, {}
-        blocks = clean_clip(clip, chain, n, fix_drift=False if sync is None else sync, report=report)
+        blocks = clean_clip(clip, chain, n, fix_drift=False if sync is None else sync, report=report, spool=spool)
         specs.append(SoundSpec(sound.rate, sound.layout, codec, language=track.language, blocks=blocks))
         syncs.append(sync)
         reports.append(report)

@@ -1,6 +1,7 @@
 """The "before" of every item: what a competent programmer in a hurry writes.  Runnable, plain, not crippled.
 
-Nothing of the toolkit imports this.  Each module says which fault it has; `profile lint` finds some of them.
+Nothing of the toolkit imports this.  Each module says which fault it has; `profile lint` finds
+most of them (`tests/test_lint.py` says which).
 
     comparison.py   whole clips cut to disk for a few frames; temporary folder removed by hand
     sound.py        sound by way of WAV files in a temporary folder; the filter chain built anew for each clip

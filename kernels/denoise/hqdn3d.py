@@ -185,7 +185,7 @@ def _along(rows, y, state, out, table, base, shift, cut):
 
 @njit(parallel=True, cache=True, nogil=True)
 def _filter(frames, state, out, across, along, shift, middle, cut, chunk):
-    """Fills `out` and carries `state` on, `chunk` frames at a time: what lies between the two passes stays near.
+    """Fills `out` and carries `state` on, `chunk` frames at a time, which bounds the memory between the two passes.
 
     Along x and y frames do not depend on each other, along time rows do not.  The tables hold the part plus `base`,
     half their span, and samples are held less `base`: so a cut difference is the index, and the sum needs no
@@ -225,8 +225,10 @@ def _(frames, state, out, start, spatial, temporal, bits):
         _state_of(state, frames)
         state = state.copy()
     done = fixed if real else out
-    _filter(fixed, state, done, _based_table(spatial, bits), _based_table(temporal, bits), shift, middle, cut,
-            max(get_num_threads(), 2))  # fmt: skip
+    # Waking the other threads takes as long as a tenth of a frame, so they are woken for many frames at once.
+    chunk = 8 if get_num_threads() == 1 else 16
+    tables = _based_table(spatial, bits), _based_table(temporal, bits)
+    _filter(fixed, state, done, *tables, shift, middle, cut, min(chunk, len(fixed)))
     if real:
         np.multiply(done, np.float32(1 / 256), out=out)
     return state

@@ -8,8 +8,8 @@ estimation", AVSS 2005).
 
 Cost: a patch distance serves both of its ends, so a 15x15 window needs 112 of them per sample; each takes about 25
 vector operations (difference of a new and an old row, box sum, exponential, two weighted sums), 16 samples at a time.
-Rows are the inner loop and all column offsets of a row follow each other, so that everything but one row of column
-sums per offset stays in the first-level cache.
+Rows are the inner loop and all column offsets of a row follow each other; their weights are kept, so that the two sums
+of each end are fetched and stored once for five offsets.
 
 Weights are float32 and summed in another order by each body, so integers may differ by one level (tolerance 1).
 """
@@ -24,7 +24,9 @@ from numba import njit, prange
 
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
+from kernels.lanes import wide_vectors
 
+_ROW = {"cache": True, "nogil": True, "fastmath": {"contract"}}
 ROWS = 60  # rows of a strip: 720 samples wide its sums and its frame stay in the second-level cache
 
 
@@ -77,19 +79,27 @@ def nlmeans(
     return out
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_row(sums, a, b):
-    for x in range(sums.shape[0]):
-        d = a[x] - b[x]
-        sums[x] += d * d
+# Rows are named by the flat array they lie in and where they begin there: Numba counts references for every slice,
+# which took a quarter of the time.  Unsigned positions spare the test whether a position counts from the end.
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _move_row(sums, a, b, c, d):
+@njit(**_ROW)
+def _add_row(sums, s, here, a, there, b, n):
+    wide_vectors()
+    for i in range(n):
+        x = np.uint64(i)
+        d = here[a + x] - there[b + x]
+        sums[s + x] += d * d
+
+
+@njit(**_ROW)
+def _move_row(sums, s, here, new, old, there, new_there, old_there, n):
     """Adds the squared differences of the row that enters the patch, takes away those of the row that leaves it."""
-    for x in range(sums.shape[0]):
-        new, old = a[x] - b[x], c[x] - d[x]
-        sums[x] += new * new - old * old
+    wide_vectors()
+    for i in range(n):
+        x = np.uint64(i)
+        enters, leaves = here[new + x] - there[new_there + x], here[old + x] - there[old_there + x]
+        sums[s + x] += enters * enters - leaves * leaves
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -105,35 +115,74 @@ def _exp2(t):
     return np.int32(bits).view(np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _weights(sums, pairs, out, patch, free, slope):
-    """Box sums along the row, then 2 ** -((sum - free) * slope), never above 1."""
-    n = out.shape[0]
-    s1, s2, s3, s4 = sums[1:], sums[2:], sums[4:], sums[6:]
-    for x in range(n + 2 * patch - 1):
-        pairs[x] = sums[x] + s1[x]
-    p2, p4, p6 = pairs[2:], pairs[4:], pairs[6:]
+@njit(inline="always")
+def _weight(total, free, slope):
     low, high = np.float32(-64), np.float32(0)  # far from denormal numbers, which are slow
+    return _exp2(min(max((free - total) * slope, low), high))
+
+
+@njit(**_ROW)
+def _weights(sums, s, pairs, out, w, n, patch, free, slope):
+    """Box sums along the row, then 2 ** -((sum - free) * slope), never above 1."""
+    wide_vectors()
+    two, four, six = np.uint64(2), np.uint64(4), np.uint64(6)
+    s1, s2, s4, s6, s8 = s + np.uint64(1), s + two, s + four, s + six, s + np.uint64(8)
+    for i in range(n + 2 * patch - 1):
+        x = np.uint64(i)
+        pairs[x] = sums[s + x] + sums[s1 + x]
     if patch == 1:
-        for x in range(n):
-            out[x] = _exp2(min(max((free - (pairs[x] + s2[x])) * slope, low), high))
+        for i in range(n):
+            x = np.uint64(i)
+            out[w + x] = _weight(pairs[x] + sums[s2 + x], free, slope)
     elif patch == 2:
-        for x in range(n):
-            out[x] = _exp2(min(max((free - (pairs[x] + p2[x] + s3[x])) * slope, low), high))
+        for i in range(n):
+            x = np.uint64(i)
+            out[w + x] = _weight(pairs[x] + pairs[x + two] + sums[s4 + x], free, slope)
     elif patch == 3:
-        for x in range(n):
-            out[x] = _exp2(min(max((free - (pairs[x] + p2[x] + p4[x] + s4[x])) * slope, low), high))
+        for i in range(n):
+            x = np.uint64(i)
+            out[w + x] = _weight(pairs[x] + pairs[x + two] + pairs[x + four] + sums[s6 + x], free, slope)
     else:
-        s8 = sums[8:]
-        for x in range(n):
-            out[x] = _exp2(min(max((free - (pairs[x] + p2[x] + p4[x] + p6[x] + s8[x])) * slope, low), high))
+        for i in range(n):
+            x = np.uint64(i)
+            box = pairs[x] + pairs[x + two] + pairs[x + four] + pairs[x + six] + sums[s8 + x]
+            out[w + x] = _weight(box, free, slope)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _accumulate(total, weight, w, values):
-    for x in range(w.shape[0]):
-        total[x] += w[x] * values[x]
-        weight[x] += w[x]
+@njit(**_ROW)
+def _accumulate_five(total, weight, at, weights, w, step, values, v, shift, n):
+    """Five offsets at once, so that the two sums are fetched and stored once for all of them."""
+    wide_vectors()
+    w1, w2, w3, w4 = w + step, w + step + step, w + step + step + step, w + step + step + step + step
+    v1, v2, v3, v4 = v + shift, v + shift + shift, v + shift + shift + shift, v + shift + shift + shift + shift
+    for i in range(n):
+        x = np.uint64(i)
+        a, b, c, d, e = weights[w + x], weights[w1 + x], weights[w2 + x], weights[w3 + x], weights[w4 + x]
+        near, far = a * values[v + x] + b * values[v1 + x], c * values[v2 + x] + d * values[v3 + x]
+        total[at + x] += (near + far) + e * values[v4 + x]
+        weight[at + x] += ((a + b) + (c + d)) + e
+
+
+@njit(**_ROW)
+def _accumulate_one(total, weight, at, weights, w, values, v, n):
+    wide_vectors()
+    for i in range(n):
+        x = np.uint64(i)
+        total[at + x] += weights[w + x] * values[v + x]
+        weight[at + x] += weights[w + x]
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(total, weight, at, weights, w, step, values, v, shift, count, n):
+    """Adds `count` offsets: weights `step` apart, of values that begin `shift` further each time."""
+    at, w, v, done = np.uint64(at), np.uint64(w), np.uint64(v), 0
+    step, shift = np.uint64(step), np.uint64(shift)  # a shift of -1 wraps around, as it should
+    while done + 5 <= count:
+        _accumulate_five(total, weight, at, weights, w, step, values, v, shift, n)
+        w, v, done = w + np.uint64(5) * step, v + np.uint64(5) * shift, done + 5
+    while done < count:
+        _accumulate_one(total, weight, at, weights, w, values, v, n)
+        w, v, done = w + step, v + shift, done + 1
 
 
 @njit(cache=True, nogil=True)
@@ -150,65 +199,75 @@ def _load(frame, top, mirror_y, mirror_x, scale, to):
 
 
 @njit(cache=True, nogil=True)
-def _search(here, there, total, weight, sums, pairs, w, low, first, height, width, patch, search, free, slope, same):
-    """Adds the window's samples of `there` to rows first .. of `here`, whose padded row 0 is picture row low - patch.
+def _search(here, there, total, weight, sums, pairs, w, low, first, last, height, width, patch, search, free, slope,
+            same):  # fmt: skip
+    """Adds the window's samples of `there` to rows first .. last of `here`.
 
-    In the frame itself (`same`) half of the offsets do: each distance serves both ends.
+    All arrays are flat; the first padded row of both pictures is picture row low - patch.  `w` holds a row of weights
+    for each column offset, between margins of zeros as wide as the search, so that every offset runs over the whole
+    row.  In the frame itself (`same`) half of the offsets do: each distance serves both ends.
     """
-    last = first + total.shape[0]
+    edge, long = patch + search, width + 2 * patch
+    pitch, weights_pitch = width + 2 * edge, width + 2 * search
     for dy in range(0 if same else -search, search + 1):
         begin, end = max(first - dy if same else first, 0, -dy), min(last, height - dy)
+        least = 1 if same and dy == 0 else -search
+        offsets, w_least = search + 1 - least, (least + search) * weights_pitch + search
         for y in range(begin, end):
             j = y - low
-            for dx in range(1 if same and dy == 0 else -search, search + 1):
-                left, right = max(-dx, 0), min(width, width - dx)
-                if right <= left:
-                    continue
-                wide = slice(left, right + 2 * patch)
-                far = slice(left + dx, right + dx + 2 * patch)
-                column = sums[dx + search, : right - left + 2 * patch]
+            for dx in range(least, search + 1):
+                s, at = np.uint64((dx + search) * long), (dx + search) * weights_pitch + search
                 if y == begin:
-                    column[:] = 0
-                    for k in range(2 * patch + 1):
-                        _add_row(column, here[j + k, wide], there[j + k + dy, far])
+                    for x in range(long):
+                        sums[s + np.uint64(x)] = 0
+                    for k in range(j, j + 2 * patch + 1):
+                        a, b = np.uint64(k * pitch + search), np.uint64((k + dy) * pitch + search + dx)
+                        _add_row(sums, s, here, a, there, b, long)
                 else:
-                    new, old = j + 2 * patch, j - 1
-                    _move_row(column, here[new, wide], there[new + dy, far], here[old, wide], there[old + dy, far])
-                n = right - left
-                _weights(column, pairs, w[:n], patch, free, slope)
-                if y >= first:
-                    values = there[j + patch + dy, left + dx + patch : right + dx + patch]
-                    _accumulate(total[y - first, left:right], weight[y - first, left:right], w[:n], values)
-                if same and y + dy < last:
-                    values = here[j + patch, left + patch : right + patch]
-                    q = y + dy - first
-                    _accumulate(total[q, left + dx : right + dx], weight[q, left + dx : right + dx], w[:n], values)
+                    a, b = np.uint64((j + 2 * patch) * pitch + search), np.uint64((j - 1) * pitch + search)
+                    away = np.uint64(dy * pitch + dx)  # wraps around where negative
+                    _move_row(sums, s, here, a, b, there, a + away, b + away, long)
+                _weights(sums, s, pairs, w, np.uint64(at), width, patch, free, slope)
+                for x in range(min(-dx, width)):  # these offsets lead out of the picture
+                    w[at + x] = 0
+                for x in range(max(width - dx, 0), width):
+                    w[at + x] = 0
+            row = (j + patch) * pitch + edge
+            if y >= first:
+                to = (y - first) * width
+                _accumulate(total, weight, to, w, w_least, weights_pitch, there, row + dy * pitch + least, 1, offsets,
+                            width)  # fmt: skip
+            if same and y + dy < last:
+                to = (y + dy - first) * width
+                _accumulate(total, weight, to, w, w_least - least, weights_pitch - 1, here, row - least, -1, offsets,
+                            width)  # fmt: skip
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _nlmeans(frames, out, start, mirror_y, mirror_x, patch, search, radius, free, slope, scale, peak, half):
     count, height, width = frames.shape
-    strips = (height + ROWS - 1) // ROWS
+    strips, edge = (height + ROWS - 1) // ROWS, patch + search
     for i in prange(out.shape[0] * strips):
         t, first = start + i // strips, i % strips * ROWS
         last = min(first + ROWS, height)
         low = max(first - search, 0)
         rows = min(last + search, height) - low + 2 * patch
-        here = np.empty((rows, width + 2 * patch), np.float32)
-        there = np.empty((rows if radius else 0, width + 2 * patch), np.float32)
+        here = np.empty((rows, width + 2 * edge), np.float32)
+        there = np.empty((rows if radius else 0, width + 2 * edge), np.float32)
         total = np.empty((last - first, width), np.float32)
         weight = np.empty((last - first, width), np.float32)
-        sums = np.empty((2 * search + 1, width + 2 * patch), np.float32)
+        sums = np.empty((2 * search + 1) * (width + 2 * patch), np.float32)
         pairs = np.empty(width + 2 * patch, np.float32)
-        w = np.empty(width + 2 * patch, np.float32)
+        w = np.zeros((2 * search + 1) * (width + 2 * search), np.float32)
         _load(frames[t], low, mirror_y, mirror_x, scale, here)
-        total[:] = here[first - low + patch : last - low + patch, patch : patch + width]
+        total[:] = here[first - low + patch : last - low + patch, edge : edge + width]
         weight[:] = np.float32(1)
         for k in range(max(t - radius, 0), min(t + radius + 1, count)):
             if k != t:
                 _load(frames[k], low, mirror_y, mirror_x, scale, there)
-            _search(here, here if k == t else there, total, weight, sums, pairs, w, low, first, height, width,
-                    patch, search, free, slope, k == t)  # fmt: skip
+            other = here if k == t else there
+            _search(here.reshape(-1), other.reshape(-1), total.reshape(-1), weight.reshape(-1), sums, pairs, w, low,
+                    first, last, height, width, patch, search, free, slope, k == t)  # fmt: skip
         for y in range(last - first):
             to = out[i // strips, first + y]
             for x in range(width):
@@ -231,7 +290,7 @@ def _mirrored(size: int, reach: int) -> np.ndarray:
 
 @nlmeans.cpu
 def _(frames, out, start, strength, noise, patch, search, radius, bits):
-    mirrors = (_mirrored(n, patch) for n in frames.shape[1:])
+    mirrors = _mirrored(frames.shape[1], patch), _mirrored(frames.shape[2], patch + search)
     _nlmeans(frames, out, start, *mirrors, patch, search, radius, *_facts(frames, strength, noise, patch, bits))
 
 

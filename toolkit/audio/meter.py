@@ -197,9 +197,10 @@ class Meter:
             self.fifo.pad(self.cell - len(self.fifo))
             self._weigh(1)
         self.peaks.append(encode(self.scan.finish(), 20))
-        powers, peaks = np.concatenate([*self.powers, []]), np.concatenate(self.peaks)
+        nothing = np.zeros(0, np.uint16)  # an empty list would make floats of hours of codes
+        powers, peaks = np.concatenate([nothing, *self.powers]), np.concatenate(self.peaks)
         self.powers, self.peaks = [], []
-        return History(self.sound.rate, self.cell, self.samples, powers.astype(np.uint16), peaks)
+        return History(self.sound.rate, self.cell, self.samples, powers, peaks)
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 
 
 _numbers = itertools.count()
+_SHAPE = struct.Struct("<II")  # channels and samples, ahead of each block in the file
 
 
 class Spool:
@@ -27,7 +29,6 @@ class Spool:
         self.path = folder / f"sound-{next(_numbers)}.f32" if folder else None
         self._file = open(self.path, "wb") if self.path else None
         self._blocks: list[np.ndarray] = []
-        self._sizes: list[tuple[int, int]] = []
         self.broken = False
 
     def push(self, block: np.ndarray) -> None:
@@ -37,8 +38,8 @@ class Spool:
             self._blocks.append(block)
             return
         try:
+            self._file.write(_SHAPE.pack(*block.shape))
             self._file.write(np.ascontiguousarray(block, np.float32).data)
-            self._sizes.append(block.shape)
         except OSError as error:
             log.warning("no room for the sound between its two passes (%s); it will be worked out twice", error)
             self.broken = True
@@ -50,7 +51,7 @@ class Spool:
 
     def empty(self) -> None:
         """Forgets what was pushed."""
-        self._blocks, self._sizes = [], []
+        self._blocks = []
         if self._file is not None and not self.broken:
             self._file.seek(0)
             self._file.truncate()
@@ -63,7 +64,7 @@ class Spool:
             except OSError:
                 pass  # what could not be flushed is not wanted any more
             self.path.unlink(missing_ok=True)
-        self._blocks, self._sizes = [], []
+        self._blocks = []
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The blocks in order; those in memory are let go one by one."""
@@ -74,7 +75,8 @@ class Spool:
             return
         self._file.flush()
         with open(self.path, "rb") as file:
-            for channels, n in self._sizes:
+            while head := file.read(_SHAPE.size):
+                channels, n = _SHAPE.unpack(head)
                 yield np.fromfile(file, np.float32, channels * n).reshape(channels, n)
 
 

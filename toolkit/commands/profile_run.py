@@ -19,6 +19,7 @@ def run(
     clip: Path | None = None,
     repeats: int = 5,
     frames: int = 24,
+    limit: float = 120,
     output: Path | None = None,
     html: Path | None = None,
 ) -> None:
@@ -34,22 +35,30 @@ def run(
         How often; each in a process of its own.  `compare` wants 4 or more.
     frames
         Of the tape, for each piece of work.
+    limit
+        Most seconds for one repeat of a module; one that takes longer is ended and named, and the others go on.
     output
         A JSON file for `profile compare`; written over.
     html
         A page for the browser; written over.
     """
+    from toolkit.errors import WorkError
     from toolkit.profiling.lint.report import write
     from toolkit.profiling.measure import run as measure
 
     asked = () if "all" in module else module
-    say = (lambda line: print(line, file=sys.stderr)) if sys.stderr.isatty() else (lambda line: None)
-    found = measure(asked, clip=clip, repeats=repeats, frames=frames, say=say)
+    found = measure(
+        asked, clip=clip, repeats=repeats, frames=frames, limit=limit,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )  # fmt: skip
     if output is not None:
         write(found.to_json(), output)
     if html is not None:
         write(found.to_html(), html)
     print(found)
+    if found.failed:
+        reasons = "; ".join(f"{module}: {why}" for module, why in found.failed.items())
+        raise WorkError(f"not measured: {reasons}", files="" if output is None else f"{output} holds the others")
 
 
 def compare(

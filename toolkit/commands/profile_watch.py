@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json as json_module
-import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,27 +14,6 @@ if TYPE_CHECKING:
     from toolkit.profiling.looks import Look
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
-
-
-def _words(command: str) -> list[str]:
-    from toolkit.errors import RequestError
-
-    try:
-        words = shlex.split(command, posix=os.name == "posix")
-    except ValueError as error:
-        raise RequestError(f"the command {command!r} cannot be read ({error})", files="") from None
-    if not words:
-        raise RequestError("the command is empty", expected="a program and its words, in quotes", files="")
-    return words
-
-
-def _failed(code: int | None, log: Path | None) -> str:
-    from toolkit.profiling.watch import last_lines
-
-    if not code or log is None:
-        return ""
-    said = [line for line in last_lines(log) if line.strip()][-1:] or ["it said nothing"]
-    return f"the watched command failed with exit code {code}: {said[0]}"
 
 
 def watch(
@@ -70,7 +47,7 @@ def watch(
     command
         A command to start and watch, in quotes; it reads no input, and what it says is not shown.
     job
-        Number of a running job of the queue.
+        Number of a running job of the queue; says also how long it was queued, and how long one waits to write there.
     queue
         The queue's file, in place of your own one; without --job its only running job.
     every
@@ -98,7 +75,7 @@ def watch(
     zombies_for
         Alert when a child that ended was not waited for in so many seconds.
     """
-    from toolkit.errors import InputMissing, RequestError, WorkError
+    from toolkit.errors import WorkError
     from toolkit.profiling import watch as watching
     from toolkit.profiling.alerts import Limits
     from toolkit.profiling.looks import Look
@@ -109,27 +86,11 @@ def watch(
         float(parse_bytes(memory)), float(parse_bytes(temp_per_hour)), temp_over,
         cpu / 100, cpu_for, gpu / 100, gpu_for, open_files, zombies_for,
     )  # fmt: skip
-    asked = (pid is not None) + (command is not None) + (job is not None or queue is not None)
-    if asked != 1:
-        raise RequestError(
-            f"{asked} things to watch were given", expected="one of PID, --command and --job or --queue", files=""
-        )
     with contextlib.ExitStack() as stack:
-        if pid is not None:
-            target = watching.by_pid(pid)
-        elif command is not None:
-            target = stack.enter_context(watching.by_command(_words(command)))
-        else:
-            from toolkit.jobs import Queue
-            from toolkit.jobs.queue import default_path
-
-            path = queue or default_path()
-            if not path.exists():  # opening would make it
-                raise InputMissing(f"there is no queue {path}", files="")
-            target = watching.by_job(stack.enter_context(contextlib.closing(Queue(path))), job)
+        target = stack.enter_context(watching.opened(pid, command=command, job=job, queue=queue))
         records = None if output is None else stack.enter_context(Records(output, Look))
         if not json:
-            print(HEAD)
+            print(HEAD.replace("stage", f"{JOB_HEAD}  stage") if command is None and pid is None else HEAD)
 
         def on_look(look: Look) -> None:
             if records is not None:
@@ -141,7 +102,7 @@ def watch(
             on_alert=lambda alert: _say({"event": "alert", **vars(alert)}, json, alert),
         )  # fmt: skip
         _say({"event": "end", **found.to_dict()}, json, found)
-        failed = _failed(found.code, target.log)
+        failed = watching.failure(found.code, target.log)
     if failed:
         raise WorkError(failed, files="")
 
@@ -178,14 +139,14 @@ def temp(
     from toolkit.settings import parse_bytes
 
     with contextlib.ExitStack() as stack:
-        target = stack.enter_context(watch.by_command(_words(command))) if command is not None else None
+        target = stack.enter_context(watch.opened(command=command)) if command is not None else None
         here = folder or (target.temp if target else watch.system_temp())
         found = temporary.follow(
             here, target, every=every, duration=duration, rate=parse_bytes(rate), over=over,
             on_alert=lambda alert: None if json else print(alert, file=sys.stderr),
         )  # fmt: skip
         print(json_module.dumps(found.to_dict()) if json else found)
-        failed = _failed(found.code, target.log if target else None)
+        failed = watch.failure(found.code, target.log if target else None)
     if failed:
         raise WorkError(failed, files="")
 
@@ -195,16 +156,19 @@ def _say(data: dict[str, Any], as_json: bool, text: Any) -> None:
 
 
 HEAD = "       s  memory MiB  temp MiB  cpu %  gpu %  read MiB/s  write MiB/s  files  processes     fps  stage"
+JOB_HEAD = "queued s  lock ms"
 
 
 def _line(look: Look) -> str:
     def told(value: float | None, width: int, unit: float = 1.0, digits: int = 0) -> str:
         return f"{'-' if value is None else f'{value / unit:.{digits}f}':>{width}}"
 
-    mib = 2.0**20
+    mib, job = 2.0**20, []
+    if look.lock_wait is not None:  # of a job
+        job = [told(look.queue_latency, 8, digits=1), told(look.lock_wait, 7, 1e-3, 1)]
     return "  ".join([
         told(look.seconds, 8, digits=1), told(look.memory, 10, mib), told(look.temp_bytes, 8, mib, 1),
         told(look.cpu, 5, 0.01), told(look.gpu, 5, 0.01), told(look.read_rate, 10, mib, 1),
         told(look.write_rate, 11, mib, 1), told(look.open_files, 5), told(look.processes, 9),
-        told(look.frames_per_second, 6, digits=1), look.stage or "",
+        told(look.frames_per_second, 6, digits=1), *job, look.stage or "",
     ]).rstrip()  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_text
 import sys
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+
+from toolkit.commands.how import DEFAULTS, How
 
 app = App(name="queue", help="Restores whole collections, job by job; survives crashes, reboots and changes of mind.")
 
@@ -30,34 +33,16 @@ def add(
     to: Path | None = None,
     output: Path | None = None,
     ending: Literal[".mp4", ".mkv", ".mov"] = ".mp4",
-    preset: str = "vhs",
-    deinterlace: str | None = None,
-    repair: str | None = None,
-    denoise: str | None = None,
-    upscale: str | None = None,
-    scale: float | None = None,
-    height: int | None = None,
-    audio: str | None = None,
-    sound_track: str | None = None,
-    fix_drift: str | None = None,
-    field_order: str | None = None,
-    frames: str | None = None,
-    codec: str | None = None,
-    crf: float | None = None,
-    encoder_preset: str | None = None,
-    threads: int | None = None,
-    device: str | None = None,
-    segment: float | None = None,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
     priority: int = 0,
     tries: int = 3,
     after: Annotated[list[int] | None, Parameter(negative="")] = None,
+    how: How = DEFAULTS,
     queue: Where = None,
     json: Json = False,
 ) -> None:
     """Adds a job for each of INPUTS: files, folders (all video in them), or patterns such as "tapes/*.avi".
 
-    All are added or, when one cannot be, none.
+    All are added or, when one cannot be, none.  What the preset says now counts, also when it is changed later.
 
     Parameters
     ----------
@@ -67,44 +52,6 @@ def add(
         The result's name, for a single input.
     ending
         What kind of file to write.
-    preset
-        A preset's name or a YAML file; what it says now counts, also when it is changed later.
-    deinterlace
-        NAME[:knob=value,...] or none, in place of the preset's, as denoise and upscale.
-    repair
-        NAME[:knob=value,...], several joined by +, or none.
-    denoise
-        NAME[:knob=value,...] or none.
-    upscale
-        NAME[:knob=value,...], a weight file, or none.
-    scale
-        How many times as wide and high.
-    height
-        Lines of the result; the width follows.
-    audio
-        keep, none, a mode or a chain, in place of the preset's.
-    sound_track
-        One of several sound tracks, by number (from 0) or language.
-    fix_drift
-        auto, events, or a ratio.
-    field_order
-        auto (measured), tff, bff or progressive.
-    frames
-        A:B, only these frames.
-    codec
-        h264, h265, ffv1 or prores.
-    crf
-        Quality of h264 / h265; lower is better.
-    encoder_preset
-        Speed of the encoder.
-    threads
-        Threads of the encoder.
-    device
-        auto, cpu or cuda.
-    segment
-        Seconds of tape that a crash can cost at most.
-    overwrite
-        Write over existing outputs.
     priority
         0 or more; higher goes first.
     tries
@@ -114,38 +61,16 @@ def add(
     """
     from toolkit.errors import RequestError
     from toolkit.jobs import Wish
-    from toolkit.presets import preset as find
-    from toolkit.settings import changed, parse_range
 
-    chosen = find(preset)
-    steps = changed(
-        chosen.pipeline,
-        deinterlace=deinterlace,
-        repair=repair,
-        denoise=denoise,
-        upscale=upscale,
-        scale=scale,
-        height=height,
-    )
+    preset, steps = how.steps()
     found = _expanded(inputs)
     if output is not None and len(found) != 1:
         raise RequestError(f"--output names one file and there are {len(found)} inputs", hint="--to FOLDER")
-    settings: dict[str, Any] = {
-        "audio": audio, "sound_track": sound_track, "fix_drift": fix_drift, "field_order": field_order,
-        "device": device, "segment": segment,
-    }  # fmt: skip
-    settings = {k: v for k, v in settings.items() if v is not None}
-    asked = {"codec": codec, "crf": crf, "preset": encoder_preset, "threads": threads}
-    if write := {k: v for k, v in asked.items() if v is not None}:
-        settings["write"] = write
-    if frames is not None:
-        settings["frames"] = parse_range(frames)
-    if overwrite:
-        settings["overwrite"] = True
     wishes = [
-        Wish(path, output or _output(path, to, ending), chosen, steps, settings, priority, tries, tuple(after or ()))
+        Wish(path, output or _output(path, to, ending), preset, steps, how.settings(), priority, tries,
+             tuple(after or ()))
         for path in found
-    ]
+    ]  # fmt: skip
     numbers = _open(queue).add(wishes)
     rows = [{"id": n, "source": str(w.source), "output": str(w.output)} for n, w in zip(numbers, wishes, strict=True)]
     _show(rows, json, "\n".join(f"{r['id']:>5}  {r['source']} -> {r['output']}" for r in rows))
@@ -199,7 +124,7 @@ def run(
     until
         HH:MM, when to stop; what is unfinished goes on with the next run.
     then
-        A command to run at the end; it gets the summary as JSON on its standard input.
+        A command to run at the end, for ten minutes at most; it gets the summary as JSON on its standard input.
     watch_folder
         Add what is put into this folder, once it is completely written, and go on until Ctrl-C.
     to
@@ -211,12 +136,12 @@ def run(
     scheduler
         Address of a Dask scheduler, over whose workers the segments of every tape are spread.
     """
-    import shlex
     from dataclasses import asdict
 
     from toolkit import process
     from toolkit.jobs.worker import parse_until, work
 
+    words = None if then is None else process.words_of(then)
     found = work(
         _open(queue),
         workers=workers,
@@ -226,8 +151,8 @@ def run(
         scheduler=scheduler,
     )
     _show(asdict(found), json, found)
-    if then:
-        process.run(shlex.split(then), timeout=600, input=json_text.dumps(asdict(found)).encode())
+    if words:
+        process.run(words, timeout=600, input=json_text.dumps(asdict(found)).encode())
 
 
 def _watched(folder: Path, to: Path | None, preset: str, ending: str) -> Any:
@@ -253,7 +178,7 @@ def status(
     Parameters
     ----------
     watch
-        Show it again every second while there is something to be done.
+        Show it again every second while there is something to be done, until Ctrl-C.
     limit
         At most so many jobs; -1 for all.
     """
@@ -261,15 +186,17 @@ def status(
     from toolkit.jobs.claims import Claims
 
     found = _open(queue)
-    Claims(found).reap()
-    while True:
-        now = look(found, limit)
-        if watch and not json:
-            print("\033[H\033[2J", end="")
-        _show(now.to_dict(), json, now)
-        if not watch or not (now.counts["pending"] or now.counts["running"]):
-            return
-        time.sleep(1)
+    claims = Claims(found)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            claims.reap()
+            now = look(found, limit)
+            if watch and not json and sys.stdout.isatty():
+                print("\033[H\033[2J", end="")
+            _show(now.to_dict(), json, now)
+            if not watch or not (now.counts["pending"] or now.counts["running"]):
+                return
+            time.sleep(1)
 
 
 @app.command
@@ -316,4 +243,4 @@ def clear(*, failed: Annotated[bool, Parameter(negative="")] = False, queue: Whe
 
 
 def _show(data: Any, as_json: bool, text: Any) -> None:
-    print(json_text.dumps(data, default=str) if as_json else text)
+    print(json_text.dumps(data, default=str) if as_json else text, flush=True)

@@ -152,6 +152,8 @@ def report(
 ) -> None:
     """Writes the sweep in FOLDER as the HTML page OUTPUT: winner, quality against time, pictures with a wipe, table.
 
+    OUTPUT that ends in .mp4 or .webm becomes a video: the tape, the best settings and the truth side by side.
+
     Parameters
     ----------
     notebook
@@ -163,10 +165,14 @@ def report(
     overwrite
         Write over an existing report.
     """
-    from toolkit.sweep import write_notebook, write_report
+    from toolkit.sweep import write_notebook, write_report, write_video
 
-    write = write_notebook if notebook else write_report
-    path = write(folder, output, metric=metric, top=top, overwrite=overwrite)
+    asked = {"metric": metric, "top": top, "overwrite": overwrite}
+    if not notebook and output.suffix.lower() in (".mp4", ".webm"):
+        made = write_video(folder, output, **asked)
+        print(json_.dumps({"video": str(made.path), "video_frames": made.frames}) if json else f"wrote {made}")
+        return
+    path = (write_notebook if notebook else write_report)(folder, output, **asked)
     print(json_.dumps({"report": str(path)}) if json else path)
 
 

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toolkit.compare.align import Alignment, Finding
+    from toolkit.compare.comparison import Comparison
     from toolkit.compare.grid import before_after, contact_sheet, frames_at, to_rgb
-    from toolkit.compare.metrics import Comparison, compare
+    from toolkit.compare.metrics import compare
     from toolkit.compare.samples import Sample, sample
     from toolkit.compare.video import Stacked, stacked_video
     from toolkit.compare.viewers import viewer_scores
 
 _WHERE = {
     "Alignment": "align",
-    "Comparison": "metrics",
+    "Comparison": "comparison",
     "Finding": "align",
     "Sample": "samples",
     "Stacked": "video",

@@ -56,7 +56,7 @@ class FramesByTime:
         fmt = self._side.format
         if self.clip is None:
             return (fmt if asked == "auto" else fmt.replace(field_order=asked)), notes
-        from toolkit.runner import decide_field_order
+        from toolkit.decisions import decide_field_order
 
         return fmt.replace(field_order=decide_field_order(self.clip, asked, notes)), notes
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import html
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from kernels.measure.combing import combing
 from kernels.measure.flicker import flicker
+from kernels.measure.noise import noise_level
 from kernels.measure.psnr import psnr
 from kernels.measure.ssim import ssim
 from toolkit.compare.align import Alignment, Finding, clock_difference
+from toolkit.compare.comparison import Comparison
 from toolkit.compare.detail import detail_kept
 from toolkit.compare.head import look
 from toolkit.compare.meeting import Meeting
 from toolkit.compare.pairs import Pair, Pairer
 from toolkit.compare.source import Source
+from toolkit.compare.viewers import SCORES, Viewers, eight_bit
 from toolkit.errors import RequestError, UnknownName, WorkError
 from toolkit.progress import Progress
 
@@ -27,99 +28,10 @@ if TYPE_CHECKING:
 
 PLANES = ("Y", "U", "V")
 METRICS = ("psnr", "ssim", "combing", "flicker", "detail")
+#: On request only.
+MORE = ("noise", *SCORES)
 #: Frames measured at a time.
 CHUNK = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Numbers of a result against its truth.
-
-    table     : a row per frame and plane: frame (of the result), time, truth_time, plane, psnr (dB), ssim, combing and
-                combing_truth (share of samples), flicker (levels; NaN where there is no frame before), detail (share of
-                the truth's fine detail kept, see `detail.detail_kept`; NaN where the truth has none).
-    summary   : a row per plane.  `psnr` is that of the mean squared error of all frames, `psnr_min` the worst frame's;
-                the others are means over frames.
-    alignment : how the two were brought together, and what was noticed.
-    notes     : what was converted first.
-    """
-
-    truth: str
-    result: str
-    table: pd.DataFrame
-    summary: pd.DataFrame
-    alignment: Alignment
-    notes: tuple[str, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def findings(self) -> list[Finding]:
-        return self.alignment.findings
-
-    @property
-    def frames(self) -> int:
-        """How many frames were paired."""
-        return int(self.table["frame"].nunique())
-
-    def __getitem__(self, key: tuple[str, str]) -> float:
-        """`found["Y", "psnr"]`: one number of the summary."""
-        plane, metric = key
-        return float(self.summary.loc[plane, metric])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: infinite numbers as "inf", missing ones as None."""
-        a = self.alignment
-        return {
-            "truth": self.truth,
-            "result": self.result,
-            "frames": self.frames,
-            "summary": {
-                plane: {k: _plain(v) for k, v in row.items()} for plane, row in self.summary.to_dict("index").items()
-            },
-            "offset_s": a.offset,
-            "offset_frames": a.offset_frames,
-            "shift": list(a.shift),
-            "shift_spread": list(a.spread),
-            "crop": list(a.crop),
-            "unpaired_truth": a.unpaired_truth,
-            "unpaired_result": a.unpaired_result,
-            "findings": [f.to_dict() for f in a.findings],
-            "notes": list(self.notes),
-            "settings": self.settings,
-        }
-
-    def _lines(self) -> list[str]:
-        a = self.alignment
-        lines = [f"{self.result} against {self.truth}: {self.frames} frames paired by time"]
-        for name, times in (("truth", a.unpaired_truth), ("result", a.unpaired_result)):
-            if times:
-                lines.append(f"{len(times)} frames of the {name} have no partner and are not counted: {_spans(times)}")
-        if any(a.crop):
-            lines.append("left out at the edges (left, top, right, bottom): {} {} {} {} samples".format(*a.crop))
-        return lines + [f"note: {n}" for n in self.notes] + [f"found: {f}" for f in a.findings]
-
-    def _shown(self) -> pd.DataFrame:
-        digits = {"psnr": 2, "psnr_min": 2, "ssim": 4, "combing": 5, "combing_truth": 5, "flicker": 3, "detail": 4}
-        return self.summary.round({k: v for k, v in digits.items() if k in self.summary})
-
-    def __str__(self) -> str:
-        return "\n".join([*self._lines(), self._shown().to_string()])
-
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines()[1:])
-        return f"<p>{html.escape(self._lines()[0])}</p><ul>{lines}</ul>{self._shown().to_html()}"
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
-    return value
-
-
-def _spans(times: list[float], most: int = 4) -> str:
-    shown = ", ".join(f"{t:.3f}" for t in times[:most])
-    return f"{shown}, ... {times[-1]:.3f} s" if len(times) > most else f"{shown} s"
 
 
 def compare(
@@ -144,15 +56,18 @@ def compare(
     interlaced : what is done with an interlaced result when the truth is progressive: "bob" takes each field as a frame
               at its own time, its lines doubled, as a display would show it; "woven" takes frames as they are.
     crop    : luma samples (left, top, right, bottom) of that size to leave out, such as a head-switching band.
-    metrics : which to compute.
+    metrics : which to compute.  On request also "noise" (the standard deviation that is left, in levels) and, by FFmpeg's
+              own program, "vmaf" and "xpsnr" over all frames (`Comparison.viewers`).
     frames  : only these frames of the result, `frames[0] <= i < frames[1]`.
 
     Frames without a partner are listed and not averaged in.  Reads both clips once (and their beginning before that),
     a few frames at a time.  Raises `UnknownName` for a metric, `WorkError` when no frame has a partner.
     """
+    if not metrics:
+        raise RequestError("no metric was asked for", expected=f"one or more of {', '.join((*METRICS, *MORE))}")
     for name in metrics:
-        if name not in METRICS:
-            raise UnknownName("metric", name, METRICS)
+        if name not in (*METRICS, *MORE):
+            raise UnknownName("metric", name, (*METRICS, *MORE))
     for name, value, known in (
         ("align", align, ("full", "times")),
         ("size", size, ("truth", "result")),
@@ -169,37 +84,44 @@ def compare(
     clock = clock_difference(ours, theirs)
     progress = progress or Progress()
 
-    def reading(offset: bool) -> tuple[Alignment, list[tuple]]:
+    by_frame = tuple(m for m in metrics if m not in SCORES)
+    by_viewers = [m for m in metrics if m in SCORES]
+
+    def reading(offset: bool) -> tuple[Alignment, _Measure]:
         alignment = look(ours, theirs, meeting, clock, offset=offset)
         if align == "times":
             alignment.shift = (0.0, 0.0)
         alignment.crop = _crop(meeting, alignment.shift, crop)
         pairs = Pairer(ours, theirs, meeting, alignment, clock=clock, follow=align == "full", frames=frames)
-        return alignment, _rows(pairs, _Measure(meeting, alignment.crop, metrics), progress)
+        viewers = Viewers(by_viewers, meeting.grid) if by_viewers else None
+        measure = _Measure(meeting, alignment.crop, by_frame, viewers)
+        _feed(measure, pairs, progress)
+        return alignment, measure
 
-    alignment, rows = reading(offset=True)
+    alignment, measured = reading(offset=True)
     if alignment.offset_frames and any(alignment.found(kind) for kind in ("dropped frame", "repeated frame")):
         # Where little moves at first, frames that are missing later look like an offset: what needs fewer faults is so.
         other = reading(offset=False)
         if len(other[0].findings) < len(alignment.findings):
-            alignment, rows = other
+            alignment, measured = other
     if clock:
         text = f"the clocks start {abs(clock):.3f} s apart; both were counted from their first frames"
         alignment.findings.insert(0, Finding("clock", text, value=clock))
     progress.finish()
-    if not rows:
+    if not measured.rows:
         raise WorkError(
             f"no frame of {theirs.name} has a partner in {ours.name} at the same time",
             expected="clips of the same scene on the same clock",
         )
-    table = _table(rows, metrics)
+    table = _table(measured.rows, by_frame)
     settings = {"align": align, "size": size, "interlaced": interlaced, "metrics": list(metrics), "bits": meeting.bits}
-    summary = summarise(table, metrics, meeting.bits)
-    return Comparison(ours.name, theirs.name, table, summary, alignment, tuple(meeting.notes), settings)
+    summary = summarise(table, by_frame, meeting.bits)
+    viewed = measured.viewers.scores() if measured.viewers is not None else {}
+    return Comparison(ours.name, theirs.name, table, summary, alignment, tuple(meeting.notes), settings, viewed)
 
 
-def _rows(pairs: Pairer, measure: _Measure, progress: Progress) -> list[tuple]:
-    """A row for each pair and plane."""
+def _feed(measure: _Measure, pairs: Pairer, progress: Progress) -> None:
+    """All pairs, CHUNK at a time."""
     progress.stage("compare")
     held: list[Pair] = []
     for pair in pairs:
@@ -209,7 +131,6 @@ def _rows(pairs: Pairer, measure: _Measure, progress: Progress) -> list[tuple]:
             progress.step(len(held))
             held = []
     measure(held)
-    return measure.rows
 
 
 def _crop(meeting: Meeting, shift: tuple[float, float], asked: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -224,10 +145,12 @@ def _crop(meeting: Meeting, shift: tuple[float, float], asked: tuple[int, int, i
 
 
 class _Measure:
-    """Turns pairs into rows, CHUNK at a time; keeps the last pair for the flicker of the next."""
+    """Turns pairs into rows, a row for each pair and plane; keeps the last pair for the flicker of the next."""
 
-    def __init__(self, meeting: Meeting, crop: tuple[int, int, int, int], metrics: tuple[str, ...]) -> None:
-        self.meeting, self.crop, self.metrics = meeting, crop, metrics
+    def __init__(
+        self, meeting: Meeting, crop: tuple[int, int, int, int], metrics: tuple[str, ...], viewers: Viewers | None
+    ) -> None:  # fmt: skip
+        self.meeting, self.crop, self.metrics, self.viewers = meeting, crop, metrics, viewers
         self.rows: list[tuple] = []
         self._before: Pair | None = None
 
@@ -236,12 +159,16 @@ class _Measure:
             return
         first = pairs if self._before is None else [self._before, *pairs]
         extra = len(first) - len(pairs)
-        columns = []
+        columns, seen = [], []
         for i in range(1 if self.meeting.luma_only else len(pairs[0].truth.batch.planes)):
             truth, result = (self._stack([getattr(p, side).batch.planes[i] for p in first], i) for side in PAIR)
             if truth.dtype != result.dtype:
                 truth, result = truth.astype(np.float32), result.astype(np.float32)
             columns.append(self._measured(truth, result, extra, [p.joins for p in first]))
+            if self.viewers is not None:
+                seen.append([eight_bit(p[extra:], self.meeting.bits) for p in (truth, result)])
+        if self.viewers is not None:
+            self.viewers.add(*zip(*seen, strict=True), rate=1 / pairs[0].truth.length)
         for n, pair in enumerate(pairs):
             for i, found in enumerate(columns):
                 values = [float(found[m][n]) for m in found]
@@ -273,6 +200,11 @@ class _Measure:
             found["flicker"] = values[extra:]
         if "detail" in self.metrics:
             found["detail"] = nothing if small else detail_kept(now_truth, now_result)
+        if "noise" in self.metrics:
+            tiny = min(truth.shape[1:]) < 16
+            scale = 2.0 ** (8 - bits)  # levels of 8-bit video
+            found["noise"] = nothing if tiny else noise_level(now_result) * scale
+            found["noise_truth"] = nothing if tiny else noise_level(now_truth) * scale
         return found
 
 
@@ -280,11 +212,9 @@ PAIR = ("truth", "result")
 
 
 def _columns(metrics: tuple[str, ...]) -> list[str]:
-    names = []
-    for name in METRICS:
-        if name in metrics:
-            names += ["combing", "combing_truth"] if name == "combing" else [name]
-    return names
+    both = ("combing", "noise")
+    chosen = [name for name in (*METRICS, *MORE) if name in metrics]
+    return [column for name in chosen for column in ((name, f"{name}_truth") if name in both else (name,))]
 
 
 def _table(rows: list[tuple], metrics: tuple[str, ...]) -> pd.DataFrame:

@@ -6,10 +6,8 @@ A burst keeps the frames around it that a pipeline looks at, so that its results
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ import numpy as np
 from toolkit.clip import Batch, PictureFormat
 from toolkit.compare.by_time import FramesByTime
 from toolkit.errors import InputUnreadable, RequestError
+from toolkit.stages.memory import rates_of, reach
 
 if TYPE_CHECKING:
     from toolkit.pipeline import Pipeline
@@ -166,16 +165,7 @@ class Sample:
 
 def neighbours(pipeline: Pipeline, fmt: PictureFormat) -> tuple[int, int]:
     """How many frames of the tape before and after a frame its result depends on (for recursive steps: noticeably)."""
-    before = after = Fraction(0)
-    rate = 1
-    for step in pipeline:
-        knobs, halo = step.knobs, step.stage.halo(step.knobs)
-        settle = SETTLE if step.stage.recursive(knobs) else 0
-        before += Fraction(max(halo, settle), rate)
-        after += Fraction(halo, rate)
-        rate *= step.stage.rate(fmt, knobs)
-        fmt = step.stage.format_after(fmt, knobs)
-    return math.ceil(before), math.ceil(after)
+    return reach(pipeline, rates_of(pipeline, fmt), SETTLE)[0]
 
 
 def sample(

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from toolkit.compare.grid import _GAP, _INK, _PAPER, _scaled, to_rgb
+from toolkit.compare.played import played
+from toolkit.compare.samples import Sample
 from toolkit.compare.source import Frame, Source
 from toolkit.errors import OutputFailed, OutputRefused, RequestError
 from toolkit.progress import Progress
@@ -47,12 +49,14 @@ def stacked_video(
     length: float | None = None,
     height: int = 480,
     columns: int | None = None,
+    turns: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Stacked:
     """Writes all `sources` side by side, each under its name, as one video (.mp4: H.264, .webm: VP9).
 
     sources : name -> path, Clip, demo or list of Batches, of any size and rate; each is shown at its display aspect.
+              Or samples of the same moments: their bursts are shown one after the other, each `turns` times.
     start   : seconds from the beginning, and `length` seconds from there; to the end when left out.
     height  : of each picture; `columns` of them in a row (up to three, then a square when left out).
 
@@ -69,12 +73,11 @@ def stacked_video(
             f"height is {height}, columns {columns}, start {start} and length {length}",
             expected="a height of 16 or more, 1 column or more, a start of 0 or more and a length above 0",
         )
-    if path.suffix.lower() not in _CODECS:
-        raise OutputRefused(f"{path.name} is no video that can be made", expected=f"a name in {' or '.join(_CODECS)}")
-    if not path.absolute().parent.is_dir():
-        raise OutputRefused(f"the folder {path.absolute().parent} does not exist", hint="create it first")
-    if path.exists() and not overwrite:
-        raise OutputRefused(f"{path} exists", expected="a new name", hint="overwrite")
+    if turns < 1:
+        raise RequestError(f"turns is {turns}", expected="1 or more")
+    check_output(path, overwrite)
+    if any(isinstance(what, Sample) for what in sources.values()):
+        sources = played(sources, turns)
     sides = {name: Source(what, name) for name, what in sources.items()}
     for side in sides.values():
         clip = getattr(side.what, "path", None)
@@ -96,6 +99,17 @@ def stacked_video(
         film.discard()
     progress.finish()
     return Stacked(path, film.frames, sheet.size, together.note)
+
+
+def check_output(path: str | Path, overwrite: bool) -> None:
+    """Raises `OutputRefused` where no video can be written."""
+    path = Path(path)
+    if path.suffix.lower() not in _CODECS:
+        raise OutputRefused(f"{path.name} is no video that can be made", expected=f"a name in {' or '.join(_CODECS)}")
+    if not path.absolute().parent.is_dir():
+        raise OutputRefused(f"the folder {path.absolute().parent} does not exist", hint="create it first")
+    if path.exists() and not overwrite:
+        raise OutputRefused(f"{path} exists", expected="a new name", hint="overwrite")
 
 
 class _Together:

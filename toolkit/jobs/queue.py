@@ -78,6 +78,17 @@ class Queue:
         with database.failures(self.path), database.transaction(self._db()) as db:
             yield db
 
+    def lock_wait(self, patience: float = 1.0) -> float:
+        """Seconds until this program might write, for others that do; `patience` when it was not its turn by then."""
+        db, began = self._db(), time.monotonic()
+        db.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
+        try:
+            with contextlib.suppress(sqlite3.OperationalError), database.transaction(db):
+                pass
+            return time.monotonic() - began
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {round(1000 * database.PATIENCE)}")
+
     def close(self) -> None:
         """Closes this thread's connection."""
         db, self._local.db = getattr(self._local, "db", None), None

@@ -42,7 +42,13 @@ class EncodedPicture:
 class Encoding:
     """How the batches of one file become encoded frames: the encoder's settings, the format in the file, exact times.
 
-    kind : the container, "mp4", "mov" or "matroska".  The other parameters are those of `write.Writer`.
+    format    : the `PictureFormat` of the batches.  Open colour tags are filled in (`pixels.tagged`).
+    time_base : unit of the batches' times in seconds.
+    kind      : the container, "mp4", "mov" or "matroska".
+    rate      : frames per second for the encoder's rate control, None when variable.
+    codec     : "h264", "h265", "ffv1" or "prores"; `crf`, `preset` and `options` go to its encoder, `threads` too.
+    layout    : `(subsampling, bits)` in the file; None takes the batches' own, or the nearest the codec has.
+    origin    : seconds on the batches' clock that become zero in the file; a multiple of `1 / time_base.denominator`.
 
     `set_up(context)` readies an encoder's context, `frames(batch)` gives what it is to encode, in the unit `clock`.
     Raises `OutputRefused` for a codec or layout that cannot be had.

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import struct
-from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,26 +102,39 @@ def _setup(file: Any, path: Path) -> bytes:
     return file.read(_LENGTH.unpack(head[len(_MAGIC) :])[0])
 
 
-def times(paths: Iterable[Path]) -> array:
-    """Presentation times of all pictures in the files, rising within each, in the encoding's clock; int64."""
-    found = array("q")
+def times(paths: Iterable[Path]) -> Iterator[int]:
+    """Presentation times of all pictures in the files, rising within each, in the encoding's clock.
+
+    They are read file by file: however many there are, no more than one file's are held.
+    """
     for path in paths:
-        found.extend(sorted(picture.pts for picture in read_packets(path)))
-    return found
+        yield from sorted(_times_in(path))
 
 
-def joined(paths: Iterable[Path], order: array) -> Iterator[EncodedPicture]:
-    """The pictures of all files as one stream.  `order` holds their presentation times, rising.
+def _times_in(path: Path) -> Iterator[int]:
+    with path.open("rb") as file:
+        _setup(file, path)
+        while len(head := file.read(_PICTURE.size)) == _PICTURE.size:
+            pts, _, _, size, _ = _PICTURE.unpack(head)
+            file.seek(size, os.SEEK_CUR)
+            yield pts
+
+
+def joined(paths: Iterable[Path]) -> Iterator[EncodedPicture]:
+    """The pictures of all files as one stream, in coding order.
 
     Each encoder counted its decoding times from its own beginning, and where frames last unequally long two such
     counts overlap.  A decoding time is the presentation time so many pictures back as pictures are reordered by, which
     is what encoders count by themselves; only the first ones, for which there is none, are the first encoder's own.
     """
-    number, delay, counting = 0, 0, True
+    number, delay, counting, first = 0, 0, True, None
+    shown: deque[int] = deque()  # presentation times, from the one `delay` pictures back on
     for path in paths:
+        shown.extend(times([path]))
+        first = shown[0] if first is None else first
         for picture in read_packets(path):
-            counting = counting and picture.dts < order[0]
+            counting = counting and picture.dts < first
             delay += counting
-            dts = picture.dts if number < delay else order[number - delay]
+            dts = picture.dts if number < delay else shown.popleft()
             number += 1
             yield EncodedPicture(picture.data, picture.pts, dts, picture.duration, picture.key)

@@ -21,8 +21,11 @@ _FIELD_ORDER = {1: "progressive", 2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 STANDARD_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 
 
-def open_container(path: Path) -> Any:
-    """An open PyAV input container of a file that exists; every failure is a `ToolkitError` with cause and cure."""
+def open_container(path: Path, options: dict[str, str] | None = None) -> Any:
+    """An open PyAV input container of a file that exists; every failure is a `ToolkitError` with cause and cure.
+
+    options : FFmpeg's own, for the container.
+    """
     if not path.exists():
         raise InputMissing(f"there is no file {path}", expected="the path of a video file", hint="check the spelling")
     if path.is_dir():
@@ -30,7 +33,7 @@ def open_container(path: Path) -> Any:
     try:
         if path.stat().st_size == 0:
             raise InputUnreadable(f"{path} is empty (0 bytes)", expected="a video file", hint="copy the file again")
-        return av.open(str(path.absolute()), metadata_errors="replace")
+        return av.open(str(path.absolute()), metadata_errors="replace", container_options=options)
     except PermissionError as error:
         raise InputUnreadable(
             f"{path} may not be read: {error.strerror}", files=UNTOUCHED, hint="check the file's permissions"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+from array import array
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -14,6 +17,7 @@ from cachetools import LRUCache
 from toolkit.clip import Clip
 from toolkit.media.source import open_container, picture_stream, tag_duration
 
+_REORDERED = 32  # pictures; twice what H.264 and HEVC allow
 _known: LRUCache = LRUCache(maxsize=8)
 _lock = Lock()
 
@@ -61,7 +65,7 @@ def spacing(clip: Clip) -> tuple[bool | None, int | None]:
             times = None
             if whole and stream.frames and len(entries) >= stream.frames:
                 # Decoding order, which for spacing is as good.
-                times = np.array([e.timestamp for e in entries if e.size and not e.is_discard], np.int64)
+                times = np.fromiter((e.timestamp for e in entries if e.size and not e.is_discard), np.int64)
     return (None, clip.frames) if times is None else (uneven(times), len(times))
 
 
@@ -78,24 +82,50 @@ def _from_index(container: Any, stream: Any) -> np.ndarray | None:
     entries = stream.index_entries
     if container.format.name != "avi" or not stream.frames or not stream.codec_context.codec.intra_only:
         return None
-    found = [(e.timestamp, e.is_keyframe) for e in entries if e.size > 0]
-    if len(entries) < stream.frames or not all(key for _, key in found):
+    if len(entries) < stream.frames or not all(e.is_keyframe for e in entries if e.size > 0):
         return None
-    return np.array([t for t, _ in found], np.int64)
+    return np.fromiter((e.timestamp for e in entries if e.size > 0), np.int64)
 
 
 def _from_packets(container: Any, stream: Any) -> np.ndarray | None:
+    times = array("q")
+    for pts in _packet_times(container, stream):
+        if pts is None:
+            return None
+        times.append(pts)
+    return np.array(times, np.int64)
+
+
+def _packet_times(container: Any, stream: Any) -> Iterator[int | None]:
+    """What each packet of a picture bears, in the order of the file."""
     only(container, stream)
-    times: list[int] = []
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
-                if packet.pts is None:
-                    return None
-                times.append(packet.pts)
+                yield packet.pts
     except (av.error.FFmpegError, OSError):
-        pass  # the file breaks off; these are the times there are
-    return np.array(times, np.int64)
+        return  # the file breaks off; these are the times there are
+
+
+def shown_times(clip: Clip) -> Iterator[int]:
+    """The times of `frame_times` one after the other, read from the packets; no more than a handful are held.
+
+    Ends at a packet that does not tell its time.  Packets of one time, or further from their place than a codec
+    reorders pictures, come as they are.
+    """
+    waiting: list[int] = []
+    with open_container(clip.path) as container:
+        first = round(clip.start / clip.time_base)  # what stands before cannot be decoded
+        for pts in _packet_times(container, picture_stream(container, clip.path)):
+            if pts is None:
+                break
+            if pts < first:
+                continue
+            heapq.heappush(waiting, pts)
+            if len(waiting) > _REORDERED:
+                yield heapq.heappop(waiting)
+    while waiting:
+        yield heapq.heappop(waiting)
 
 
 def only(container: Any, stream: Any) -> None:

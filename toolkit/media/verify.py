@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from toolkit.clip import Clip, PictureFormat
 from toolkit.errors import InputUnreadable
 from toolkit.media.pixels import tagged
+from toolkit.media.read import Reader
 from toolkit.media.sound import read_sound
-from toolkit.media.times import frame_times
+from toolkit.media.times import shown_times
 
 SOUND_LIMIT = 0.001  # seconds
 _WINDOW, _REACH = 2.0, 0.1  # seconds of sound that are compared, and how far they may be apart to be found
@@ -38,7 +40,7 @@ class Check:
 def verify(
     path: Path | str,
     *,
-    expected_pts: Sequence[Fraction],
+    expected_pts: Iterable[Fraction],
     expected_format: PictureFormat,
     source: Clip | None = None,
     origin: Fraction | None = None,
@@ -49,7 +51,7 @@ def verify(
 ) -> list[Check]:
     """Compares a written file with what it was to hold, and returns one `Check` per promise.
 
-    expected_pts    : presentation time of each frame in seconds on the file's clock.
+    expected_pts    : presentation time of each frame in seconds on the file's clock; gone through once.
     expected_format : the format of the frames; open colour tags mean those `pixels.tagged` fills in.
     source          : the clip whose sound the file should carry; None leaves the sound out.
     origin, until   : seconds on the source's clock that became zero and where its sound was cut.  Without `origin`
@@ -63,10 +65,13 @@ def verify(
     too unlike, the tracks' own times count.
     """
     clip = Clip.open(path)
-    checks = list(_picture(clip, expected_pts, expected_format))
-    if source is not None and expected_pts:
+    expected = iter(expected_pts)
+    first = next(expected, None)
+    due = expected if first is None else chain((first,), expected)
+    checks = list(_picture(clip, due, expected_format))
+    if source is not None and first is not None:
         if origin is None:
-            origin = Fraction(source.start).limit_denominator(10**6) - expected_pts[0]
+            origin = Fraction(source.start).limit_denominator(10**6) - first
         tracks = sum(bool(track.sample_rate) for track in source.sound) if sound is None else sound
         checks.append(_same("sound tracks", tracks, len(clip.sound)))
         known = [j for j, track in enumerate(source.sound) if track.sample_rate]  # others could not be brought over
@@ -80,20 +85,25 @@ def _same(name: str, expected: object, found: object) -> Check:
     return Check(name, str(expected), str(found), expected == found)
 
 
-def _picture(clip: Clip, expected: Sequence[Fraction], form: PictureFormat) -> Iterator[Check]:
-    ticks = frame_times(clip)
-    found = [] if ticks is None else [int(t) * clip.time_base for t in ticks]
-    yield _same("frames", len(expected), len(found))
+def _picture(clip: Clip, expected: Iterator[Fraction], form: PictureFormat) -> Iterator[Check]:
+    due = found = 0
+    worst, last = Fraction(0), None
+    for time, ticks in zip_longest(expected, shown_times(clip)):  # side by side: a long tape has many
+        due, found = due + (time is not None), found + (ticks is not None)
+        if ticks is not None:
+            last = ticks * clip.time_base
+            if time is not None and time != last:
+                worst = max(worst, abs(time - last))
+    yield _same("frames", due, found)
     # Matroska counts milliseconds, so half a tick is as near as its times can be.
     limit = clip.time_base / 2 if "matroska" in clip.container else Fraction(0)
-    worst = max((abs(a - b) for a, b in zip(expected, found, strict=False)), default=Fraction(0))
     yield Check(
         "presentation times",
         "exact" if not limit else f"within {float(limit) * 1000:g} ms",
         "exact" if not worst else f"up to {float(worst) * 1000:.3f} ms off",
-        worst <= limit and bool(found),
+        worst <= limit and found > 0,
     )
-    yield _decodes(clip, len(found))
+    yield _decodes(clip, last)
     here, there = form.dar, clip.format.dar
     near = abs(here / there - 1) * form.width * form.sar < Fraction(1, 2)  # within half a pixel of the shown width
     yield Check("display aspect", _ratio(here), _ratio(there), bool(near))
@@ -111,12 +121,16 @@ def _ratio(value: Fraction) -> str:
     return f"{value.numerator}:{value.denominator} ({float(value):.4f})"
 
 
-def _decodes(clip: Clip, frames: int) -> Check:
+def _decodes(clip: Clip, last: Fraction | None) -> Check:
+    """Whether one frame, and no more, is shown from the time `last` on."""
+    if last is None:
+        return Check("last frame", "decodes", "there is none", False)
     try:
-        read = sum(len(b) for b in clip.batches(size=1, frames=(max(0, frames - 1), None)))
+        with Reader(clip, size=1, since=float(last)) as reader:
+            read = sum(map(len, reader))
     except InputUnreadable as error:
         return Check("last frame", "decodes", str(error), False)
-    return Check("last frame", "decodes", "decodes" if read == 1 else f"{read} frames after it", read == 1)
+    return Check("last frame", "decodes", "decodes" if read == 1 else f"{read} frames from there on", read == 1)
 
 
 # -- sound -------------------------------------------------------------------------------------------------------

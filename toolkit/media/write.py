@@ -32,15 +32,12 @@ class Writer:
     """Writes Batches, and sound in step with them, to an MP4, MOV or MKV file.
 
     path      : the final name; `.mp4`, `.m4v`, `.mov` or `.mkv` decides the container.
-    format    : the `PictureFormat` of the batches.  Open colour tags are filled in (`pixels.tagged`).
+    format    : the `PictureFormat` of the batches.
     time_base : unit of the batches' times in seconds.  MP4 and MOV keep these times exactly; Matroska counts
                 milliseconds, so there each time is the nearest one.
-    rate      : frames per second for the encoder's rate control, None when variable.
-    codec     : "h264", "h265", "ffv1" or "prores"; `crf`, `preset` and `options` go to its encoder, `threads` too.
-    layout    : `(subsampling, bits)` in the file; None takes the batches' own, or the nearest the codec has.
     sound     : "keep" for all tracks of `source`, or `SoundSpec`s, one per track.
-    origin    : seconds on the batches' clock that become zero in the file; a multiple of `1 / time_base.denominator`.
-    until     : seconds on that clock where the sound is cut, None for never.
+    until     : seconds on the batches' clock where the sound is cut, None for never.
+    how       : codec, crf, preset, threads, options, rate, layout, origin: see `encode.Encoding`.
 
     `written_format` is the format in the file, `notes` what happened to the sound (also given as `ToolkitWarning`).
     Use it as a context manager: leaving it normally finishes the file, leaving it by an exception removes it.
@@ -53,18 +50,11 @@ class Writer:
         format: PictureFormat,
         time_base: Fraction,
         *,
-        rate: Fraction | None = None,
-        codec: str = "h264",
-        crf: float | None = None,
-        preset: str | None = None,
-        threads: int | None = None,
-        options: dict[str, Any] | None = None,
-        layout: tuple[tuple[int, int] | None, int] | None = None,
         sound: str | Iterable[SoundSpec] = (),
         source: Clip | None = None,
-        origin: Fraction = Fraction(0),
         until: Fraction | None = None,
         overwrite: bool = False,
+        **how: Any,
     ) -> None:
         self.path, self._part = Path(path), Path(path).with_name(Path(path).name + ".part")
         self.frames_written, self.notes = 0, []
@@ -75,11 +65,8 @@ class Writer:
         self._kind = check_output(self.path, source=source, overwrite=overwrite)
         if isinstance(sound, str) and (sound != "keep" or source is None):
             raise ValueError(f'{sound = }; expected "keep" together with source=, or SoundSpecs')
-        self.encoding = Encoding(
-            format, time_base, kind=self._kind, rate=rate, codec=codec, crf=crf, preset=preset, threads=threads,
-            options=options, layout=layout, origin=origin,
-        )  # fmt: skip
-        self.codec, self.format, self.written_format = codec, self.encoding.format, self.encoding.written_format
+        self.encoding = Encoding(format, time_base, kind=self._kind, **how)
+        self.format, self.written_format = self.encoding.format, self.encoding.written_format
         self.origin, self._until = self.encoding.origin, until
         try:
             self._open(sound if sound == "keep" else tuple(sound), source)
@@ -101,7 +88,7 @@ class Writer:
         if self._kind in ("mp4", "mov"):
             # The clock of edit lists; FFmpeg's default of 1 ms would round where each track begins.
             muxing["movie_timescale"] = str(_common_clock(encoding.clock.denominator, *rates))
-            if self.codec in ("h264", "h265"):
+            if encoding.codec in ("h264", "h265"):
                 muxing["movflags"] = "+faststart"
         if self._kind == "matroska":
             muxing["fflags"] = "+bitexact"  # no random number in the file: the same work gives the same bytes

@@ -124,7 +124,7 @@ class Tree:
     def left(self, patience: float = 0.5) -> list[str]:
         """Names of children that go on running although the process has ended."""
         end = time.monotonic() + patience
-        while left := [p for p in self.known if _runs(p)]:
+        while left := [p for p in self.known if runs(p)]:
             if time.monotonic() > end:
                 return [f"{self.known[p]} ({p.pid})" for p in left]
             time.sleep(0.05)
@@ -142,7 +142,8 @@ class Tree:
         return False
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(process: psutil.Process) -> bool:
+    """Whether it has not ended; one that waits for its parent to notice has."""
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
@@ -166,17 +167,22 @@ def gpu_look(look: Look, device: Device) -> None:
 
 
 class TempFolder:
-    """Bytes on the disk in a folder.  A large one is gone through more seldom, so that this costs next to nothing."""
+    """Bytes on the disk in a folder.  A large one is gone through more seldom, so that this costs next to nothing.
+
+    cost : processor seconds that the last `bytes()` took.
+    """
 
     SHARE = 0.005  # of one core
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._bytes, self._next = 0.0, 0.0
+        self._bytes, self._next, self.cost = 0.0, 0.0, 0.0
 
     def bytes(self) -> float:
+        self.cost = 0.0
         if (now := time.monotonic()) >= self._next:
-            began = time.process_time()
+            began = time.thread_time()
             self._bytes = float(folder_bytes(self.path))
-            self._next = now + (time.process_time() - began) / self.SHARE
+            self.cost = time.thread_time() - began
+            self._next = now + self.cost / self.SHARE
         return self._bytes

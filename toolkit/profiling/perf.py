@@ -46,12 +46,13 @@ class Row:
 
 @dataclass
 class Perf:
-    """All rows of a `profile run`, the machine and the tape."""
+    """All rows of a `profile run`, the machine and the tape.  failed : modules without rows, and why."""
 
     machine: dict[str, Any]
     clip: dict[str, Any]
     repeats: int
     rows: list[Row]
+    failed: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps({"form": FORM, **asdict(self)}, indent=1)
@@ -62,6 +63,7 @@ class Perf:
         gpu = ", ".join(self.machine["gpus"]) or f"no GPU: {self.machine['no_gpu_because']}"
         lines = [head, gpu, f"median of {self.repeats}, +- half the range", ""]
         lines += [f"{r.module:<8} {r.part or 'whole':<26} {r.measure:<21} {_told(r):>22}" for r in self.rows]
+        lines += [f"{module:<8} not measured: {why}" for module, why in self.failed.items()]
         return "\n".join(lines)
 
     def to_html(self) -> str:
@@ -69,6 +71,10 @@ class Perf:
         body = "".join(
             f"<tr><td>{html.escape(r.module)}<td>{html.escape(r.part or 'whole')}<td>{r.measure}<td>{_told(r)}</tr>"
             for r in self.rows
+        )
+        body += "".join(
+            f"<tr><td>{html.escape(module)}<td colspan=3>not measured: {html.escape(why)}</tr>"
+            for module, why in self.failed.items()
         )
         return (
             '<!doctype html><html lang="en"><meta charset="utf-8"><title>Profile</title><style>body{font-family:'
@@ -150,7 +156,8 @@ def compare(before: Perf, after: Perf, *, limit: float = 0.1, force: bool = Fals
 
     A row is better or worse when the ranges of the repeats lie apart, which chance alone does to one in 126 rows at
     5 repeats a side, and the medians differ by more than can matter.  It is a regression when it is worse by more
-    than `limit`.  Raises `RequestError` for too few repeats, for other tapes, and, without `force`, other machines.
+    than `limit`; so is a module that fails now.  Raises `RequestError` for too few repeats, for other tapes, and,
+    without `force`, other machines.
     """
     if limit < 0:
         raise RequestError(f"the limit is {limit}", expected="0 or more, for instance 0.1", files="")
@@ -167,7 +174,10 @@ def compare(before: Perf, after: Perf, *, limit: float = 0.1, force: bool = Fals
             expected="two from the same one", hint="--force, if you want the ratios all the same", files="",
         )  # fmt: skip
     old, new = {r.key: r for r in before.rows}, {r.key: r for r in after.rows}
-    return Changes([_change(key, old.get(key), new.get(key), limit) for key in {**old, **new}], foreign)
+    rows = [_change(key, old.get(key), new.get(key), limit) for key in {**old, **new}]
+    for module, why in after.failed.items():
+        rows.append(Change((module, "", "seconds"), None, None, None, None, f"not measured: {why}", True))
+    return Changes(rows, foreign)
 
 
 def _change(key: tuple[str, str, str], before: Row | None, after: Row | None, limit: float) -> Change:

@@ -14,7 +14,7 @@ import psutil
 
 from toolkit.errors import InputMissing, RequestError
 from toolkit.profiling.alerts import GB, MIB, Alert, temp_rate
-from toolkit.profiling.looks import Tree, _runs
+from toolkit.profiling.looks import Tree, runs
 from toolkit.profiling.sizes import disk_bytes
 from toolkit.profiling.watch import SHARE, Target, _wait
 
@@ -102,7 +102,7 @@ def follow(
     before = sizes = disk_bytes(folder)
     began = time.monotonic()
     while True:
-        spent, now = time.process_time(), time.monotonic()
+        spent, now = time.thread_time(), time.monotonic()
         running = target is None or target.program.poll() is None
         if target is not None and running:
             target.tree.look(began)  # so that its children are known
@@ -124,7 +124,7 @@ def follow(
         high = too_fast
         if not running or now - began >= duration:
             break
-        pause = max(every - (time.monotonic() - now), (time.process_time() - spent) / SHARE)
+        pause = max(every - (time.monotonic() - now), (time.thread_time() - spent) / SHARE)
         pause = min(pause, max(0.01, duration - (now - began)))
         if target is None:
             time.sleep(pause)
@@ -143,7 +143,7 @@ def _holders(paths: set[str], tree: Tree | None) -> dict[str, str]:
     found = {}
     for process in psutil.process_iter() if tree is None else list(tree.ones):
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid == os.getpid() or not _runs(process):
+            if process.pid == os.getpid() or not runs(process):
                 continue
             for file in process.open_files():
                 if file.path in real:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -16,12 +17,13 @@ from typing import Any
 import psutil
 
 from toolkit import process, scratch
-from toolkit.errors import JobBusy, RequestError, UnknownJob, WorkError
+from toolkit.errors import InputMissing, JobBusy, QueueFailed, RequestError, UnknownJob, WorkError
 from toolkit.profiling.alerts import Alert, Alerts, Limits
 from toolkit.profiling.device import Device
-from toolkit.profiling.looks import Look, TempFolder, Tree, gpu_look
+from toolkit.profiling.looks import Look, TempFolder, Tree, gpu_look, runs
 
 SHARE = 0.01  # of one core: looks come further apart where they would cost more
+SLICE = 0.1  # seconds in which an end or a stop is noticed
 
 
 @dataclass
@@ -66,8 +68,9 @@ def watch(
     limits: Limits | None = None,
     on_look: Callable[[Look], None] = lambda look: None,
     on_alert: Callable[[Alert], None] = lambda alert: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Watched:
-    """Looks at `target` (see `by_pid`, `by_job`, `by_command`) every so many seconds until it ends.
+    """Looks at `target` (see `opened`) every so many seconds until it ends, `duration` is over or `stopped()`.
 
     Raises `RequestError` for a time that is none.
     """
@@ -78,7 +81,7 @@ def watch(
     began = time.monotonic()
     with contextlib.closing(Device()) as device:
         while True:
-            spent, now = time.process_time(), time.monotonic()
+            spent, now = time.thread_time(), time.monotonic()
             look = tree.look(began) if target.program is None or target.program.poll() is None else None
             if look is None:
                 break
@@ -92,11 +95,16 @@ def watch(
             for alert in alerts.look(look, tree):
                 found.alerts.append(alert)
                 on_alert(alert)
-            pause = max(every - (time.monotonic() - now), (time.process_time() - spent) / SHARE)
-            if duration is not None and look.seconds + pause > duration:
-                found.ended, found.seconds = "is running still; watching stopped", time.monotonic() - began
-                return found
-            _wait(target, pause)
+            # The folder has a pace of its own, and the first look does much that no other has to do.
+            cost = time.thread_time() - spent - temp.cost if found.looks > 1 else 0.0
+            pause = max(every - (time.monotonic() - now), cost / SHARE)
+            if duration is None or look.seconds + pause <= duration:
+                _wait(target, pause, stopped)
+                if not stopped():
+                    continue
+            still = "is running still; watching stopped" if target.program is None else "was stopped with the watching"
+            found.ended, found.seconds = still, time.monotonic() - began
+            return found
     found.seconds = time.monotonic() - began
     found.ended = "ended"
     if target.program is not None:
@@ -109,13 +117,14 @@ def watch(
     return found
 
 
-def _wait(target: Target, seconds: float) -> None:
+def _wait(target: Target, seconds: float, stopped: Callable[[], bool] = lambda: False) -> None:
     """Until the next look, or until the process ends."""
-    with contextlib.suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired, psutil.Error):
-        if target.program is not None:
-            target.program.wait(seconds)
-        else:
-            target.tree.root.wait(seconds)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not stopped():
+        # Not psutil's wait: of a child of this process it would take the exit code from whoever started it.
+        if not runs(target.tree.root) if target.program is None else target.program.poll() is not None:
+            return
+        time.sleep(min(left, SLICE))
 
 
 def system_temp() -> Path:
@@ -160,17 +169,60 @@ def by_job(queue: Any, number: int | None = None) -> Target:
         raise RequestError(f"the process of job {number} is not to be seen", expected="one of this machine", files="")
 
     def tell(look: Look) -> None:
-        with contextlib.suppress(UnknownJob):
+        with contextlib.suppress(UnknownJob, QueueFailed):
             now = queue.job(number)
             look.queue_latency = max(0.0, (now.started or now.added) - now.added)
             if now.progress:
                 look.stage, look.frames_per_second = now.progress["stage"], now.progress["per_second"]
-        began = time.monotonic()
-        with queue.change():  # an empty transaction: how long it waits for others
-            look.lock_wait = time.monotonic() - began
+        look.lock_wait = queue.lock_wait()
 
     target.tell = tell
     return target
+
+
+@contextlib.contextmanager
+def opened(
+    pid: int | None = None,
+    *,
+    command: str | Sequence[str] | None = None,
+    job: int | None = None,
+    queue: Path | str | None = None,
+) -> Iterator[Target]:
+    """What is asked for as a target: a process, a command (started, and ended with the `with`), or a running job.
+
+    queue : the queue's file in place of the user's own; without `job`, its only running job.
+    Raises `RequestError` unless it is one of them, `InputMissing` for no queue, and as the three ways do.
+    """
+    asked = (pid is not None) + (command is not None) + (job is not None or queue is not None)
+    if asked != 1:
+        raise RequestError(
+            f"{asked} things to watch were given", expected="one of pid, command and job (or its queue)", files=""
+        )
+    if pid is not None:
+        yield by_pid(pid)
+    elif command is not None:
+        with by_command(words_of(command) if isinstance(command, str) else command) as target:
+            yield target
+    else:
+        from toolkit.jobs import Queue
+        from toolkit.jobs.queue import default_path
+
+        path = Path(queue) if queue is not None else default_path()
+        if not path.exists():  # opening would make it
+            raise InputMissing(f"there is no queue {path}", files="")
+        with contextlib.closing(Queue(path)) as held:
+            yield by_job(held, job)
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a command as a shell would part them.  Raises `RequestError`."""
+    try:
+        words = shlex.split(command, posix=os.name == "posix")
+    except ValueError as error:
+        raise RequestError(f"the command {command!r} cannot be read ({error})", files="") from None
+    if not words:
+        raise RequestError("the command is empty", expected="a program and its words, in quotes", files="")
+    return words
 
 
 @contextlib.contextmanager
@@ -202,6 +254,14 @@ def _tell_progress(look: Look, log: Path) -> None:
             told = json.loads(line)
             look.stage, look.frames_per_second = str(told["stage"]), float(told["per_second"])
             return
+
+
+def failure(code: int | None, log: Path | None) -> str:
+    """A sentence on a watched command that failed, with its last words; "" for one that did not."""
+    if not code or log is None:
+        return ""
+    said = [line for line in last_lines(log) if line.strip()][-1:] or ["it said nothing"]
+    return f"the watched command failed with exit code {code}: {said[0]}"
 
 
 def last_lines(log: Path, most: int = 4096) -> list[str]:

@@ -4,6 +4,7 @@
 
 Prints one JSON object: seconds and processor seconds of each part, and the process's own peak.
 A fresh process is cold: what is first used in a part (imports, compiled kernels from the disk) counts there.
+`compiled` says how many kernels were not on the disk yet.
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ def processor_seconds() -> float:
     """Of this process and of its children that were waited for."""
     t = os.times()
     return t.user + t.system + t.children_user + t.children_system
+
+
+def compiled() -> int:
+    """Kernels that were compiled here, in place of being loaded from the disk."""
+    import gc
+
+    if "numba" not in sys.modules:
+        return 0
+    from numba.core.dispatcher import Dispatcher
+
+    held = (o for o in gc.get_objects() if isinstance(o, Dispatcher))
+    return sum(sum(d.stats.cache_misses.values()) for d in held if d.stats.cache_path)
 
 
 def media(tape: Path, folder: Path, frames: int, lap: Laps) -> None:
@@ -69,6 +82,8 @@ class _Cleared:
 
 def _steps(steps: list[Any], tape: Path, frames: int, lap: Laps) -> None:
     from toolkit.clip import Batch, Clip
+    from toolkit.pipeline import to_device, to_host
+    from toolkit.stages.upscale import choose_device
 
     clip = Clip.open(tape)
     if not clip.format.interlaced:
@@ -81,6 +96,11 @@ def _steps(steps: list[Any], tape: Path, frames: int, lap: Laps) -> None:
         step.stage.prepare(fmt, step.knobs, "cpu")
         with lap(step.name):
             step(batch.replace(format=fmt))
+        if choose_device("auto") == "cuda":
+            there = to_device(batch.replace(format=fmt))
+            step(there, "cuda")  # compiles
+            with lap(f"{step.name} on the GPU"):
+                to_host(step(there, "cuda"))
 
 
 def kernels(tape: Path, folder: Path, frames: int, lap: Laps) -> None:
@@ -197,6 +217,7 @@ def main(words: list[str]) -> int:
         return 1
     whole = {"seconds": time.perf_counter() - wall, "cpu_seconds": processor_seconds() - cpu}
     found = {"parts": lap.parts, "whole": whole, "peak": peak_memory(), "resident": psutil.Process().memory_info().rss}
+    found["compiled"] = compiled()
     print(json.dumps(found), flush=True)
     return 0
 

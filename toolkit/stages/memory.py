@@ -1,7 +1,7 @@
 """What a step needs to go on in the middle of a tape exactly as if it had begun at the start.
 
 A step that looks at neighbours (`halo`) needs so many frames ahead of the first one that counts; a recursive step
-needs its state.  `lead_in` says how many, `Memory` brings the state in and keeps those with which later runs may begin.
+needs its state.  `reach` and `lead_in` say how many, `Memory` brings the state in and keeps those with which later runs may begin.
 
 Counted in the step's own input frames: to give frames from F on, a step of rate r and halo h needs frames from
 F / r - h on.  Going back through the pipeline this says where each step must begin, and, at the front, where to read.
@@ -9,6 +9,8 @@ F / r - h on.  Going back through the pipeline this says where each step must be
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +26,29 @@ def recursive_steps(steps: Sequence[Any]) -> tuple[int, ...]:
     return tuple(n for n, step in enumerate(steps) if step.stage.recursive(step.knobs))
 
 
+def rates_of(steps: Sequence[Any], fmt: PictureFormat) -> list[int]:
+    """How many frames each step makes of one that it is given, the first being given frames of `fmt`."""
+    rates = []
+    for step in steps:
+        rates.append(step.stage.rate(fmt, step.knobs))
+        fmt = step.stage.format_after(fmt, step.knobs)
+    return rates
+
+
+def reach(steps: Sequence[Any], rates: Sequence[int], settle: int = 0) -> list[tuple[int, int]]:
+    """How many frames before and after those that count each step must be given, in its own input frames.
+
+    settle : so many more before a recursive step, which then begins without a state.
+
+    One entry more than there are steps: the last is the result itself, (0, 0).
+    """
+    found = [(0, 0)]
+    for step, rate in zip(reversed(steps), reversed(rates), strict=True):
+        before, after = (-(-n // rate) + step.stage.halo(step.knobs) for n in found[0])
+        found.insert(0, (before + (settle if step.stage.recursive(step.knobs) else 0), after))
+    return found
+
+
 def lead_in(steps: Sequence[Any], formats: Sequence[PictureFormat], frame: int, warm_up: int = 0) -> list[int]:
     """For a result from tape frame `frame` on: the first frame each step must see, in its own input frames.
 
@@ -32,15 +57,9 @@ def lead_in(steps: Sequence[Any], formats: Sequence[PictureFormat], frame: int, 
     One entry more than there are steps: the last is the first frame of the result.
     """
     rates = [s.stage.rate(f, s.knobs) for s, f in zip(steps, formats, strict=False)]
-    at = frame
-    for rate in rates:
-        at *= rate
-    firsts = [at]
-    for step, rate in zip(reversed(steps), reversed(rates), strict=True):
-        settle = warm_up if step.stage.recursive(step.knobs) else 0
-        at = max(0, at // rate - step.stage.halo(step.knobs) - settle)
-        firsts.insert(0, at)
-    return firsts
+    needed = reach(steps, rates, warm_up)
+    at = itertools.accumulate(rates, operator.mul, initial=frame)
+    return [max(0, first - before) for first, (before, _) in zip(at, needed, strict=True)]
 
 
 class Memory:

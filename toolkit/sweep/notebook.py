@@ -11,6 +11,7 @@ from pathlib import Path
 
 from toolkit import process, scratch
 from toolkit.errors import OutputRefused, RequestError
+from toolkit.sweep.pictures import check_top
 from toolkit.sweep.run import open_sweep
 from toolkit.sweep.table import Sweep
 
@@ -41,6 +42,7 @@ def write_notebook(
     import yaml
 
     path = Path(path)
+    check_top(top)
     if path.suffix != ".ipynb":
         raise RequestError(f"the notebook is to be {path.name}", expected="a name that ends in .ipynb")
     if path.exists() and not overwrite:

@@ -15,6 +15,7 @@ from kernels.measure.combing import combing
 from kernels.measure.noise import noise_level
 from toolkit.compare import blind
 from toolkit.compare.samples import Sample
+from toolkit.compare.viewers import pooled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,8 @@ def judged(result: Sample, truth: Sample | None, metrics: tuple[str, ...], align
     viewers = tuple(m for m in metrics if m in SCORES)
     if viewers:
         found["viewers"] = viewer_scores(clean, burst.own, viewers)
-    made = compare(clean, burst.own, align=align, metrics=tuple(m for m in metrics if m not in SCORES))
+    by_frame = tuple(m for m in metrics if m not in SCORES)
+    made = compare(clean, burst.own, align=align, metrics=by_frame or ("psnr",))
     kinds = tuple(dict.fromkeys(f.kind for f in made.findings))
     return {**found, "bits": made.settings["bits"], "table": made.table, "kinds": kinds}
 
@@ -87,7 +89,7 @@ def row_of(parts: Sequence[Part], metrics: tuple[str, ...]) -> dict[str, Any]:
     if parts[0].combing:
         row["combing"] = float(np.mean([v for p in parts for v in p.combing]))
     for key in parts[0].viewers:
-        row[key] = float(np.mean([p.viewers[key] for p in parts]))
+        row[key] = pooled(key, [(p.viewers[key], p.frames) for p in parts])
     if parts[0].table is not None:
         row |= _against_truth(parts, metrics, met_bits)
     for name in parts[0].blind:

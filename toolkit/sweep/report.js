@@ -25,18 +25,41 @@ document.querySelectorAll("table").forEach((table) => {
 const source = document.getElementById("pictures");
 if (source) viewer(document.querySelector(".viewer"), JSON.parse(source.textContent));
 
+const motion = document.getElementById("films");
+if (motion) player(document.querySelector(".films"), JSON.parse(motion.textContent));
+
+function make(tag, props, ...children) {
+  const element = Object.assign(document.createElement(tag), props);
+  element.append(...children);
+  return element;
+}
+
+function choice(label, names, at, changed) {
+  const select = make("select", { onchange: changed, ariaLabel: label });
+  names.forEach((name, i) => select.append(make("option", { value: i, textContent: name })));
+  select.value = at;
+  return select;
+}
+
+// A burst again and again; half a second is over before one has seen it, so it begins at a quarter of its speed.
+function player(box, data) {
+  const screen = make("video", { loop: true, muted: true, autoplay: true, controls: true, playsInline: true });
+  const time = choice("burst", data.times, 0, show);
+  const speeds = [0.25, 0.5, 1].map((speed) =>
+    make("button", { type: "button", textContent: `speed ${speed}`, onclick: () => pace(speed) }));
+  box.append(make("div", { className: "controls" }, time, ...speeds), make("div", { className: "wide" }, screen));
+  function show() {
+    screen.src = data.films[time.value];
+  }
+  function pace(speed) {
+    screen.defaultPlaybackRate = screen.playbackRate = speed;
+    speeds.forEach((b) => b.setAttribute("aria-pressed", b.textContent === `speed ${speed}`));
+  }
+  pace(0.25);
+  show();
+}
+
 function viewer(box, data) {
-  const make = (tag, props, ...children) => {
-    const element = Object.assign(document.createElement(tag), props);
-    element.append(...children);
-    return element;
-  };
-  const choice = (label, names, at, changed) => {
-    const select = make("select", { onchange: changed, ariaLabel: label });
-    names.forEach((name, i) => select.append(make("option", { value: i, textContent: name })));
-    select.value = at;
-    return select;
-  };
   const one = make("img", { className: "one", alt: "" });
   const two = make("img", { className: "two", alt: "" });
   const tags = ["left", "right"].map((side) => make("span", { className: `tag ${side}` }));

@@ -7,18 +7,19 @@ import html
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.compare.samples import Sample, sample
+from toolkit import scratch
+from toolkit.compare.samples import Sample
 from toolkit.errors import OutputRefused, ToolkitError
-from toolkit.pipeline import Pipeline
+from toolkit.sweep.pictures import TAPE, check_top, middles, pictures_of, sheet
 from toolkit.sweep.run import open_sweep
 from toolkit.sweep.table import Sweep
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
 
 _HERE = Path(__file__).parent
 _HIDDEN = ("key", "pipeline", "taken_s", "by_burst")
@@ -30,28 +31,36 @@ def write_report(
     *,
     metric: str | None = None,
     top: int = 3,
+    video: bool = True,
     overwrite: bool = False,
 ) -> Path:
     """Writes a sweep (or the folder of one) as one HTML page that needs nothing else, and returns its path.
 
     metric : what "best" means; the usual measure when left out.
     top    : how many of the best settings are shown as pictures, beside the tape and, where there is one, the truth.
+    video  : whether they are also shown in motion, each burst as a small WebM; most of the time and size of a page.
 
     Pictures are made anew from the tape; where it cannot be found the page says so and has none.  Raises `InputMissing`
     for a folder without a sweep, `OutputRefused` when `path` exists or cannot be written.
     """
     path = Path(path)
+    check_top(top)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise OutputRefused(f"{path.name} is no page", expected="a name that ends in .html")
     if path.exists() and not overwrite:
         raise OutputRefused(f"{path} exists", expected="a new name", hint="overwrite")
     found = found if isinstance(found, Sweep) else open_sweep(found)
     metric = found.metric(metric)
     try:
-        pictures, missing = _pictures(found, metric, top), ""
+        pictures, missing = pictures_of(found, metric, top), ""
     except ToolkitError as error:
         pictures, missing = None, f"no pictures: {error}"
     parts = [_head(found, metric), _section("Quality against time", _plot(found, metric))]
     if pictures is not None:
-        parts += [_section("Side by side", _viewer(pictures)), _section("Contact sheet", _sheet(pictures))]
+        parts.append(_section("Side by side", _viewer(pictures)))
+        if video:
+            parts.append(_section("In motion", _films(pictures)))
+        parts.append(_section("Contact sheet", _sheet(pictures)))
     else:
         parts.append(_section("Side by side", f"<p>{html.escape(missing)}</p>"))
     parts.append(_section("All settings", _table(found, metric)))
@@ -64,18 +73,6 @@ def write_report(
         part.unlink(missing_ok=True)
         raise OutputRefused(f"{path} cannot be written ({error.strerror})") from None
     return path
-
-
-def sheet_of(
-    found: Sweep, metric: str | None = None, top: int = 3, *, height: int = 240, bursts: int | None = None
-) -> Image:
-    """The tape, the best settings and, where there is one, the truth beside each other, a row for each burst.
-
-    height : of each picture; `bursts`: only the first so many.
-
-    Raises a `ToolkitError` when the tape cannot be found or has changed.
-    """
-    return _contact_sheet(_pictures(found, found.metric(metric), top), height, bursts)
 
 
 def _source(found: Sweep) -> str:
@@ -112,7 +109,7 @@ def _plot(found: Sweep, metric: str) -> str:
     sink = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "sweep"}):
         found.pareto(metric).savefig(sink, format="svg", metadata={"Date": None})
-    return f'<img class="plot" alt="{metric} against time" src="{_data(sink.getvalue(), "svg+xml")}">'
+    return f'<img class="plot" alt="{metric} against time" src="{_data(sink.getvalue(), "image/svg+xml")}">'
 
 
 def _table(found: Sweep, metric: str) -> str:
@@ -140,44 +137,38 @@ def _sort(value: Any) -> str:
 # Pictures
 
 
-def _pictures(found: Sweep, metric: str, top: int) -> dict[str, Sample]:
-    """Name -> sample of the tape, the best settings and the truth."""
-    some, truth = found.sample, found.truth
-    if some is None:
-        origin = found.about.get("sample")
-        if origin is None:
-            raise OutputRefused("the tape of this sweep was in memory only")
-        some = sample(**origin)
-        truth = some.beside(found.about["truth"]) if found.about.get("truth") else None
-        key = some.key + (f"-{truth.key}" if truth else "")
-        if key != found.about.get("frames"):
-            raise OutputRefused(f"{origin['source']} does not hold the frames of the sweep any more")
-    shown = {"tape": some.cut()}
-    for rank, at in enumerate(found.ranked(metric).index[:top], 1):
-        pipeline: Pipeline = found.trials[at].pipeline
-        shown[f"{rank}. {found.label(at)}"] = some.through(pipeline)
-    return shown if truth is None else {**shown, "truth": truth}
-
-
-def _times(pictures: dict[str, Sample]) -> list[float]:
-    return [float(b.own.times[len(b.own) // 2]) for b in pictures["tape"].bursts]
-
-
 def _viewer(pictures: dict[str, Sample]) -> str:
     from toolkit.compare.grid import frames_at, to_rgb
 
-    times = _times(pictures)
-    images = []
-    for name, one in pictures.items():
-        # The truth may be on a clock of its own; its bursts are in the same order.
-        own = times if name != "truth" else [float(b.own.times[len(b.own) // 2]) for b in one.bursts]
-        images.append([_picture(to_rgb(f)[0]) for f in frames_at(one, own)])
+    times = middles(pictures[TAPE])
+    images = [[_picture(to_rgb(f)[0]) for f in frames_at(one, times)] for one in pictures.values()]
     data = {
-        "names": list(pictures), "times": [f"{t:.3f} s" for t in times], "images": images,
-        "dar": float(pictures["tape"].format.dar),
+        "names": list(pictures), "times": _seconds(times), "images": images, "dar": float(pictures[TAPE].format.dar),
     }  # fmt: skip
+    return f'<div class="viewer"></div>{_json("pictures", data)}'
+
+
+def _films(pictures: dict[str, Sample]) -> str:
+    """All names side by side, a video for each burst."""
+    from toolkit.compare.video import stacked_video
+
+    films = []
+    with scratch.folder() as here:
+        for n in range(len(pictures[TAPE].bursts)):
+            burst = {name: replace(one, bursts=one.bursts[n : n + 1]) for name, one in pictures.items()}
+            made = stacked_video(burst, here / f"{n}.webm")
+            films.append(_data(made.path.read_bytes(), "video/webm"))
+    data = {"times": _seconds(middles(pictures[TAPE])), "films": films}
+    return f'<div class="films"></div>{_json("films", data)}'
+
+
+def _seconds(times: list[float]) -> list[str]:
+    return [f"{t:.3f} s" for t in times]
+
+
+def _json(name: str, data: dict[str, Any]) -> str:
     text = json.dumps(data).replace("<", "\\u003c")
-    return f'<div class="viewer"></div><script type="application/json" id="pictures">{text}</script>'
+    return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def _picture(rgb: np.ndarray) -> str:
@@ -185,20 +176,14 @@ def _picture(rgb: np.ndarray) -> str:
 
     sink = io.BytesIO()
     Image.fromarray(rgb).save(sink, "WEBP", lossless=True, quality=30, method=2)
-    return _data(sink.getvalue(), "webp")
-
-
-def _contact_sheet(pictures: dict[str, Sample], height: int = 240, bursts: int | None = None) -> Image:
-    from toolkit.compare.grid import contact_sheet
-
-    return contact_sheet(pictures, _times(pictures)[:bursts], regions=[(0.35, 0.35, 0.25, 0.25)], height=height)
+    return _data(sink.getvalue(), "image/webp")
 
 
 def _sheet(pictures: dict[str, Sample]) -> str:
     sink = io.BytesIO()
-    _contact_sheet(pictures).save(sink, "PNG")
-    return f'<div class="wide"><img alt="contact sheet" src="{_data(sink.getvalue(), "png")}"></div>'
+    sheet(pictures).save(sink, "PNG")
+    return f'<div class="wide"><img alt="contact sheet" src="{_data(sink.getvalue(), "image/png")}"></div>'
 
 
 def _data(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from toolkit.clip import Clip
 from toolkit.compare import viewers
 from toolkit.compare.metrics import METRICS, PLANES
 from toolkit.compare.samples import Sample, neighbours, sample
@@ -110,7 +111,8 @@ def sweep(
     some = _sampled(source, tried, times=times, bursts=bursts, length=length, field_order=field_order)
     clean = None if truth is None else truth if isinstance(truth, Sample) else some.beside(truth)
     scores = _scores(tried, some) if (truth is None if blind is None else blind) else ()
-    material = Material.of(some, clean, str(Path(truth).absolute()) if isinstance(truth, (str, Path)) else None)
+    place = truth.path if isinstance(truth, Clip) else truth
+    material = Material.of(some, clean, str(Path(place).absolute()) if isinstance(place, (str, Path)) else None)
     versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
     setting = {
         "frames": material.key, "metrics": list(metrics) if truth is not None else [], "align": align,
@@ -150,7 +152,7 @@ def sweep(
     computed = _run(plan, executor, store, on_result, progress or Progress())
     both = plan.rows()
     table = assembled([t for t, _ in both], [row for _, row in both])
-    return Sweep(table, tuple(t for t, _ in both), store.folder, some, clean, some.notes, computed)
+    return Sweep(table, tuple(t for t, _ in both), store.folder, some, clean, some.notes, computed, about)
 
 
 def _run(plan: Any, executor: Executor | None, store: Store, on_result: Any, progress: Progress) -> int:

@@ -93,7 +93,7 @@ def refuse_many(size: int, limit: int) -> None:
     if size > limit:
         raise RequestError(
             f"this is {size:,} trials", expected=f"at most {limit:,} unless asked for",
-            hint=f'limit={size}, or how="random" with fewer trials',
+            hint=f"limit={size}, or fewer of them drawn at random",
         )  # fmt: skip
 
 

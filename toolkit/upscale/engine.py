@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import DeviceMissing, KnobError, PictureError, ToolkitWarning, WorkError
-from toolkit.upscale import colour, sizes, strips
+from toolkit.upscale import colour, sizes, strips, transfer
 from toolkit.upscale.load import Foreign, Model, load_model
 from toolkit.upscale.nets import SRVGGNetCompact
 from toolkit.upscale.plugins import upscale
@@ -199,22 +199,25 @@ class Upscaler:
         frames, shapes = len(planes[0]), tuple(tuple(p.shape[1:]) for p in planes)
         if shapes != format.plane_shapes or any(len(p) != frames for p in planes):
             raise PictureError(f"{self.name} was given planes of {shapes}", expected=f"{format.plane_shapes}")
-        out = tuple(np.empty((frames, *shape), target.dtype) for shape in target.plane_shapes)
+        out = tuple(transfer.empty((frames, *shape), target.dtype, self.device) for shape in target.plane_shapes)
         done = 0
-        while done < frames:
-            batch, tile = self._shrunk or self._plan(format)
-            part = slice(done, min(done + batch, frames))
-            if self.device == "cpu" and batch >= torch.get_num_threads():
-                # No more than one frame per thread is ever in work, so all of them can be handed out.
-                batch, part = torch.get_num_threads(), slice(done, frames)
-            try:
-                self._fill(planes, out, part, source, target, tile)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                self._shrink(min(part.stop - part.start, batch), tile, format)
-                continue
-            done = part.stop
+        try:
+            while done < frames:
+                batch, tile = self._shrunk or self._plan(format)
+                part = slice(done, min(done + batch, frames))
+                if self.device == "cpu" and batch >= torch.get_num_threads():
+                    # No more than one frame per thread is ever in work, so all of them can be handed out.
+                    batch, part = torch.get_num_threads(), slice(done, frames)
+                try:
+                    self._fill(planes, out, part, source, target, tile)
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    self._shrink(min(part.stop - part.start, batch), tile, format)
+                    continue
+                done = part.stop
+        finally:  # also after an error: nothing may still be written into memory that is given up
+            transfer.wait(self.device)
         return out
 
     def _fill(self, planes, out, part: slice, source: PictureFormat, target: PictureFormat, tile: int | None) -> None:
@@ -246,11 +249,11 @@ class Upscaler:
     def _enlarge(self, planes, out, part: slice, source, target, tile, threads: int = 1) -> None:
         each = functools.partial(_spread, threads=threads) if threads > 1 else None
         with torch.inference_mode():
-            on_device = tuple(self._to_device(p[part]) for p in planes)
+            on_device = tuple(transfer.send(p[part], self.device) for p in planes)
             net = self._net_between(source.matrix, target.matrix)
             large = run_tiled(net, colour.to_ycc(on_device, source), self.facts, tile, self.overlap, each)
             for whole, plane in zip(out, colour.from_ycc(large, target), strict=True):
-                whole[part] = plane.cpu().numpy()
+                transfer.fetch(plane, whole[part])
 
     def _net_between(self, source: str, target: str) -> Callable[[Tensor], Tensor]:
         """The net for Y'CbCr of one matrix in and of another out."""
@@ -260,10 +263,6 @@ class Upscaler:
         if (source, target) not in self._folded:
             self._folded[source, target] = self._placed(self.model.net.in_colour(into, out))
         return self._folded[source, target]
-
-    def _to_device(self, plane: np.ndarray) -> Tensor:
-        plane = np.ascontiguousarray(plane)
-        return torch.from_numpy(plane if plane.flags.writeable else plane.copy()).to(self.device)
 
     def _placed(self, net: nn.Module) -> nn.Module:
         return net.to(self.device, PRECISIONS[self.precision], memory_format=torch.channels_last)

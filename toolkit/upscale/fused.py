@@ -24,38 +24,42 @@ def prelu_into(x: Tensor, slopes: Tensor | None, out: Tensor) -> None:
     """
     if slopes is None:
         out.copy_(x)
+    elif x.dtype is torch.bfloat16 and x[0].numel() % 2:  # no net in use has an odd number of channels
+        out.copy_(torch.where(x > 0, x, (x.float() * slopes.view(x.shape[1:])).to(x.dtype)))
     else:
         body = _prelu_bf16 if x.dtype is torch.bfloat16 else _prelu_float32
-        body(_bits(x).reshape(len(x), -1), slopes.numpy(), _bits(out).reshape(len(x), -1))
+        body(_words(x.reshape(len(x), -1)), slopes.numpy(), _words(out.view(len(x), -1)))
 
 
-def _bits(x: Tensor) -> np.ndarray:
-    return (x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy()
-
-
-@njit(inline="always")
-def _wide(bits):
-    """The float32 whose upper half are the bits of a bfloat16."""
-    return np.uint32(np.uint32(np.uint16(bits)) << np.uint32(16)).view(np.float32)
+def _words(x: Tensor) -> np.ndarray:
+    """Rows of float32, or of pairs of bfloat16."""
+    return (x.view(torch.uint32) if x.dtype is torch.bfloat16 else x).numpy()
 
 
 @njit(inline="always")
-def _narrow(value):
-    """The bits of the nearest bfloat16; a NaN stays one, because those that come from a bfloat16 have a zero tail."""
+def _rounded(value):
+    """The bits of a float32 whose upper half is the nearest bfloat16, ties to even; the lower half is left over.
+
+    A NaN stays one, because those that come from a bfloat16 have a zero tail.
+    """
     bits = np.float32(value).view(np.uint32)
     odd = np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(1))
-    bits = np.uint32(bits + np.uint32(np.uint32(0x7FFF) + odd))
-    return np.int16(np.uint32(bits >> np.uint32(16)))
+    return np.uint32(bits + np.uint32(np.uint32(0x7FFF) + odd))
 
 
 @njit(**_JIT)
 def _prelu_bf16(x, slopes, out):
+    """Two neighbours in one 32-bit word: the upper one is a float32 as it lies there, but for its tail."""
+    upper, zero = np.uint32(0xFFFF0000), np.float32(0)
+    first, second = slopes[::2].copy(), slopes[1::2].copy()
     for r in range(len(x)):
         row, target = x[r], out[r]
-        for i in range(len(slopes)):
-            value = _wide(row[i])
-            scaled = _narrow(value * slopes[i])
-            target[i] = row[i] if value > np.float32(0) else scaled
+        for i in range(len(first)):
+            low, high = np.uint32(row[i] << np.uint32(16)), np.uint32(row[i] & upper)
+            a, b = low.view(np.float32), high.view(np.float32)
+            low = low if a > zero else _rounded(a * first[i])
+            high = high if b > zero else _rounded(b * second[i])
+            target[i] = np.uint32(np.uint32(high & upper) | np.uint32(low >> np.uint32(16)))
 
 
 @njit(**_JIT)

@@ -20,8 +20,9 @@ from toolkit.upscale.fused import prelu_into
 if TYPE_CHECKING:
     from toolkit.upscale.nets import SRVGGNetCompact
 
-#: Bytes of one layer's strip: what stays in the second-level cache of one core.
-_STRIP_BYTES = 3 << 19
+#: Bytes of one layer's strip.  Smaller ones lose to the calls they need, larger ones to the caches (see
+#: benchmarks/README.md).
+_STRIP_BYTES = 9 << 19
 
 
 def strip_rows(net: SRVGGNetCompact, width: int) -> int:
@@ -33,7 +34,8 @@ def strip_rows(net: SRVGGNetCompact, width: int) -> int:
 def strip_bytes(net: SRVGGNetCompact, width: int) -> int:
     """Memory that the strips of a picture of that width take."""
     layers, rows = net.convs + 2, strip_rows(net, width)
-    return layers * (rows + layers + 3) * width * net.features * net.body[0].weight.element_size()
+    # the shared rows, a convolution's result, and two rows for every layer
+    return (2 * (rows + layers + 3) + 2 * layers) * width * net.features * net.body[0].weight.element_size()
 
 
 def detail_strips(net: SRVGGNetCompact, x: Tensor, rows: int) -> Iterator[tuple[int, Tensor]]:
@@ -45,25 +47,27 @@ def detail_strips(net: SRVGGNetCompact, x: Tensor, rows: int) -> Iterator[tuple[
     dtype = net.body[0].weight.dtype
     # Slopes repeated along a whole row let PReLU run over long stretches of memory.
     steps = [(conv, slope if slope is None else slope.float().repeat(width)) for conv, slope in _steps(net)]
-    held = [torch.empty((rows + len(steps) + 3, width, conv.in_channels), dtype=dtype) for conv, _ in steps]
-    for h in held:
-        h[0] = 0  # the zero padding above the picture
-    filled, done = [1] * len(steps), 0
+    # All layers share the memory in which a convolution reads, so that it never leaves the cache.
+    shared = torch.empty((rows + len(steps) + 3) * width * max(conv.in_channels for conv, _ in steps), dtype=dtype)
+    # What each layer was given last; at first the zero padding above the picture.
+    kept = [torch.zeros((1, width, conv.in_channels), dtype=dtype) for conv, _ in steps]
+    done = 0
     for top in range(0, height, rows):
         strip, slopes, last = x[0, :, top : top + rows].permute(1, 2, 0), None, top + rows >= height
         for i, (conv, after) in enumerate(steps):
-            h, have = held[i], filled[i] + len(strip)
-            prelu_into(strip, slopes, h[filled[i] : have])
+            above, given = len(kept[i]), len(strip)
+            have = above + given + last
+            h = shared[: have * width * conv.in_channels].view(have, width, conv.in_channels)
+            h[:above] = kept[i]
+            prelu_into(strip, slopes, h[above : above + given])
             if last:
-                h[have] = 0  # the zero padding below
-                have += 1
+                h[-1] = 0  # the zero padding below
+            kept[i] = h[-2:].clone()
             if have < 3:
-                filled[i] = have
                 break
-            strip = F.conv2d(h[:have].permute(2, 0, 1)[None], conv.weight, conv.bias, padding=(0, 1))
-            strip, slopes = strip[0].permute(1, 2, 0), after
-            h[:2] = h[have - 2 : have].clone()
-            filled[i] = 2
+            del strip  # its memory is the next one's
+            strip = F.conv2d(h.permute(2, 0, 1)[None], conv.weight, conv.bias, padding=(0, 1))[0].permute(1, 2, 0)
+            slopes = after
         else:
             yield done, strip
             done += len(strip)

@@ -18,6 +18,7 @@ from toolkit.compare.samples import SETTLE
 from toolkit.errors import InputUnreadable
 from toolkit.pipeline import Pipeline
 from toolkit.stages import Context
+from toolkit.stages.memory import rates_of, reach
 
 #: Samples around the part that is shown, so that its edges have neighbours.  A multiple of every chroma step.
 MARGIN = 32
@@ -47,7 +48,8 @@ class Moment:
         part : left, top, width and height to show, as fractions of the picture.
         Raises what decoding and the steps raise.
         """
-        rates, needed = self._needed(pipeline)
+        rates = rates_of(pipeline, self.clip.format)
+        needed = reach(pipeline, rates, SETTLE)
         before, after = needed[0]
         first = max(0, index - before)
         stamp = self.clip.path.stat()  # a file that was changed must not be answered from memory
@@ -68,21 +70,6 @@ class Moment:
             batch = self._remembered(done, lambda b=batch, s=step, lo=low, hi=high, r=rate: _applied(s, b, lo, hi, r))
             at -= low
         return self._shown(tape, part), self._shown(batch[at : at + 1], part)
-
-    def _needed(self, pipeline: Pipeline) -> tuple[list[int], list[tuple[int, int]]]:
-        """The rate of each step; and, before the first and after each, how many frames on either side of the one that
-        is shown the following steps look at."""
-        fmt, rates = self.clip.format, []
-        for step in pipeline:
-            rates.append(step.stage.rate(fmt, step.knobs))
-            fmt = step.stage.format_after(fmt, step.knobs)
-        needed = [(0, 0)]
-        for step, rate in zip(reversed(pipeline), reversed(rates), strict=True):
-            before, after = (math.ceil(n / rate) + step.stage.halo(step.knobs) for n in needed[0])
-            if step.stage.recursive(step.knobs):
-                before += SETTLE
-            needed.insert(0, (before, after))
-        return rates, needed
 
     def _frames(self, file: Any, first: int, stop: int) -> Batch:
         """Frames of the tape, as many as there are, those decoded that are not there from before."""

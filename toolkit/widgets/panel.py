@@ -182,7 +182,7 @@ def _frame(clip: Clip) -> float:
 
 
 def _decided(clip: Clip, field_order: str) -> Clip:
-    from toolkit.runner import decide_field_order
+    from toolkit.decisions import decide_field_order
 
     if field_order not in ("auto", *FIELD_ORDERS[:3]):
         raise KnobError(f"field order is {field_order!r}", expected="auto, tff, bff or progressive")

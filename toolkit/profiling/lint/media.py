@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import libcst as cst
@@ -92,19 +93,55 @@ def assigned_in(source: Source, loop: Any) -> set[str]:
     return found
 
 
-def ffmpeg_runs(source: Source) -> Iterator[tuple[cst.Call, list[str], cst.BaseExpression]]:
-    """Every run of FFmpeg: the call, its written-out words, and the output (the last word)."""
+@dataclass(frozen=True)
+class FFmpegRun:
+    """One run of FFmpeg.  words : those that are written out.  inputs : what stands before the last word."""
+
+    call: cst.Call
+    words: frozenset[str]
+    inputs: tuple[cst.BaseExpression, ...]
+    output: cst.BaseExpression
+
+
+def ffmpeg_runs(source: Source) -> Iterator[FFmpegRun]:
+    """Every run of FFmpeg, also through a function of this file that hands its words on."""
+    commands = list(_commands(source))
+    for call, elements in commands:
+        yield _run(source, call, elements)
+    wrappers = {
+        function.name.value
+        for call, elements in commands
+        if isinstance(function := source.function(call), cst.FunctionDef)
+        and isinstance(star := function.params.star_arg, cst.Param)
+        and any(isinstance(e, cst.StarredElement) and star.name.value in names_in(e.value) for e in elements)
+    }
+    for call in source.all(cst.Call) if wrappers else ():
+        if isinstance(call.func, cst.Name) and call.func.value in wrappers:
+            given = [a for a in call.args if a.keyword is None and a.star != "**"]
+            if len(given) > 2:
+                yield _run(source, call, given)
+
+
+def _commands(source: Source) -> Iterator[tuple[cst.Call, Sequence[Any]]]:
     for call in source.calls(*SUBPROCESS):
         command = argument(call, "args", 0)
         values = [command] if not isinstance(command, cst.Name) else source.values(command)
         for value in values:
-            if not isinstance(value, cst.List) or len(value.elements) < 3:
-                continue
-            first = value.elements[0].value
-            program = text(first) or get_full_name_for_node(first) or ""
-            if "ffmpeg" in program.lower():
-                words = [w for e in value.elements if (w := text(e.value)) is not None]
-                yield call, words, value.elements[-1].value
+            if isinstance(value, cst.List) and len(value.elements) > 2:
+                first = value.elements[0].value
+                program = text(first) or get_full_name_for_node(first) or ""
+                if "ffmpeg" in program.lower():
+                    yield call, value.elements
+
+
+def _run(source: Source, call: cst.Call, elements: Sequence[Any]) -> FFmpegRun:
+    parts = [e.value for e in elements]
+    for part in list(parts):
+        if isinstance(part, cst.Name):  # `*where` with a list of words put together before
+            lists = (v for v in source.values(part) if isinstance(v, cst.List))
+            parts[:0] = [e.value for v in lists for e in v.elements]
+    words = frozenset(w for p in parts if (w := text(p)) is not None)
+    return FFmpegRun(call, words, tuple(parts[:-1]), parts[-1])
 
 
 def ends_with(source: Source, node: cst.CSTNode, pattern: str) -> bool:

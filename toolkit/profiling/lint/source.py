@@ -64,6 +64,17 @@ def _children(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
                     yield item
 
 
+def _parted(target: cst.CSTNode, value: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
+    """`(a, x), (b, y)` for `a, b = x, y`; the two as they are where they cannot be parted."""
+    both = (target, value)
+    if all(isinstance(n, (cst.Tuple, cst.List)) and all(type(e) is cst.Element for e in n.elements) for n in both):
+        if len(target.elements) == len(value.elements):  # type: ignore[attr-defined]
+            for one, other in zip(target.elements, value.elements, strict=True):  # type: ignore[attr-defined]
+                yield from _parted(one.value, other.value)
+            return
+    yield both
+
+
 class Source:
     """The tree of one file with parents, positions and resolved names.
 
@@ -256,21 +267,28 @@ class Source:
         if own is None or written.count(".") != 1 or written.partition(".")[0] not in ("self", "cls", own.name.value):
             return []
         name, found = written.partition(".")[2], []
-        for target in self.below(own, cst.AssignTarget, cst.AnnAssign):
-            place = target.target
+        for place, value in self.assignments(own):
             full = get_full_name_for_node(place)
-            at_class = isinstance(place, cst.Name) and self.function(target) is self.function(own)
+            at_class = isinstance(place, cst.Name) and self.function(place) is self.function(own)
             if full in (f"self.{name}", f"cls.{name}") or (at_class and full == name):
-                value = target.value if isinstance(target, cst.AnnAssign) else self.parents[target].value
-                if value is not None:
-                    found.append(value)
+                found.append(value)
         return found
+
+    def assignments(self, within: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
+        """Every target of an assignment in `within` with the value it gets; `a, b = x, y` counts as two."""
+        for target in self.below(within, cst.AssignTarget):
+            yield from _parted(target.target, self.parents[target].value)
+        for node in self.below(within, cst.AnnAssign, cst.NamedExpr):
+            if node.value is not None:
+                yield node.target, node.value
 
     def _assigned(self, target: cst.CSTNode) -> cst.CSTNode | None:
         """The value that is put under the name `target` by an assignment or a `with`."""
         up = self.parents.get(target)
-        if isinstance(up, cst.AssignTarget):
-            return self.parents[up].value
+        if isinstance(up, (cst.AssignTarget, cst.Element)):
+            whole = up if isinstance(up, cst.AssignTarget) else next(self.above(target, cst.AssignTarget), None)
+            pairs = [] if whole is None else _parted(whole.target, self.parents[whole].value)
+            return next((value for place, value in pairs if place is target), None)
         if isinstance(up, (cst.AnnAssign, cst.NamedExpr)):
             return up.value
         if isinstance(up, cst.AsName) and isinstance(self.parents.get(up), cst.WithItem):
@@ -293,6 +311,15 @@ class Source:
             item.name.value == name.value for node in self.below(own, cst.Global, cst.Nonlocal) for item in node.names
         )
         return None if shared else name.value
+
+    def kept_as(self, value: cst.CSTNode) -> str | None:
+        """As `name_of`, and also for `name, other = value, more`."""
+        up = self.parents.get(value)
+        if isinstance(up, cst.Element):
+            line = next(self.above(up, cst.Assign), None)
+            pairs = [] if line is None or len(line.targets) != 1 else _parted(line.targets[0].target, line.value)
+            return next((n.value for n, given in pairs if given is value and isinstance(n, cst.Name)), None)
+        return self.name_of(value)
 
     def dropped(self, value: cst.CSTNode) -> bool:
         return isinstance(self.parents.get(value), cst.Expr)
@@ -324,6 +351,8 @@ class Source:
                 held.passed |= up.value is node  # else it is the keyword
             elif isinstance(up, cst.For):
                 held.methods["__iter__"].append(up)
+            elif isinstance(up, cst.Element) and isinstance(self.parents[self.parents[up]], cst.AssignTarget):
+                pass  # `name, other = ...`
             else:
                 held.stored = True
         return held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ from toolkit.profiling.lint.rule import rule
 from toolkit.profiling.lint.source import Source
 
 _DICTS = ("builtins.dict", "collections.OrderedDict", "collections.defaultdict")
+_MAKERS = ("__init__", "__post_init__")
+#: Names of what is large.  A dictionary of small things that lives with its object is no fault.
+_PICTURES = re.compile(r"thumb|picture|image|jpeg|preview|(?<!data)frame(?!work)|waveform|spectrogram")
 _SHRINK = {"pop", "popitem", "clear"}
 _REASON = "Every new key stays until the process ends, so a long run or a long list of tapes ends without memory."
 
@@ -112,6 +116,55 @@ def cached_method(source: Source) -> Iterator[tuple[Any, str]]:
                 yield decorator, f"the cache of {method.name.value}() keeps every {owner.name.value} alive"
 
 
+@rule(
+    "growing-object-cache",
+    "memory",
+    summary="Pictures or sound kept in a dictionary of an object that nothing ever empties",
+    why="The object of a tape lives as long as the tape is worked on, and each frame of it is about a megabyte.",
+    bad="""
+        class Player:
+            def __init__(self, path):
+                self.path = path
+                self.frames = {}
+
+            def frame(self, index):
+                if index not in self.frames:
+                    self.frames[index] = decode(self.path, index)
+                return self.frames[index]
+        """,
+    good="""
+        from cachetools import LRUCache
+
+        class Player:
+            def __init__(self, path):
+                self.path = path
+                self.frames = LRUCache(maxsize=64)
+
+            def frame(self, index):
+                if index not in self.frames:
+                    self.frames[index] = decode(self.path, index)
+                return self.frames[index]
+        """,
+)
+def growing_object_cache(source: Source) -> Iterator[tuple[Any, str]]:
+    for owner in source.all(cst.ClassDef):
+        makers = [m for m in owner.body.body if isinstance(m, cst.FunctionDef) and m.name.value in _MAKERS]
+        for target, value in (pair for maker in makers for pair in source.assignments(maker)):
+            written = get_full_name_for_node(target) or ""
+            if not written.startswith("self.") or not _is_empty_dict(source, value):
+                continue
+            name = written.removeprefix("self.")
+            refs = [n for n in source.below(owner, cst.Attribute) if get_full_name_for_node(n) == written]
+            used = [r for r in refs if r is not target]
+            if any(_lets_go(source, ref) for ref in used):
+                continue
+            for store in _remembers(source, used, name):
+                words = f"{name} {owner.name.value} {source.function(store).name.value}"
+                if _PICTURES.search(words.lower()):
+                    yield store, f"{written} gets an entry for every new key and never loses one"
+                    break
+
+
 def _growing(source: Source, owner: Any, spellings: Any) -> Iterator[tuple[Any, str]]:
     """Dictionaries made in the body of `owner` that remember results and never let one go."""
     body = owner.body.body if isinstance(owner, cst.ClassDef) else owner.body
@@ -142,10 +195,13 @@ def _empty_dict(source: Source, statement: Any) -> str | None:
         target = statement.target
     else:
         return None
-    value = statement.value
-    empty = isinstance(value, cst.Dict) and not value.elements
-    empty |= isinstance(value, cst.Call) and source.stands_for(value.func, *_DICTS) and len(value.args) <= 1
-    return target.value if empty and isinstance(target, cst.Name) else None
+    return target.value if isinstance(target, cst.Name) and _is_empty_dict(source, statement.value) else None
+
+
+def _is_empty_dict(source: Source, value: Any) -> bool:
+    if isinstance(value, cst.Call):
+        return source.stands_for(value.func, *_DICTS) and len(value.args) <= 1
+    return isinstance(value, cst.Dict) and not value.elements
 
 
 def _lets_go(source: Source, ref: Any) -> bool:

@@ -45,7 +45,7 @@ def polling_too_fast(source: Source) -> Iterator[tuple[Any, str]]:
         if not isinstance(loop, cst.While) or any(isinstance(u, cst.ExceptHandler) for u in source.above(call)):
             continue
         given = call.args[0].value if call.args else None
-        seconds = [number(v) for v in ([given] if not isinstance(given, cst.Name) else source.values(given))]
+        seconds = [number(v) for v in ([given] if not isinstance(given, cst.Name) else _values(source, given))]
         if seconds and all(s is not None and 0 < s < 1 for s in seconds) and not _bounded(source, loop):
             yield call, f"this looks every {seconds[0]:g} s; wait for an event, or look once a second"
 
@@ -128,13 +128,35 @@ def work_in_handler(source: Source) -> Iterator[tuple[Any, str]]:
 
 def _bounded(source: Source, loop: cst.While) -> bool:
     """Whether the loop gives up soon: it looks at a clock, asserts, or counts its rounds and compares the count."""
-    if any(source.inside(c, loop) for c in source.calls(*CLOCKS)) or any(True for _ in source.below(loop, cst.Assert)):
+    if any(True for _ in source.below(loop, cst.Assert)):
         return True
+    if any(source.inside(c, loop) for c in source.calls(*CLOCKS)):
+        return not _all_the_time(source, loop)
     counted = {source.code(a.target) for a in source.below(loop.body, cst.AugAssign)}
     return any(
         counted & {source.code(c.left), source.code(c.comparisons[0].comparator)}
         for c in source.below(loop, cst.Comparison)
     )
+
+
+def _all_the_time(source: Source, loop: cst.While) -> bool:
+    """Whether the loop goes on until a time that somebody else chose, with no way out before: a monitor."""
+    if not isinstance(loop.test, cst.Comparison) or len(loop.test.comparisons) != 1:
+        return False
+    sides = [loop.test.left, loop.test.comparisons[0].comparator]
+    clocks = [s for s in sides if isinstance(s, cst.Call) and source.stands_for(s.func, *CLOCKS)]
+    ends = [v for s in sides if isinstance(s, cst.Name) for v in source.values(s)]
+    chosen = ends and not any(True for e in ends for _ in source.below(e, cst.Integer, cst.Float))
+    leaves = source.below(loop.body, cst.Break, cst.Return, cst.Raise)
+    return len(clocks) == 1 and bool(chosen) and not any(source.function(n) is source.function(loop) for n in leaves)
+
+
+def _values(source: Source, name: cst.Name) -> list[cst.CSTNode]:
+    """What is assigned to a name, and what it is by default when it is a parameter."""
+    function = source.function(name)
+    given = source.below(function.params, cst.Param) if isinstance(function, cst.FunctionDef) else ()
+    defaults = [p.default for p in given if p.name.value == name.value and p.default is not None]
+    return [*defaults, *source.values(name)]
 
 
 def _does_nothing(source: Source, statement: Any) -> bool:

@@ -153,9 +153,8 @@ def _is_wrapper(function: Any) -> bool:
 def two_rlocks(source: Source) -> Iterator[tuple[Any, str]]:
     for owner in source.all(cst.ClassDef):
         names: dict[str, Any] = {}
-        for target in source.below(owner, cst.AssignTarget, cst.AnnAssign):
-            value = target.value if isinstance(target, cst.AnnAssign) else source.parents[target].value
-            written = get_full_name_for_node(target.target) or ""
+        for target, value in source.assignments(owner):
+            written = get_full_name_for_node(target) or ""
             if isinstance(value, cst.Call) and source.stands_for(value.func, "threading.RLock"):
                 names[written.rpartition(".")[2].lower()] = value
         readers = [n for n in names if "read" in n and "thread" not in n]

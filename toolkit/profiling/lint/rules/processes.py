@@ -8,7 +8,6 @@ from typing import Any
 import libcst as cst
 
 from toolkit.profiling.lint.literals import argument, is_none, is_true, spread
-from toolkit.profiling.lint.mend import keyword
 from toolkit.profiling.lint.rule import rule
 from toolkit.profiling.lint.source import Source
 
@@ -99,66 +98,6 @@ def process_never_waited(source: Source) -> Iterator[tuple[Any, str]]:
             held = source.held(name, source.function(call))
             if not (held.entered or held.escapes or held.calls(*_WAITS, "kill", "terminate", "send_signal")):
                 yield call, f"nothing waits for {name}"
-
-
-def _mend_wait(source: Source, call: cst.Call) -> list[tuple[cst.CSTNode, Any]] | None:
-    """`program.wait(...)` as a statement becomes `communicate(...)`, or goes when communicate() follows at once."""
-    held = source.held(source.name_of(call) or "", source.function(call))
-    waits = held.methods.get("wait", [])
-    if len(waits) != 1 or held.reads & {"stdout", "stderr"} or not source.dropped(waits[0]):
-        return None
-    wait, talks = waits[0], held.methods.get("communicate", [])
-    block, body, index = source.block(wait)
-    if talks:
-        if wait.args or index < 0 or index + 1 == len(body) or len(body[index].body) != 1:
-            return None  # with a time limit of its own
-        if not any(source.inside(talk, body[index + 1]) for talk in talks):
-            return None
-        if body[index].trailing_whitespace.comment or any(e.comment for e in body[index].leading_lines):
-            return None
-        return [(block, block.with_changes(body=[*body[:index], *body[index + 1 :]]))]
-    args = [a if a.keyword else keyword("timeout", source.code(a.value)) for a in wait.args]
-    return [(wait, wait.with_changes(func=wait.func.with_changes(attr=cst.Name("communicate")), args=args))]
-
-
-@rule(
-    "pipe-never-drained",
-    "processes",
-    summary="A pipe that nobody reads while the program is waited for",
-    why="After about 64 KiB the pipe is full, the program stops, and wait() never returns.",
-    bad="""
-        import subprocess
-
-        def convert(command):
-            program = subprocess.Popen(command, stderr=subprocess.PIPE)
-            program.wait(timeout=600)
-            return program.returncode
-        """,
-    good="""
-        import subprocess
-
-        def convert(command):
-            program = subprocess.Popen(command, stderr=subprocess.PIPE)
-            _, said = program.communicate(timeout=600)
-            return program.returncode, said
-        """,
-    mend=_mend_wait,
-    mended="wait() becomes communicate(), which reads the pipes while it waits, or goes when that follows anyway",
-)
-def pipe_never_drained(source: Source) -> Iterator[tuple[Any, str]]:
-    for call in source.calls(_POPEN):
-        name = source.name_of(call)
-        pipes = {p for p in ("stdout", "stderr") if source.stands_for(argument(call, p), "subprocess.PIPE")}
-        if name is None or not pipes:
-            continue
-        held = source.held(name, source.function(call))
-        left = sorted(pipes - held.reads)
-        if not held.calls("wait") or held.escapes or not left:
-            continue
-        if not held.calls("communicate"):
-            yield call, f"nobody reads {' and '.join(left)}, so a chatty program stops for ever"
-        elif any(_before(source, w, c) for w in held.methods["wait"] for c in held.methods["communicate"]):
-            yield call, f"wait() comes before anybody reads {' and '.join(left)}, so a chatty program stops for ever"
 
 
 @rule(
@@ -281,12 +220,6 @@ def killed_not_reaped(source: Source) -> Iterator[tuple[Any, str]]:
         held = source.held(name, source.function(call))
         if held.calls("kill", "terminate") and not (held.entered or held.escapes or held.calls(*_WAITS)):
             yield (held.methods["kill"] or held.methods["terminate"])[0], f"{name} is killed and nothing waits for it"
-
-
-def _before(source: Source, one: cst.Call, other: cst.Call) -> bool:
-    """Whether `one` is a statement that has to end before `other` in the same block is reached."""
-    _, body, first = source.block(one)
-    return source.dropped(one) and first >= 0 and any(source.inside(other, line) for line in body[first + 1 :])
 
 
 def _takes_over(source: Source, call: cst.Call) -> bool:

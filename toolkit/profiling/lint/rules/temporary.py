@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from toolkit.profiling.lint.rule import rule
 from toolkit.profiling.lint.source import Source
 
 _REMOVE = {"remove", "unlink", "replace", "rename", "move", "rmtree", "cleanup", "removedirs"}
+_CLEANS = re.compile(r"clean(_?up)?$|clean_?(up|temp|tmp|dir|folder|files?)")
 _LATER = {"addCleanup", "callback", "register", "finalize", "addfinalizer", "push"}
 
 
@@ -169,7 +171,7 @@ def _cleaned(source: Source, name: str, function: Any) -> bool | None:
     for call in source.below(function, cst.Call):
         if not any(_mentions(a.value, name) for a in call.args):
             continue
-        if called(call) in _LATER or "clean" in called(call).lower():
+        if called(call) in _LATER or _CLEANS.search(called(call).lower()):
             return True
         if called(call) in ("rmtree", "rmdir", "removedirs"):
             if any(source.inside(call, t.finalbody) for t in source.above(call, cst.Try) if t.finalbody):

@@ -12,6 +12,7 @@ from toolkit.profiling.lint.literals import argument, text
 from toolkit.profiling.lint.media import (
     OPENERS,
     READERS,
+    FFmpegRun,
     assigned_in,
     ends_with,
     ffmpeg_runs,
@@ -24,7 +25,8 @@ from toolkit.profiling.lint.media import (
 from toolkit.profiling.lint.rule import rule
 from toolkit.profiling.lint.source import LOOPS, Source
 
-_SOUND_READERS = ("soundfile.read", "librosa.load", "wave.open", "scipy.io.wavfile.read", "torchaudio.load")
+_SOUND_READERS = ("soundfile.read", "soundfile.blocks", "soundfile.SoundFile", "librosa.load", "librosa.stream",
+                  "wave.open", "scipy.io.wavfile.read", "torchaudio.load")  # fmt: skip
 _IMAGE_WRITERS = (
     "cv2.imwrite",
     "imageio.imwrite",
@@ -63,10 +65,10 @@ _FEW = {"-ss", "-t", "-to", "-frames:v", "-vframes"}
         """,
 )
 def clip_for_few_frames(source: Source) -> Iterator[tuple[Any, str]]:
-    for call, words, output in ffmpeg_runs(source):
-        if _FEW & set(words) and not ends_with(source, output, r"\.(wav|flac|png|jpe?g)"):
-            if _read_again(source, call, output, READERS):
-                yield call, "frames are encoded to a file and decoded again; seek in the clip itself"
+    for run in ffmpeg_runs(source):
+        if _FEW & run.words and not ends_with(source, run.output, r"\.(wav|flac|png|jpe?g)"):
+            if _read_again(source, run, READERS):
+                yield run.call, "frames are encoded to a file and decoded again; seek in the clip itself"
 
 
 @rule(
@@ -93,9 +95,14 @@ def clip_for_few_frames(source: Source) -> Iterator[tuple[Any, str]]:
         """,
 )
 def temporary_wav(source: Source) -> Iterator[tuple[Any, str]]:
-    for call, _, output in ffmpeg_runs(source):
-        if ends_with(source, output, r"\.wav") and _read_again(source, call, output, _SOUND_READERS):
-            yield call, "the sound goes through a file that only this function reads; decode it as a stream"
+    runs = list(ffmpeg_runs(source))
+    for run in runs:
+        if not ends_with(source, run.output, r"\.wav"):
+            continue
+        others = [r for r in runs if r is not run and same_function(source, r.call, run.call)]
+        again = any(same_path(source, given, run.output) for r in others for given in r.inputs)
+        if again or _read_again(source, run, _SOUND_READERS):
+            yield run.call, "the sound goes through a file that only this function reads; decode it as a stream"
 
 
 @rule(
@@ -119,10 +126,10 @@ def temporary_wav(source: Source) -> Iterator[tuple[Any, str]]:
         """,
 )
 def frames_as_images(source: Source) -> Iterator[tuple[Any, str]]:
-    for call, words, output in ffmpeg_runs(source):
-        if not _FEW & set(words) and "-r" not in words and not any("fps" in w or "select" in w for w in words):
-            if ends_with(source, output, r"%\d*d" + _IMAGE):
-                yield call, "every frame becomes a file"
+    for run in ffmpeg_runs(source):
+        if not _FEW & run.words and "-r" not in run.words and not any("fps" in w or "select" in w for w in run.words):
+            if ends_with(source, run.output, r"%\d*d" + _IMAGE):
+                yield run.call, "every frame becomes a file"
     for loop, _ in frame_loops(source):
         for call in source.below(loop.body, cst.Call):
             is_writer = source.stands_for(call.func, *_IMAGE_WRITERS)
@@ -238,10 +245,10 @@ def video_never_closed(source: Source) -> Iterator[tuple[Any, str]]:
             yield call, f"nothing calls {name}.{close}()"
 
 
-def _read_again(source: Source, call: cst.Call, output: cst.BaseExpression, readers: tuple[str, ...]) -> bool:
+def _read_again(source: Source, run: FFmpegRun, readers: tuple[str, ...]) -> bool:
     for reader in source.calls(*readers):
         path = reader.args[0].value if reader.args else argument(reader, "file")
-        if path is not None and same_function(source, reader, call) and same_path(source, path, output):
+        if path is not None and same_function(source, reader, run.call) and same_path(source, path, run.output):
             return True
     return False
 
