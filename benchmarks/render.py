@@ -439,7 +439,20 @@ def widgets_memory(result: dict[str, Any]) -> str:
     )
 
 
+def bm3d(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    head = "case|cores|ours, fps|bm3dcpu, fps|ratio|by CPU time|at least 1.0|ours, PSNR|bm3dcpu, PSNR|within 0.05 dB"
+    keys = "case cores ours_fps bm3dcpu_fps ratio ratio_cpu faster ours_psnr bm3dcpu_psnr as_good".split()
+    versions = ", ".join(f"{k} {v}" for k, v in data["versions"].items())
+    return (
+        f"## BM3D against hand-written code: `bench_bm3d.py`\n\n{where(result)}{versions}.\n\n720x480 luma, noise of "
+        f"{data['sigma']:g} levels, {data['frames']} frames, each side with the best of its strengths.\n\n"
+        + table(head.split("|"), [[r[k] for k in keys] for r in data["rows"]])
+    )
+
+
 RENDERERS = {
+    "bm3d": bm3d,
     "denoise_quality": denoise_quality,
     "kernels": kernels,
     "restore": restore,
