@@ -419,7 +419,8 @@ def widgets(result: dict[str, Any]) -> str:
 def widgets_memory(result: dict[str, Any]) -> str:
     data = result["measured"]
     names = {"kernel": "kernel", "page": "page (renderer process)", "both": "both, judged",
-             "heap": "page: JavaScript heap", "nodes": "page: nodes", "listeners": "page: listeners"}  # fmt: skip
+             "others": "the browser's other processes", "heap": "page: JavaScript heap", "nodes": "page: nodes",
+             "listeners": "page: listeners"}  # fmt: skip
     rows = []
     for key, name in names.items():
         s = data["slopes"][key]
