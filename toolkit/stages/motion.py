@@ -12,10 +12,8 @@ from kernels.declare import Knob, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
 from toolkit.stages.base import Context, Stage, require_progressive
+from toolkit.stages.noise import MOST, SMALLEST, measured, stacked
 from toolkit.stream import with_halo
-
-LEAST, MOST = 0.25, 64.0  # levels of noise that are told apart, in steps of a quarter of an octave
-SMALLEST = 16  # lines and samples in which noise can be measured
 
 
 class MotionMean(Stage):
@@ -131,29 +129,13 @@ class MotionMean(Stage):
                 made = self.stage.threshold(plane, window=span, noise=noise, threshold=self.knobs["threshold"],
                                             radius=1, bits=self.fmt.bits)  # fmt: skip
                 kept.update(zip((t + shift for t in frames), made, strict=True))
-            return _stacked([kept[t + shift] for t in range(first, stop)])
+            return stacked([kept[t + shift] for t in range(first, stop)])
 
         def _noise(self, n: int, frame: Any) -> float:
-            from kernels.measure.noise import noise_level
-
             share = self.knobs["chroma"] if n else 1.0
             if self.knobs["noise"]:
                 return min(max(self.knobs["noise"] * share, 0.1), MOST)
-            if min(frame.shape) < SMALLEST:
-                return LEAST
-            host = frame if isinstance(frame, np.ndarray) else frame.get()
-            scale = 1.0 if frame.dtype.kind == "f" else 2.0 ** (8 - self.fmt.bits)
-            level = float(noise_level(host[None], interlaced=False)[0]) * scale * share
-            # In steps, so that frames share a call; by the frame alone, so that batches do not matter.
-            return float(np.clip(2 ** (np.rint(4 * np.log2(max(level, LEAST))) / 4), LEAST, MOST))
-
-
-def _stacked(frames: list[Any]) -> Any:
-    if isinstance(frames[0], np.ndarray):
-        return np.stack(frames)
-    import cupy
-
-    return cupy.stack(frames)
+            return measured(frame, self.fmt.bits, share)
 
 
 def _spread(motion: Any, before: int, count: int) -> Any:

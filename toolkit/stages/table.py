@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolkit.stages.base import Stage
+from toolkit.stages.bm3d import Bm3d
 from toolkit.stages.deinterlace import Deinterlacer
 from toolkit.stages.denoise import Denoiser
 from toolkit.stages.motion import MotionMean
@@ -44,6 +45,7 @@ def _denoisers() -> Iterator[Stage]:
     yield Denoiser(temporal, ("gate",))
     yield Denoiser(nlmeans, ("strength",))
     yield Denoiser(dft_threshold, ("noise",))
+    yield Bm3d()
     yield MotionMean()
     yield Denoiser(median, ())
     yield Denoiser(temporal_median, ())
