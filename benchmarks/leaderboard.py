@@ -7,18 +7,19 @@ quarter of the picture.  Deinterlacers work at field rate on tapes without other
 our bwdif made of noisy tapes, the same frames for all.
 
 Every side is tuned the same way, by the mean luma PSNR over all scenes: of the settings listed for it the best is
-taken; where there is a strength, it is raised or lowered by a factor of 1.4 until the best has a worse one on either side.
-`*` marks one that ended at the end of what the filter takes.  PyAV runs the setting that was best for FFmpeg.
+taken; where there is a strength, it is raised or lowered by a factor of 1.4 until the best has a worse one on either
+side.  `*` marks one that ended at the end of what the filter takes.  PyAV runs the setting that was best for FFmpeg.
 
 The first and the last frames of a tape (`ENDS` of the result) are left out: filters differ in what they do without a
-neighbour, and on a tape of an hour that is nothing, on sixteen frames up to 0.8 dB.  So are 16 samples at each edge.
+neighbour, and on a tape of an hour that is nothing, on ten frames up to 0.8 dB.  So are 16 samples at each edge.
 Each result must have the truth's times; the best is then held against it by `toolkit.compare` at equal times with
 nothing corrected, and what the alignment noticed (an offset, swapped fields) stands in its row.
 
 `--speed` adds frames a second of the settings in the saved results, 720x480, filtering alone: what the same way costs
 with no filter in it (start of the program, pipes, copies) is taken off on every side.  Only on a quiet machine.
 
-VapourSynth runs in a Python of its own; bm3dcpu 2.17, whose interface VapourSynth 81 does not load any more, in another:
+VapourSynth runs in a Python of its own; bm3dcpu 2.17, whose interface VapourSynth 81 does not load any more, in
+another:
 
     python3.13 -m venv vs
     vs/bin/pip install vapoursynth==81 vsjetpack==2.2.6 vapoursynth-mvutensils==9 vapoursynth-bwdif vapoursynth-znedi3 \
@@ -53,7 +54,7 @@ from toolkit.pipeline import Pipeline
 from toolkit.stages import deinterlace
 
 SCENES = (("demo", 81), ("bigbuckbunny.mp4", 82), ("bikes.mp4", 83))
-FRAMES = 16
+FRAMES = 10
 #: Frames of the result left out at each end, and samples at each edge.
 ENDS, EDGE = 4, 16
 MOST = 14  # steps of a search
@@ -200,11 +201,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--vapoursynth", help="a Python that has VapourSynth and its plugins")
     options.add_argument("--older", help="a Python that has VapourSynth 77 and bm3dcpu")
-    options.add_argument("--quick", action="store_true", help="12 frames of one scene; nothing is saved")
+    options.add_argument("--quick", action="store_true", help="8 frames of one scene; nothing is saved")
     options.add_argument("--only", choices=PARTS, help="this part, the saved results of the other are kept")
     options.add_argument("--speed", action="store_true", help="only time the saved settings; on a quiet machine")
     asked = options.parse_args()
-    count, scenes = (12, SCENES[1:2]) if asked.quick else (FRAMES, SCENES)
+    count, scenes = (8, SCENES[1:2]) if asked.quick else (FRAMES, SCENES)
     path = RESULTS / "leaderboard.json"
     data = json.loads(path.read_text())["measured"] if path.exists() and (asked.only or asked.speed) else {}
     with contextlib.ExitStack() as stack:

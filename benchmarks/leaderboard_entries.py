@@ -53,7 +53,7 @@ def deinterlacers(vs: VapourSynth | None) -> list[Entry]:
         "yadif": ["yadif=mode=send_field:parity=tff"], "bwdif": ["bwdif=mode=send_field:parity=tff"],
         "w3fdif": [f"w3fdif=mode=field:parity=tff:filter={f}" for f in ("complex", "simple")],
         "estdif": [f"estdif=mode=field:parity=tff:rslope={r}:redge={e}:interp={i}"
-                   for r, e in ((1, 2), (4, 4), (8, 4)) for i in ("2p", "4p", "6p")],
+                   for r, e in ((1, 0), (1, 1), (1, 2), (4, 4)) for i in ("2p", "4p", "6p")],
     }  # fmt: skip
     found = [Entry(n, "ours", Ours(), tuple(s)) for n, s in mine.items()]
     found += [Entry(n, "FFmpeg", FFmpeg(), tuple(c)) for n, c in chains.items()]
@@ -86,21 +86,22 @@ def denoisers(vs: VapourSynth | None, older: VapourSynth | None) -> list[Entry]:
         return Entry(name, "FFmpeg", FFmpeg(), tuple(map(text, words)))
 
     found = [
-        own("hqdn3d", *(Strength(lambda x, r=r: denoise.hqdn3d(spatial=x, temporal=min(255.0, r * x)), 2, 0.1, 64)
+        own("hqdn3d", *(Strength(lambda x, r=r: denoise.hqdn3d(spatial=x, temporal=min(255.0, r * x)), 7, 0.1, 64)
                         for r in (1, 2, 4))),
-        own("temporal", *(Strength(lambda x, r=r: denoise.temporal(radius=r, gate=round(2 * x) / 2), 14, 1, 128)
+        own("temporal", *(Strength(lambda x, r=r: denoise.temporal(radius=r, gate=round(2 * x) / 2), 19, 1, 128)
                           for r in (2, 3))),
-        own("nlmeans", *(Strength(lambda x, r=r, n=n: denoise.nlmeans(noise=n, strength=x, radius=r), 3, 0.1, 64)
-                         for r, n in ((0, 5.0), (1, 5.0), (1, 3.0)))),
-        own("dft_threshold", *(Strength(lambda x, r=r: denoise.dft_threshold(noise=x, radius=r), 3, 0.1, 64)
+        own("nlmeans", *(Strength(lambda x, r=r: denoise.nlmeans(noise=NOISE, strength=x, radius=r), 4, 0.1, 64)
+                         for r in (0, 1))),
+        own("dft_threshold", *(Strength(lambda x, r=r: denoise.dft_threshold(noise=x, radius=r), 8, 0.1, 64)
                                for r in (1, 2, 3))),
-        own("bm3d", *(Strength(lambda x, r=r: denoise.bm3d(noise=x, radius=r), 3, 0.1, 64) for r in (0, 2))),
-        own("motion_mean", *(Strength(lambda x, r=r: denoise.motion_mean(noise=x, radius=r), 3, 0.5, 64)
+        own("bm3d", *(Strength(lambda x, r=r: denoise.bm3d(noise=x, radius=r), 4, 0.1, 64) for r in (0, 2))),
+        own("motion_mean", *(Strength(lambda x, r=r: denoise.motion_mean(noise=x, radius=r), 2, 0.5, 64)
                              for r in (2, 4))),
-        chain("hqdn3d", 2, 0.1, 64, "hqdn3d={x}:{x}:{x}", "hqdn3d={x}:{x}:{x2}", "hqdn3d={x}:{x}:{x4}"),
-        chain("nlmeans", 2.5, 1, 30, "nlmeans=p=5:r=9:s={x}", "nlmeans=p=7:r=15:s={x}"),
-        chain("atadenoise", 0.06, 0.005, 0.3, "atadenoise=s=5:0a={x}:0b={x2}", "atadenoise=s=9:0a={x}:0b={x4}"),
-        chain("fftdnoiz", 8, 0.5, 100, *(f"fftdnoiz=sigma={{x}}:block={b}:overlap=0.75:prev=1:next=1" for b in (16, 32))),
+        chain("hqdn3d", 7, 0.1, 64, "hqdn3d={x}:{x}:{x}", "hqdn3d={x}:{x}:{x2}", "hqdn3d={x}:{x}:{x4}"),
+        chain("nlmeans", 3.5, 1, 30, "nlmeans=p=5:r=9:s={x}", "nlmeans=p=7:r=15:s={x}"),
+        chain("atadenoise", 0.08, 0.005, 0.3, "atadenoise=s=5:0a={x}:0b={x2}", "atadenoise=s=9:0a={x}:0b={x4}"),
+        chain("fftdnoiz", 11, 0.5, 100,
+              *(f"fftdnoiz=sigma={{x}}:block={b}:overlap=0.75:prev=1:next=1" for b in (16, 32))),
         chain("bm3d", 150, 1, 99999, "bm3d=sigma={x}:block=8:bstep=4:group=8"),
     ]  # fmt: skip
 

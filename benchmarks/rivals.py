@@ -1,10 +1,9 @@
-"""Filters of this project and of others behind one call, for benchmarks: frames and a setting in, frames and seconds
-out.
+"""Filters of this project and of others behind one call, for benchmarks: frames and a setting in, frames out.
 
-Each side has `run(batch, setting)`, which gives the result and the seconds it took, and `nothing(batch)`, the seconds of
-the same way with no filter in it (start, pipe, copies), to be taken off.  Ours are called in this process; FFmpeg is the
-program of the wheel imageio-ffmpeg, with two threads; PyAV is FFmpeg's libraries in this process, with two threads;
-VapourSynth runs in a Python of its own (`vs_child.py`), with two threads.
+Each side has `run(batch, setting)`, which gives the result and the seconds it took, and `nothing(batch)`, the seconds
+of the same way with no filter in it (start, pipe, copies), to be taken off.  Ours are called in this process; FFmpeg is
+the program of the wheel imageio-ffmpeg, PyAV has its libraries in this process, and VapourSynth runs in a Python of its
+own (`vs_child.py`), each with two threads.
 """
 
 from __future__ import annotations
@@ -137,7 +136,7 @@ def pyav_version() -> str:
 
 
 class VapourSynth:
-    """A setting is `(method, knobs)` of `vs_child.py`.  Its process lives until `close`, or until it fails to answer."""
+    """A setting is `(method, knobs)` of `vs_child.py`, whose process lives until `close` or a failure."""
 
     def __init__(self, python: str) -> None:
         self._python, self._child, self.versions = python, None, {}

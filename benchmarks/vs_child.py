@@ -1,7 +1,7 @@
 """Runs VapourSynth filters for `rivals.py`, in a Python that has VapourSynth; it knows nothing of this project.
 
-It answers requests one after the other.  A request is a line of JSON and then so many `bytes` of raw planar 8-bit frames
-on standard input:
+It answers requests one after the other.  A request is a line of JSON and then so many `bytes` of raw planar 8-bit
+frames on standard input:
 
     {"method": "qtgmc", "knobs": {}, "width": 720, "height": 480, "subsampling": [1, 0], "rate": [30000, 1001],
      "interlaced": true, "bytes": 11059200}

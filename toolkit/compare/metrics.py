@@ -56,8 +56,8 @@ def compare(
     interlaced : what is done with an interlaced result when the truth is progressive: "bob" takes each field as a frame
               at its own time, its lines doubled, as a display would show it; "woven" takes frames as they are.
     crop    : luma samples (left, top, right, bottom) of that size to leave out, such as a head-switching band.
-    metrics : which to compute.  On request also "noise" (the standard deviation that is left, in levels) and, by FFmpeg's
-              own program, "vmaf" and "xpsnr" over all frames (`Comparison.viewers`).
+    metrics : which to compute.  On request also "noise" (the standard deviation that is left, in levels) and, by
+              FFmpeg's own program, "vmaf" and "xpsnr" over all frames (`Comparison.viewers`).
     frames  : only these frames of the result, `frames[0] <= i < frames[1]`.
 
     Frames without a partner are listed and not averaged in.  Reads both clips once (and their beginning before that),

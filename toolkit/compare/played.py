@@ -18,8 +18,8 @@ _CLOCK = Fraction(1, 90000)
 def played(samples: Mapping[str, Sample], turns: int = 1) -> dict[str, list[Batch]]:
     """Each burst `turns` times, then the next, on one clock that starts at 0 for all samples.
 
-    A burst begins when that of the first sample has ended, whatever clock each has.  Raises `RequestError` where samples
-    have different numbers of bursts.
+    A burst begins when that of the first sample has ended, whatever clock each has.  Raises `RequestError` where
+    samples have different numbers of bursts.
     """
     first = next(one for one in samples.values() if isinstance(one, Sample))
     for name, one in samples.items():

@@ -49,8 +49,8 @@ def program() -> str:
 class Viewers:
     """Scores of frames that come a few at a time, all planes on one grid.
 
-    They are computed MOST frames at a time: the first of each such piece has no frame before it for the motion that both
-    scores take into account.
+    They are computed MOST frames at a time: the first of each such piece has no frame before it for the motion that
+    both scores take into account.
 
     Raises `UnknownName`, `RequestError` without the program, `PictureError` for a layout that the filters do not take.
     """

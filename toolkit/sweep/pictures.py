@@ -97,7 +97,7 @@ def write_video(
     *,
     metric: str | None = None,
     top: int = 3,
-    height: int = 480,
+    height: int | None = None,
     columns: int | None = None,
     overwrite: bool = False,
 ) -> Stacked:
@@ -105,7 +105,7 @@ def write_video(
 
     path   : .mp4 (H.264) or .webm (VP9); each burst is shown four times, then the next, at the tape's own speed.
     metric : what "best" means; the usual measure when left out.  `top`: how many of the best settings.
-    height : of each picture; `columns` of them in a row (up to three, then a square when left out).
+    height : of each picture, the tape's own when left out; `columns` of them in a row (up to three, then a square).
 
     Raises what `stacked_video` raises, `InputMissing` for a folder without a sweep, and a `ToolkitError` when the tape
     cannot be found or has changed.  A failure leaves no file.
@@ -116,4 +116,5 @@ def write_video(
     found = found if isinstance(found, Sweep) else open_sweep(found)
     spare(found, path)
     pictures = pictures_of(found, found.metric(metric), top)
+    height = pictures[TAPE].format.height if height is None else height
     return stacked_video(pictures, path, height=height, columns=columns, turns=TURNS, overwrite=overwrite)

@@ -43,11 +43,15 @@ function choice(label, names, at, changed) {
 
 // A burst again and again; half a second is over before one has seen it, so it begins at a quarter of its speed.
 function player(box, data) {
-  const screen = make("video", { loop: true, muted: true, autoplay: true, controls: true, playsInline: true });
+  const screen = make("video", { loop: true, muted: true, autoplay: true, playsInline: true });
   const time = choice("burst", data.times, 0, show);
   const speeds = [0.25, 0.5, 1].map((speed) =>
     make("button", { type: "button", textContent: `speed ${speed}`, onclick: () => pace(speed) }));
-  box.append(make("div", { className: "controls" }, time, ...speeds), make("div", { className: "wide" }, screen));
+  const pause = make("button", { type: "button", textContent: "pause", onclick: () => {
+    if (screen.paused) screen.play(); else screen.pause();
+  } });
+  screen.onpause = screen.onplay = () => pause.setAttribute("aria-pressed", screen.paused);
+  box.append(make("div", { className: "controls" }, time, ...speeds, pause), make("div", { className: "wide" }, screen));
   function show() {
     screen.src = data.films[time.value];
   }

@@ -38,7 +38,7 @@ def write_report(
 
     metric : what "best" means; the usual measure when left out.
     top    : how many of the best settings are shown as pictures, beside the tape and, where there is one, the truth.
-    video  : whether they are also shown in motion, each burst as a small WebM; most of the time and size of a page.
+    video  : whether they are also shown in motion, each burst as a small MP4; most of the time that a page takes.
 
     Pictures are made anew from the tape; where it cannot be found the page says so and has none.  Raises `InputMissing`
     for a folder without a sweep, `OutputRefused` when `path` exists or cannot be written.
@@ -156,8 +156,8 @@ def _films(pictures: dict[str, Sample]) -> str:
     with scratch.folder() as here:
         for n in range(len(pictures[TAPE].bursts)):
             burst = {name: replace(one, bursts=one.bursts[n : n + 1]) for name, one in pictures.items()}
-            made = stacked_video(burst, here / f"{n}.webm")
-            films.append(_data(made.path.read_bytes(), "video/webm"))
+            made = stacked_video(burst, here / f"{n}.mp4", height=pictures[TAPE].format.height)
+            films.append(_data(made.path.read_bytes(), "video/mp4"))
     data = {"times": _seconds(middles(pictures[TAPE])), "films": films}
     return f'<div class="films"></div>{_json("films", data)}'
 
