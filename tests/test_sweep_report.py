@@ -309,6 +309,7 @@ def test_blink_says_what_is_on_display_and_zoom_keeps_the_middle(tmp_path):
         middle = page.evaluate(f"({frame}.scrollLeft + {frame}.clientWidth / 2) / {frame}.scrollWidth")
         assert abs(middle - 0.5) < 0.01
         film = "document.querySelector('.films video')"
+        page.locator(".films").scroll_into_view_if_needed()  # it plays where it can be seen
         page.wait_for_function(f"{film}.readyState >= 2 && !{film}.paused && {film}.videoWidth > 0")
         assert page.evaluate(f"[{film}.loop, {film}.playbackRate]") == [True, 0.25]
         page.get_by_role("button", name="pause").click()
