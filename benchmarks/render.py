@@ -365,6 +365,8 @@ def leaderboard(result: dict[str, Any]) -> str:
         "the filter takes. fps: frames of input a second at 720x480, filtering alone.\n"
     )
     for name in ("deinterlace", "denoise"):
+        if name not in data:  # `--only` the other, so far
+            continue
         head = ["method", "side", "setting", "tried", "PSNR Y", "SSIM Y", "combing", "detail kept", "fps", "found"]
         rows = [
             [r["method"], r["side"], f"`{r['words']}`" + ("*" if r["at_end_of_range"] else ""),
