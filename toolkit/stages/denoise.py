@@ -13,7 +13,7 @@ import numpy as np
 from kernels.declare import Kernel, Knob, Parameter
 from toolkit.clip import PictureFormat
 from toolkit.stages.base import KernelStage, require_progressive
-from toolkit.stages.noise import AMOUNT, NOISE, SHAPE, SMALLEST, by_level, scaled, spectrum_of
+from toolkit.stages.noise import AMOUNT, NOISE, SHAPE, SMALLEST, by_level, level_of, scaled, spectrum_of
 
 _DOC = """
 
@@ -81,6 +81,11 @@ class Denoiser(KernelStage):
         # On interlaced frames the lines above and below belong to another moment.
         require_progressive(self.name, fmt)
         super().check(fmt, knobs)
+
+    def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
+        super().prepare(fmt, knobs, device)
+        if device == "cpu" and self.strengths:
+            level_of(np.zeros((SMALLEST, SMALLEST), fmt.dtype), fmt.bits)
 
     def kernel_knobs(self, plane: int, fmt: PictureFormat, knobs: dict[str, Any]) -> Any:
         share = knobs["chroma"] if plane else 1.0
