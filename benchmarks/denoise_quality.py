@@ -31,8 +31,8 @@ BELOW_RIVAL, BELOW_OWN_BEST = 0.1, 0.5  # dB
 
 #: Settings of ours; those with a star are in times the true deviation of the noise.
 OURS: dict[str, tuple[dict[str, Any], ...]] = {
-    "hqdn3d": tuple({"spatial*": s, "temporal*": t} for s in (0.15, 0.3, 0.6) for t in (0.6, 1.2, 2)),
-    "temporal": tuple({"gate*": g, "radius": r} for g in (2.5, 3, 3.5, 4.5) for r in (2, 3)),
+    "hqdn3d": tuple({"spatial*": s, "temporal*": t} for s in (0.6, 1, 2, 3) for t in (2.4, 3.6)),
+    "temporal": tuple({"gate*": g, "radius": r} for g in (3, 3.5, 4.5, 6) for r in (2, 3)),
     "nlmeans": tuple({"strength*": s, "noise*": n, "search": 4, "radius": r}
                      for s, n in ((0.5, 0.9), (0.6, 1), (0.8, 1), (0.8, 1.2)) for r in (0, 1)),
     "dft_threshold": (*({"noise*": n, "noise_shape": "white", "radius": r} for n in (0.8, 1, 1.2, 1.5) for r in (1, 2)),

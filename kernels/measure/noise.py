@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_LINES, _COLUMNS = 16, 64  # of a field: one block
+_BLOCKS = (16, 64), (8, 32), (8, 16)  # lines of a field and samples of a block: the largest of which there are enough
+_ENOUGH = 24
 _SMOOTH = 0.25  # share of the blocks, the smoothest, that are believed
 _EDGE = 0.04  # of each side is left out: overscan and head switching
 _BLANK = -1.0  # of a block that shows nothing
@@ -16,8 +17,8 @@ def noise_level(frames: np.ndarray, interlaced: bool = True) -> np.ndarray:
 
     Differences of neighbouring lines of one field, [1, -3, 3, -1] / sqrt(20), take away what is flat, sloping or
     curved and leave the noise; along the line nothing is differenced, since the noise of a tape is smooth there and
-    would be taken for picture.  The median absolute deviation of each block of 16 lines by 64 samples measures it,
-    and the smoothest quarter of the blocks is believed, the others hold detail.  That of a frame is the root of the
+    would be taken for picture.  The median absolute deviation of each block of 16 lines by 64 samples (fewer in small planes)
+    measures it, and the smoothest quarter of the blocks is believed, the others hold detail.  That of a frame is the root of the
     mean square of its two fields.
 
     frames     : one plane `(T, H, W)`, any real type, at least 16x16.
@@ -41,9 +42,10 @@ def noise_level(frames: np.ndarray, interlaced: bool = True) -> np.ndarray:
 
 def _one(field: np.ndarray) -> float:
     """The level of one field `(lines, samples)`."""
-    lines = field.shape[0] - 3
-    height, width = min(_LINES, lines), min(_COLUMNS, field.shape[1])
-    found = np.empty((lines // height, field.shape[1] // width))
+    lines, samples = field.shape[0] - 3, field.shape[1]
+    sizes = [(min(h, lines), min(w, samples)) for h, w in _BLOCKS]
+    height, width = next((s for s in sizes if (lines // s[0]) * (samples // s[1]) >= _ENOUGH), sizes[-1])
+    found = np.empty((lines // height, samples // width))
     if field.dtype == np.uint8:
         _by_counting(np.ascontiguousarray(field), height, width, found)
     else:

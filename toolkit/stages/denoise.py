@@ -82,6 +82,9 @@ class Denoiser(KernelStage):
         require_progressive(self.name, fmt)
         super().check(fmt, knobs)
 
+    def halo(self, knobs: dict[str, Any]) -> int:
+        return super().halo({n: v for n, v in knobs.items() if n not in self.strengths})  # 0 means nothing to a kernel
+
     def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
         super().prepare(fmt, knobs, device)
         if device == "cpu" and self.strengths:
@@ -117,7 +120,7 @@ class Denoiser(KernelStage):
 class Smoother(Denoiser):
     """hqdn3d, whose knobs mean what FFmpeg's mean unless `strength` is "auto"."""
 
-    TIMES = {"spatial": 0.6, "temporal": 1.2}
+    TIMES = {"spatial": 2.2, "temporal": 2.6}
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel, self.TIMES, chroma=0.75)
@@ -152,7 +155,7 @@ class Spectral(Denoiser):
     """dft_threshold, and with noise that is measured frequency by frequency dft_coloured in its place."""
 
     def __init__(self, kernel: Kernel, coloured: Kernel) -> None:
-        super().__init__(kernel, {"noise": 1.0})
+        super().__init__(kernel, {"noise": 1.0}, better={"radius": 2})
         self.coloured = coloured
         self.parameters["noise_shape"] = SHAPE
         self.__doc__ = (kernel.__doc__ or "").rstrip() + """

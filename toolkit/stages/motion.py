@@ -44,7 +44,7 @@ class MotionMean(Stage):
             "noise": NOISE,
             "noise_shape": SHAPE,
             "amount": AMOUNT,
-            "threshold": Parameter("threshold", float, 2.2, Knob(0, 8, unit="times noise", soft=(1, 4))),
+            "threshold": Parameter("threshold", float, 2.0, Knob(0, 8, unit="times noise", soft=(1, 4))),
             "radius": Parameter("radius", int, 4, find_motion.knobs["radius"].knob),
             "limit": Parameter("limit", float, 14.0, motion_mean.knobs["limit"].knob),
             "block": find_motion.knobs["block"],

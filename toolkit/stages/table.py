@@ -41,8 +41,9 @@ def _denoisers() -> Iterator[Stage]:
     from kernels.denoise.temporal import temporal
 
     yield Smoother(hqdn3d)
-    yield Denoiser(temporal, {"gate": 3.5})
-    yield Denoiser(nlmeans, {"strength": 0.8, "noise": 1.0})
+    # How many times the noise, and which radius, was best on noise and made tapes (benchmarks/denoise_quality.py).
+    yield Denoiser(temporal, {"gate": 4.5}, better={"radius": 3})
+    yield Denoiser(nlmeans, {"strength": 0.8, "noise": 1.0}, better={"search": 4, "radius": 1})
     yield Spectral(dft_threshold, dft_coloured)
     yield MotionMean()
     yield Denoiser(median)
