@@ -158,7 +158,7 @@ def test_a_default_is_near_the_best_that_can_be_set(name):
                    for f in (0.5, 0.7, 1.0, 1.4, 2))  # fmt: skip
         default = psnr(truth.planes[0], stage(**fast)(seen).planes[0])
         assert default > best - 0.7, f"noise {sigma}: {default:.2f} dB, best {best:.2f} dB"
-        assert default > psnr(truth.planes[0], seen.planes[0]) + 1
+        assert default > psnr(truth.planes[0], seen.planes[0]) + 0.5
 
 
 @pytest.mark.parametrize("name", FOLLOWING)

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import numpy as np
 from numba import njit, prange
 
-from kernels.arrays import beside, depth, empty_like_backend
+from kernels.arrays import beside, contiguous, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.denoise.products import product16
 from kernels.denoise.spectra import BOTH, FOOT, HIGH, LOW, SLOTS, WAVES_ALONG, WAVES_DOWN, pack, shrink, unpack
@@ -236,7 +236,8 @@ def _slopes(power: Any, threshold: float, radius: int) -> Any:
     """
     share = threshold**2 * np.mean(np.outer(window(), window()) ** 2) * 4 * (2 * radius + 1)
     limit = power[:, :, beside(power, WAVES_DOWN), beside(power, WAVES_ALONG)] * np.float32(share)
-    return (np.float32(1 / (HIGH - LOW)) / np.maximum(limit, np.float32(1e-20))).reshape(len(power), -1)
+    slopes = np.float32(1 / (HIGH - LOW)) / np.maximum(limit, np.float32(1e-20))
+    return contiguous(slopes.reshape(len(power), -1))  # looking up leaves the axes in another order in memory
 
 
 def _white(noise: float, radius: int) -> np.ndarray:
