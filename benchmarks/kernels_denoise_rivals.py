@@ -123,7 +123,9 @@ class VapourSynth:
         return tuple(max(a - b, 1e-9) for a, b in zip(told["filter"], told["nothing"], strict=True))
 
 
-def compared(pair: Pair, clean: np.ndarray, noisy: np.ndarray, vs: VapourSynth, repeats: int, quick: bool) -> list[dict]:
+def compared(
+    pair: Pair, clean: np.ndarray, noisy: np.ndarray, vs: VapourSynth, repeats: int, quick: bool
+) -> list[dict[str, Any]]:
     """A row for one core and one for two."""
     import numba
 

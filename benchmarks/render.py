@@ -396,8 +396,8 @@ def denoise_quality(result: dict[str, Any]) -> str:
     second = "input|denoiser|set by|PSNR Y|its best|apart|within 0.5 dB"
     return (
         f"## What denoisers restore: `denoise_quality.py`\n\n{where(result)}\nPSNR of luma, {data['frames']} frames, "
-        f"FFmpeg {data['ffmpeg']}; each side has the best of the settings tried, ours in times the true noise. A default "
-        f"has no knob set and measures the noise itself (hqdn3d's are FFmpeg's values; `auto` measures).\n\n"
+        f"FFmpeg {data['ffmpeg']}; each side has the best of the settings tried, ours in times the true noise. A "
+        f"default has no knob set and measures the noise itself (hqdn3d's are FFmpeg's values; `auto` measures).\n\n"
         + table(head.split("|"), goals) + "\nEach default beside the same denoiser's best:\n\n"
         + table(second.split("|"), own) + "\nEverything:\n\n"
         + table(["input", "side", "denoiser", "how", "PSNR Y", "settings"], rows)
@@ -459,7 +459,8 @@ def kernels_denoise_rivals(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
     text = (
         f"## Denoisers beside VapourSynth and OpenCV: `kernels_denoise_rivals.py`\n\n{where(result)}{versions}\n\n"
-        f"Luma of 720x480, noise {data['sigma']}; each side's PSNR is its best of a few settings, the first is timed.\n\n"
+        f"Luma of 720x480, noise {data['sigma']}; each side's PSNR is its best of a few settings, the first is "
+        "timed.\n\n"
     )
     text += table(head, rows)
     return text + "".join(f"\nLeft out: {r['kernel']} beside {r['rival']}: {r['why']}\n" for r in data["left_out"])

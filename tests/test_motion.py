@@ -127,7 +127,7 @@ def test_the_result_does_not_depend_on_the_batches(noise):
 
 
 def test_noise_is_measured_when_not_set():
-    """Within 0.8 dB of the noise known in luma (1 dB in chroma) on planes this small, and far better than the frames."""
+    """Within 0.8 dB of the noise known in luma (1 dB in chroma) on such small planes, far better than the frames."""
     truth, seen = clip()
     measured, known = denoise.motion_mean()(seen), denoise.motion_mean(noise=8)(seen)
     for t, s, m, k in zip(truth.planes, seen.planes, measured.planes, known.planes, strict=True):

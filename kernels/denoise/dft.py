@@ -2,8 +2,8 @@
 
 The family of dfttest: blocks of 16x16 samples of some frames, every 4 samples, under a window whose square sums to a
 constant; of their three-dimensional Fourier transform what does not stand out from the noise is removed, and the
-middle frame is put back.  The noise is white, or of a known spectrum (the Wiener filters of N. Wiener, "Extrapolation,
-Interpolation, and Smoothing of Stationary Time Series", 1949, divide by it; here it sets the threshold).  Donoho and Johnstone: "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994,
+middle frame is put back.  The noise is white, or of a known spectrum, which then sets the threshold of each frequency.
+Donoho and Johnstone: "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994,
 for the threshold; Yaroslavsky: "Local adaptive image restoration and enhancement with the use of DFT and DCT in a
 running window", SPIE 2825, 1996, for overlapped blocks.  The step of the threshold is a short ramp, so that rounding
 cannot decide.
@@ -89,7 +89,7 @@ def dft_coloured(
 
 
 def _defined(frames: np.ndarray, limit: np.ndarray, radius: int, bits: int) -> np.ndarray:
-    """The definition of both; `limit` `(T, 2 radius + 1, 16, 16)` is the power up to which a wave of each frame goes."""
+    """The definition of both; `limit` `(T, 2 radius + 1, 16, 16)` is the power below which a wave goes."""
     real, bits = frames.dtype.kind == "f", depth(frames, bits)
     scale = 1.0 if real else 2.0 ** (8 - bits)
     count, height, width = frames.shape

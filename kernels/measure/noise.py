@@ -17,9 +17,9 @@ def noise_level(frames: np.ndarray, interlaced: bool = True) -> np.ndarray:
 
     Differences of neighbouring lines of one field, [1, -3, 3, -1] / sqrt(20), take away what is flat, sloping or
     curved and leave the noise; along the line nothing is differenced, since the noise of a tape is smooth there and
-    would be taken for picture.  The median absolute deviation of each block of 16 lines by 64 samples (fewer in small planes)
-    measures it, and the smoothest quarter of the blocks is believed, the others hold detail.  That of a frame is the root of the
-    mean square of its two fields.
+    would be taken for picture.  The median absolute deviation of each block of 16 lines by 64 samples (fewer in small
+    planes) measures it, and the smoothest quarter of the blocks is believed, the others hold detail.  That of a frame
+    is the root of the mean square of its two fields.
 
     frames     : one plane `(T, H, W)`, any real type, at least 16x16.
     interlaced : difference within each field: neither combs nor lines that a deinterlacer made of their neighbours

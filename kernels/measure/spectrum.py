@@ -34,8 +34,8 @@ def noise_spectrum(frames: np.ndarray, radius: int = 1, window: tuple[int, int] 
     where most is blank (no change within blocks, as in borders) is judged by the rest; one of nothing else gives 0.
 
     P. D. Welch, "The use of fast Fourier transform for the estimation of power spectra", IEEE Trans. Audio and
-    Electroacoustics 15(2), 1967, for means of windowed blocks; D. L. Donoho and I. M. Johnstone, Biometrika 81(3), 1994,
-    for the median.
+    Electroacoustics 15(2), 1967, for means of windowed blocks; D. L. Donoho and I. M. Johnstone, Biometrika 81(3),
+    1994, for the median.
     """
     if not isinstance(frames, np.ndarray):
         raise TypeError(f"got {type(frames).__module__}.{type(frames).__qualname__}; expected a NumPy array")
@@ -64,7 +64,8 @@ def _of_noise(power: np.ndarray) -> np.ndarray:
     if not len(shown):
         return np.zeros(power.shape[1:], np.float32)
     quiet = power[shown[np.argsort(rest[shown])[: max(int(len(shown) * _QUIET), 1)]]]
-    middle = np.partition(quiet, len(quiet) // 2, axis=0)[len(quiet) // 2] / _medians(radius) / np.float32(_CHOSEN[radius])
+    half = len(quiet) // 2
+    middle = np.partition(quiet, half, axis=0)[half] / _medians(radius) / np.float32(_CHOSEN[radius])
     # Even grey was set aside, so the slowest wave of all says nothing.
     middle[0, 0, 0] = max(middle[0, 0, 1], middle[0, 1, 0])
     if radius:

@@ -1,6 +1,6 @@
 """Denoisers as stages: each plane for itself, as strong as its noise asks for, or as they are told.
 
-What follows the noise is measured in each frame and plane (`toolkit.stages.noise`); a knob that is set is taken as it is.
+The noise is measured in each frame and plane (`toolkit.stages.noise`); a knob that is set is taken as it is.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ class Spectral(Denoiser):
 
     As a stage it adjusts itself to the noise:
     noise       : 0 measures it, in each frame and plane; anything else is the luma's, times `chroma` the chroma's.
-    noise_shape : "measured" measures the noise in each frequency of space and time (`kernels.measure.spectrum`), as that
-                  of a tape is far stronger in some; "white" takes it as equally strong in all.
+    noise_shape : "measured" measures the noise in each frequency of space and time (`kernels.measure.spectrum`), as
+                  that of a tape is far stronger in some; "white" takes it as equally strong in all.
     amount      : 1 is what fits the noise best on average; 0.7 keeps more texture, 1.4 takes more noise.
     """
 

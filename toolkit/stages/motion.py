@@ -23,8 +23,8 @@ class MotionMean(Stage):
     neighbours along it (`kernels.motion.mean`).  Chroma moves with luma.
 
     noise       : standard deviation of the luma's noise; 0 measures it, in each frame and plane.
-    noise_shape : "measured" measures the noise in each frequency of space and time (`kernels.measure.spectrum`), as that
-                  of a tape is far stronger in some; "white" takes it as equally strong in all.
+    noise_shape : "measured" measures the noise in each frequency of space and time (`kernels.measure.spectrum`), as
+                  that of a tape is far stronger in some; "white" takes it as equally strong in all.
     amount      : 1 is what fits the noise best on average; 0.7 keeps more texture, 1.4 takes more noise.
     threshold   : frequencies weaker than this many times the noise go; smaller keeps more texture and leaves more to
                   the mean.
@@ -134,7 +134,8 @@ class MotionMean(Stage):
 
         def _thresholded(self, n: int, plane: Any, span: tuple[int, int]) -> Any:
             knobs, bits = self.knobs, self.fmt.bits
-            share, how = knobs["amount"] * (knobs["chroma"] if n else 1.0), {"threshold": knobs["threshold"], "radius": 1}
+            share = knobs["amount"] * (knobs["chroma"] if n else 1.0)
+            how = {"threshold": knobs["threshold"], "radius": 1}
             if knobs["noise_shape"] == "measured" and min(plane.shape[1:]) >= SMALLEST:
                 spectrum = spectrum_of(plane, span, 1, bits)
                 if knobs["noise"]:

@@ -32,7 +32,7 @@ def by_level(plane: Any, window: tuple[int, int], bits: int) -> Iterator[tuple[f
 
 
 def level_of(frame: Any, bits: int) -> float:
-    """The deviation of the noise of one frame `(H, W)` in levels of 8-bit video, in steps, so that frames share calls."""
+    """The deviation of one frame's noise `(H, W)` in levels of 8-bit video, in steps, so that frames share calls."""
     from kernels.measure.noise import noise_level
 
     if min(frame.shape) < SMALLEST:
