@@ -7,6 +7,7 @@ from numba import njit
 
 from kernels.denoise.dft import SIDE, real_transform
 from kernels.denoise.products import product16
+from kernels.measure.noise import noise_level
 
 WAVES = SIDE // 2 + 1
 _EDGE = 0.04  # of each side is left out: overscan and head switching
@@ -16,6 +17,8 @@ _FINE = slice(5, WAVES)  # waves along the line in which pictures hold little be
 #: How much of the noise's power the quietest blocks have, by radius: measured on noise alone, white and a tape's, which
 #: are apart by 5 % at most.
 _CHOSEN = (0.83, 0.90, 0.91, 0.93)
+#: The noise of made tapes was up to 1.16 times the level that is measured within one frame.
+_ABOVE = 1.2
 #: Median over mean of a mean of so many squared normal values (chi-squared).
 _MEDIAN = {1: 0.4549, 2: 0.6931, 4: 0.8392, 8: 0.9180}
 
@@ -26,7 +29,8 @@ def noise_spectrum(frames: np.ndarray, radius: int = 1, window: tuple[int, int] 
     Blocks of 16x16 samples of `2 radius + 1` frames are transformed as `kernels.denoise.dft` does it.  The quarter of
     them with the least power beside their slowest waves is believed, the others hold detail or motion; of these the
     median counts.  What stands still in a picture shows in the slow waves along time alone: these are not believed to
-    be further above the fastest one than they are in the fine waves along the line.
+    be further above the fastest one than they are in the fine waves along the line; and the whole is not believed to be
+    far above the level that `kernels.measure.noise.noise_level` finds within the frame.
 
     frames : one plane `(T, H, W)`, any real type, at least 16x16.
     window : only of the frames `window[0] <= t < window[1]`, the others are neighbours.
@@ -51,7 +55,10 @@ def noise_spectrum(frames: np.ndarray, radius: int = 1, window: tuple[int, int] 
         near = np.clip(np.arange(t - radius, t + radius + 1), 0, len(frames) - 1)  # beyond the ends frames repeat
         power = np.zeros((len(places), (radius + 1) * WAVES * WAVES), np.float32)
         _powers(frames, near, places, *tables, *folds, power)
-        found.append(_of_noise(power.reshape(-1, radius + 1, WAVES, WAVES)))
+        spectrum = _of_noise(power.reshape(-1, radius + 1, WAVES, WAVES))
+        # Where all of a picture changes, every block does; the level is measured in one frame and does not see it.
+        most = (_ABOVE * noise_level(frames[t : t + 1])[0]) ** 2
+        found.append(spectrum * np.float32(min(1.0, most / max(float(spectrum.mean()), 1e-9))))
     return np.stack(found)
 
 
@@ -68,6 +75,10 @@ def _of_noise(power: np.ndarray) -> np.ndarray:
     middle = np.partition(quiet, half, axis=0)[half] / _medians(radius) / np.float32(_CHOSEN[radius])
     # Even grey was set aside, so the slowest wave of all says nothing.
     middle[0, 0, 0] = max(middle[0, 0, 1], middle[0, 1, 0])
+    # Fades and shaded grounds that move show in the slowest waves of a block; noise rises no faster than 1 / f ** 2.
+    for wave in (middle, middle.swapaxes(1, 2)):
+        wave[:, 1] = np.minimum(wave[:, 1], 4 * wave[:, 2])
+        wave[:, 0] = np.minimum(wave[:, 0], 2 * wave[:, 1])
     if radius:
         fastest = np.maximum(middle[-1], np.float32(1e-6))
         above = np.median(middle[:-1, :, _FINE] / fastest[:, _FINE], axis=2, keepdims=True)
