@@ -57,7 +57,7 @@ def noise_spectrum(frames: np.ndarray, radius: int = 1, window: tuple[int, int] 
         _powers(frames, near, places, *tables, *folds, power)
         spectrum = _of_noise(power.reshape(-1, radius + 1, WAVES, WAVES))
         # Where all of a picture changes, every block does; the level is measured in one frame and does not see it.
-        most = (_ABOVE * noise_level(frames[t : t + 1])[0]) ** 2
+        most = (_ABOVE * noise_level(frames[t : t + 1])[0]) ** 2 or np.inf  # 0 among borders says nothing
         found.append(spectrum * np.float32(min(1.0, most / max(float(spectrum.mean()), 1e-9))))
     return np.stack(found)
 
