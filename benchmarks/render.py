@@ -235,7 +235,8 @@ def long_tape(result: dict[str, Any]) -> str:
     text = f"## A tape of {d['hours']:g} hours: `long_tape.py --size {d['size']}`\n\n{where(result)}\n"
     text += (
         "Resident memory while segments are made, which is nearly all of a run, at `vhs-fast` with `--resume`, looked "
-        f"at from outside; goal: {d['goal']}. "
+        f"at from outside; goal: {d['goal']}. What joining adds at the end is not in the goal; it grows with length: "
+        "FFmpeg's index of an MP4 or MOV (an entry for each packet) and the sound's loudness, 2 kB a second. "
     )
     if d["size"] != "720x480":
         text += "Frames are small so that the hours pass in minutes: what grows with each frame shows all the same."
@@ -427,7 +428,8 @@ def widgets(result: dict[str, Any]) -> str:
 def widgets_memory(result: dict[str, Any]) -> str:
     data = result["measured"]
     names = {"kernel": "kernel", "page": "page (renderer process)", "both": "both, judged",
-             "heap": "page: JavaScript heap", "nodes": "page: nodes", "listeners": "page: listeners"}  # fmt: skip
+             "others": "the browser's other processes", "heap": "page: JavaScript heap", "nodes": "page: nodes",
+             "listeners": "page: listeners"}  # fmt: skip
     rows = []
     for key, name in names.items():
         s = data["slopes"][key]
@@ -466,8 +468,21 @@ def kernels_denoise_rivals(result: dict[str, Any]) -> str:
     return text + "".join(f"\nLeft out: {r['kernel']} beside {r['rival']}: {r['why']}\n" for r in data["left_out"])
 
 
+def bm3d(result: dict[str, Any]) -> str:
+    data = result["measured"]
+    head = "case|cores|ours, fps|bm3dcpu, fps|ratio|by CPU time|at least 1.0|ours, PSNR|bm3dcpu, PSNR|within 0.05 dB"
+    keys = "case cores ours_fps bm3dcpu_fps ratio ratio_cpu faster ours_psnr bm3dcpu_psnr as_good".split()
+    versions = ", ".join(f"{k} {v}" for k, v in data["versions"].items())
+    return (
+        f"## BM3D against hand-written code: `bench_bm3d.py`\n\n{where(result)}{versions}.\n\n720x480 luma, noise of "
+        f"{data['sigma']:g} levels, {data['frames']} frames, each side with the best of its strengths.\n\n"
+        + table(head.split("|"), [[r[k] for k in keys] for r in data["rows"]])
+    )
+
+
 RENDERERS = {
     "kernels_denoise_rivals": kernels_denoise_rivals,
+    "bm3d": bm3d,
     "denoise_quality": denoise_quality,
     "kernels": kernels,
     "restore": restore,

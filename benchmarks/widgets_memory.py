@@ -3,9 +3,10 @@
     python benchmarks/widgets_memory.py [--quick]
 
 Every move is a key on the slider, and the next waits until its picture was drawn.  After each hundred, garbage is
-collected on both sides (V8's by the browser's HeapProfiler) and the memory of the kernel and of the page's renderer
-process that is theirs alone (unique set size) is read, with V8's heap and the number of nodes.  Judged is the sum of
-the two processes: the slope of the line through the readings (Theil and Sen) after the first moves.
+collected on both sides (V8's by the browser's HeapProfiler), the browser is told that memory is short, so that it gives
+back what it only keeps for later, and the memory of the kernel and of the page's renderer process that is theirs alone
+(unique set size) is read, with V8's heap and the number of nodes.  Judged is the sum of the two processes: the slope of
+the line through the readings (Theil and Sen) after the first moves.  The browser's other processes are told beside it.
 
 Chromium is driven over its own protocol without the network inspector.  That keeps what it has seen, among it each
 picture: through Playwright, which always switches it on, a page grows by a picture a move whatever the page does.
@@ -40,16 +41,18 @@ STEP, FIRST = 100, 400  # moves between two readings, and before the first that 
 CELL = """
 import gc, os, signal
 from pathlib import Path
-from toolkit import widgets
+from toolkit import Pipeline, widgets
+from toolkit.stages import deinterlace, denoise
 signal.signal(signal.SIGUSR1, lambda *_: gc.collect())
 Path('kernel').write_text(str(os.getpid()))
-widgets.panel('vhs-fast', 'tape.avi', field_order='bff')
+steps = Pipeline([deinterlace.bwdif(rate='frame'), denoise.temporal(radius=1)])
+widgets.panel(steps, 'tape.avi', field_order='bff')
 """
 #: A key at a time, the way back at the end of the slider; resolves when the last picture was drawn.
 MOVE = """(async (count) => {
   const image = document.querySelector('.jp-OutputArea-output .vhs-picture');
   const sliders = [...document.querySelectorAll('.jp-OutputArea-output .widget-slider')];
-  const handle = sliders.find((s) => s.textContent.includes('spatial')).querySelector('.noUi-handle');
+  const handle = sliders.find((s) => s.textContent.includes('gate')).querySelector('.noUi-handle');
   for (let n = 0; n < count; n += 1) {
     if (handle.ariaValueNow === handle.ariaValueMax) window.key = 'ArrowLeft';
     else if (!window.key || handle.ariaValueNow === handle.ariaValueMin) window.key = 'ArrowRight';
@@ -111,7 +114,12 @@ class Tab:
         """The process of the page: of several the largest, for Chromium keeps an empty one ready."""
         told = self.ask("SystemInfo.getProcessInfo", self.browser)["processInfo"]
         mine = [psutil.Process(p["id"]) for p in told if p["type"] == "renderer"]
-        return max(mine, key=lambda p: p.memory_full_info().uss)
+        return max(mine, key=uss)
+
+    def others(self, renderer: psutil.Process) -> list[psutil.Process]:
+        """The browser's own process, which holds blobs, and those for graphics, network and so on."""
+        top = psutil.Process(self.program.pid)
+        return [p for p in (top, *top.children(recursive=True)) if p.pid != renderer.pid]
 
     def close(self) -> None:
         self.ask("Browser.close", self.browser)
@@ -120,14 +128,23 @@ class Tab:
         self.program.wait(20)
 
 
+def uss(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().uss
+    except psutil.Error:  # gone meanwhile, or about to
+        return 0
+
+
 def reading(tab: Tab, kernel: psutil.Process, renderer: psutil.Process) -> dict[str, float]:
     kernel.send_signal(signal.SIGUSR1)
     for _ in range(2):
         tab.ask("HeapProfiler.collectGarbage")
-    time.sleep(0.3)
+    tab.ask("Memory.simulatePressureNotification", level="critical")
+    time.sleep(0.5)
     told = {m["name"]: m["value"] for m in tab.ask("Performance.getMetrics")["metrics"]}
     return {
-        "kernel": kernel.memory_full_info().uss, "page": renderer.memory_full_info().uss,
+        "kernel": uss(kernel), "page": uss(renderer),
+        "others": sum(uss(p) for p in tab.others(renderer)),
         "heap": told["JSHeapUsedSize"], "nodes": told["Nodes"], "listeners": told["JSEventListeners"],
     }  # fmt: skip
 

@@ -106,8 +106,11 @@ def run_all(page, url: str, book: str, shown: str) -> None:
     page.goto(f"{url}/lab/tree/{book}?reset", timeout=60_000)
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
     for _ in range(5):  # the kernel is idle a moment before it takes cells
-        page.click("text=Run >> nth=0")
-        page.click("text=Run All Cells")
+        if (accept := page.locator(".jp-Dialog .jp-mod-accept")).count():
+            accept.first.click()  # which kernel?  Asked where it was not quite there; then the cells run
+        else:
+            page.click("text=Run >> nth=0")
+            page.click("text=Run All Cells")
         with contextlib.suppress(sync_api.TimeoutError):
             page.wait_for_selector(".jp-InputPrompt:text-matches('[*1]')", timeout=3000)
             break

@@ -48,6 +48,15 @@ def changed(page, before: str) -> str:
     return picture(page)
 
 
+def settled(page) -> str:
+    """The picture once no other has come for two seconds: while a slider moves, each of its places is drawn."""
+    before = None
+    while (now := picture(page)) != before:
+        before = now
+        page.wait_for_timeout(2000)
+    return before
+
+
 def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     notebook(folder / "panel.ipynb", "from toolkit import widgets\n" + PANEL)
     run_all(page, url, "panel.ipynb", PICTURE)
@@ -58,7 +67,8 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     handle.focus()
     for _ in range(30):
         page.keyboard.press("ArrowRight")
-    second = changed(page, first)
+    changed(page, first)
+    second = settled(page)
     words = command.inner_text()
     assert "spatial=" in words, words
     switches = page.locator(".jp-OutputArea-output input[type=checkbox]")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -16,7 +18,7 @@ import pytest
 from tests._process import gone
 from toolkit import scratch
 from toolkit.cli import main
-from toolkit.jobs import Queue
+from toolkit.jobs import Queue, database
 from toolkit.profiling.alerts import Alerts, Limits
 from toolkit.profiling.looks import Look, One
 
@@ -156,11 +158,28 @@ def test_a_running_job_is_watched_through_its_queue(tmp_path, capsys):
                     "VALUES ('running', 1, 'a', 'b', '{}', 100, 104, ?, ?)", (claim, told),
                 )  # fmt: skip
             looks, _, _ = watch(capsys, "--queue", str(path), "--duration", "0.4")
+            assert main(["profile", "watch", "--job", "1", "--queue", str(path), "--duration", "0.2"]) == 0
+            head, line = capsys.readouterr().out.splitlines()[:2]
+            assert "queued s  lock ms  stage" in head and line.split()[-3] == "4.0" and line.split()[-1] == "restore"
             queue.close()
         finally:
             program.kill()
     assert {(k["stage"], k["frames_per_second"], k["queue_latency"]) for k in looks} == {("restore", 7.5, 4.0)}
     assert all(0 <= look["lock_wait"] < 30 for look in looks)
+
+
+def test_a_queue_that_others_hold_does_not_hold_up_the_watching(tmp_path):
+    queue = Queue(tmp_path / "queue.db")
+    other = sqlite3.connect(queue.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    assert 0.2 <= queue.lock_wait(0.2) <= time.monotonic() - began
+    other.execute("ROLLBACK")
+    other.close()
+    assert queue.lock_wait(0.2) >= 0
+    patience = queue._db().execute("PRAGMA busy_timeout").fetchone()[0]
+    assert patience == 1000 * database.PATIENCE, "changes are as patient as before"
+    queue.close()
 
 
 class Fake:

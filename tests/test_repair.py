@@ -14,6 +14,7 @@ from kernels.repair.dropouts import find_dropouts, heal_dropouts
 from kernels.repair.levels import levels
 from tests import _media as m
 from tests import cuda_host
+from tests._repair import LOSS, SCENES, SIZE, clean, psnr
 from toolkit.cli import main
 from toolkit.clip import Batch, Clip
 from toolkit.convert import convert
@@ -22,33 +23,7 @@ from toolkit.pipeline import Pipeline
 from toolkit.presets import preset
 from toolkit.settings import changed, spoken
 from toolkit.stages import Context, stage
-from toolkit.tape import Tape, demo
-
-SIZE = (360, 240)
-#: What is filmed, and the first clean frame used.
-SCENES = {"garage": 20, "table": 70, "rocket": 130, "bigbuckbunny.mp4": 30, "bikes.mp4": 40}
-LOSS = 0.1  # dB that a repair may cost on a clean clip
-
-
-def psnr(truth: np.ndarray, picture: np.ndarray) -> float:
-    with np.errstate(divide="ignore"):
-        return float(10 * np.log10(255**2 / np.mean((truth.astype(float) - picture) ** 2)))
-
-
-@functools.cache
-def clean(scene: str, frames: int = 14) -> Batch:
-    """Clean frames at field rate."""
-    source = demo(frames=90, size=SIZE) if scene in ("garage", "table", "rocket") else Clip.open(m.real_clip(scene))
-    first = SCENES[scene]
-    taken = Batch.join([b for b in _from(source, first, frames)])
-    to = Tape().format(field_order="progressive").replace(width=SIZE[0], height=SIZE[1])
-    return Batch.join(list(Tape().prepare([taken], motion="retime", to=to)))
-
-
-def _from(source: Any, first: int, frames: int) -> Any:
-    if isinstance(source, Clip):
-        return source.batches(frames=(first, first + frames))
-    return [Batch.join(list(source.batches(size=16)))[first : first + frames]]
+from toolkit.tape import Tape
 
 
 @functools.cache

@@ -97,14 +97,18 @@ def test_the_button_ends_the_command_and_all_it_started(tmp_path):
 
 
 def test_a_process_is_left_alone_and_its_exit_code_to_its_owner(tmp_path):
-    with subprocess.Popen(["sleep", "300"]) as program:
+    with subprocess.Popen(["sleep", "60"]) as program:
         view = watch(program.pid)
         until(lambda: rows(view))
         view.stop()
         assert program.poll() is None and "is running still" in view.message["text"]
         program.kill()
-    with subprocess.Popen(["sh", "-c", "sleep 0.5; exit 7"]) as program:
-        watch(program).wait(30)  # a Popen will do
+    with subprocess.Popen(["sh", "-c", "read line; exit 7"], stdin=subprocess.PIPE) as program:
+        view = watch(program)  # a Popen will do
+        until(lambda: rows(view))
+        time.sleep(0.2)  # it waits for its next look
+        program.stdin.close()
+        view.wait(30)
         assert program.wait(10) == 7, "the watcher must not take the exit code"
 
 
@@ -146,12 +150,15 @@ except KeyboardInterrupt:
 def test_an_interrupt_and_the_end_of_the_kernel_leave_nothing(tmp_path):
     env = {**os.environ, "VHS_TOOLKIT_SCRATCH": str(tmp_path / "scratch")}
     with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True, env=env) as program:
-        started = [int(program.stdout.readline().split("(")[1].rstrip(")\n")) for _ in range(2)]
-        time.sleep(0.3)
-        program.send_signal(signal.SIGINT)
-        assert program.stdout.readline() == "interrupted ended\n"
-        assert gone(started[1])
-        assert program.wait(30) == 0
+        try:
+            started = [int(program.stdout.readline().split("(")[1].rstrip(")\n")) for _ in range(2)]
+            time.sleep(0.3)
+            program.send_signal(signal.SIGINT)
+            assert program.stdout.readline() == "interrupted ended\n"
+            assert gone(started[1])
+            assert program.wait(30) == 0
+        finally:
+            program.kill()  # else a broken watch would hold the tests
     assert gone(started[0]) and not list(tmp_path.glob("scratch/*"))
 
 

@@ -6,16 +6,18 @@ not grow with the length of a tape.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from toolkit.clip import Batch, PictureFormat
+from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.errors import RequestError
 from toolkit.stages import Context, Step, stage
 from toolkit.stages.memory import Memory
@@ -32,14 +34,14 @@ class Plan:
     """What a run will do and need.  `str()` is for people.
 
     formats : the picture's format before the first step and after each one.
-    rates   : output frames per input frame of the tape, after each step.
+    rates   : output frames per input frame of the tape, after each step; a fraction where frames are dropped.
     batch   : frames of the tape in one batch.
     memory  : estimated bytes of frames and working memory at the peak.
     """
 
     pipeline: Pipeline
     formats: tuple[PictureFormat, ...]
-    rates: tuple[int, ...]
+    rates: tuple[int | Fraction, ...]
     batch: int
     memory: int
     device: str
@@ -50,13 +52,16 @@ class Plan:
         return self.formats[-1]
 
     @property
-    def rate(self) -> int:
+    def rate(self) -> int | Fraction:
         return self.rates[-1] if self.rates else 1  # no steps: only the sound is worked on
 
     def __str__(self) -> str:
         lines = [f"reads    {self.formats[0]}" + (f", {self.frames} frames" if self.frames else "")]
         for step, fmt, rate in zip(self.pipeline, self.formats[1:], self.rates, strict=True):
-            lines.append(f"{step!r}\n         {fmt}" + (f", {rate} frames for each" if rate > 1 else ""))
+            each = "" if rate == 1 else f", {rate} frames for each"
+            if rate != int(rate):
+                each = f", {rate.numerator} frames for every {rate.denominator}"
+            lines.append(f"{step!r}\n         {fmt}{each}")
         lines.append(f"batches of {self.batch} on {self.device}, about {self.memory / 2**20:.0f} MiB of frames")
         return "\n".join(lines)
 
@@ -92,6 +97,14 @@ class Pipeline(tuple[Step, ...]):
             ) from None
         return Pipeline(stage(name)(**knobs) for name, knobs in steps)
 
+    def settled(self, clip: Clip, fmt: PictureFormat, say: Callable[[str], None]) -> Pipeline:
+        """The pipeline with what its steps measure on the tape itself put in; `say` is told of it."""
+        settled, now = [], fmt
+        for step in self:
+            settled.append(step.stage(**step.stage.settled(clip, now, step.knobs, say)))
+            now = step.stage.format_after(now, settled[-1].knobs)
+        return Pipeline(settled)
+
     def plan(
         self, fmt: PictureFormat, *, frames: int | None = None, max_memory: int = 2 * GIB, device: str = "cpu"
     ) -> Plan:
@@ -107,7 +120,7 @@ class Pipeline(tuple[Step, ...]):
             formats.append(step.stage.format_after(formats[-1], step.knobs))
             rates.append(rate)
         counts = [1, *rates]
-        sizes = [frame_bytes(f) * n for f, n in zip(formats, counts, strict=True)]
+        sizes = [math.ceil(frame_bytes(f) * n) for f, n in zip(formats, counts, strict=True)]
         work = max([s.stage.bytes_per_frame(f, s.knobs) for s, f in zip(self, formats, strict=False)], default=0)
         # Each step may hold input, joined halo and result; the queues hold input and output.
         each = sizes[0] * _READ_AHEAD + sizes[-1] * (_WRITE_BEHIND + 1) + sum(2 * s for s in sizes)

@@ -20,7 +20,7 @@ from pathlib import Path
 from toolkit.errors import RequestError, WorkError
 
 GRACE = 2.0  # seconds between asking a program to end and killing it
-NICE = 10  # of a program that makes way for what the user is doing
+NICE = 5  # of a program that makes way: a third of the share of one that does not
 _running: set[subprocess.Popen] = set()
 
 

@@ -48,7 +48,8 @@ class ResumableRunner(Runner):
         super().__init__(*run)
         if not segment > 0:
             raise KnobError(f"segments of {segment:g} s were asked for", expected="more than 0 s")
-        self.length = max(SHORTEST, round(segment * float(self.clip.rate or 25)))
+        whole = Fraction(self.plan.rate).denominator
+        self.length = -(-max(SHORTEST, round(segment * float(self.clip.rate or 25))) // whole) * whole
         self.wish, self._done = wish, done
         self.settings["options"] = repeatable(self.settings["codec"], self.settings.get("options") or {})
         self.journal: Journal
@@ -92,7 +93,7 @@ class ResumableRunner(Runner):
         if done:
             self.notes.append(f"went on with a run that was interrupted; {done} frames were finished before")
             self._recall()
-        total = self.plan.frames * self.plan.rate if self.plan.frames else None
+        total = int(self.plan.frames * self.plan.rate) if self.plan.frames else None
         self.progress.stage("restore", total, done - sum(self.journal.segments[n] for n in before))
         self._make_missing()
         self._join()
@@ -164,7 +165,7 @@ class ResumableRunner(Runner):
         frames: Callable[[], int],
     ) -> dict[str, int] | None:
         """Sends batches and the ends of segments to `drain`; what the tape's end is like when it came."""
-        number, at, size = first, 0, self.length * self.plan.rate
+        number, at, size = first, 0, int(self.length * self.plan.rate)
         for batch in flow:
             while len(batch):
                 part, batch = batch[: size - at], batch[size - at :]
@@ -196,7 +197,7 @@ class ResumableRunner(Runner):
         memories = []
         for n, (step, fmt) in enumerate(zip(self.plan.pipeline, self.plan.formats, strict=False)):
             keep = self._begins_of(n, first + 1) if n in self._stateful else iter(())
-            skip = begins[n + 1] - begins[n] * step.stage.rate(fmt, step.knobs)
+            skip = begins[n + 1] - int(begins[n] * step.stage.rate(fmt, step.knobs))
             memories.append(Memory(begins[n], states.get(n), keep, skip))
         return memories
 

@@ -84,7 +84,7 @@ def restore(
     if not resume and parts_of(output).is_dir():
         notes.append(f"{parts_of(output)} holds an unfinished run, which --resume would have gone on with")
     fmt = clip.format.replace(field_order=decide_field_order(clip, field_order, notes))
-    pipeline = chosen.pipeline if pipeline is None else pipeline
+    pipeline = (chosen.pipeline if pipeline is None else pipeline).settled(clip, fmt, notes.append)
     plan = pipeline.plan(fmt, frames=count_frames(clip, frames), max_memory=max_memory, device=choose_device(device))
     if not fmt.interlaced and any(s.stage.group == "deinterlace" for s in pipeline):
         notes.append("the picture is progressive, so the deinterlacer passes it unchanged")
@@ -185,7 +185,7 @@ class Runner:
         from toolkit.media.timeline import Timeline
 
         fmt, rate, self._pts = self.plan.formats[0], self.plan.rate, Timeline()
-        total = self.plan.frames * rate if self.plan.frames else None
+        total = int(self.plan.frames * rate) if self.plan.frames else None
         with Reader(self.clip, size=self.plan.batch, frames=self.frames) as reader:
             # The first batch tells where the range begins, which the sound needs to know.
             decoded = ahead(reader)
@@ -217,7 +217,7 @@ class Runner:
 
     def _begin(self, first: Batch) -> None:
         """Settles the output's clock by the first frames."""
-        self.time_base = first.time_base / self.plan.rate
+        self.time_base = first.time_base / Fraction(self.plan.rate).numerator
         self.origin = self._origin(first, Fraction(1, self.time_base.denominator))
         self.until = self._until(first)
 

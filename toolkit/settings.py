@@ -10,7 +10,7 @@ from typing import Any
 from kernels.declare import Parameter
 from toolkit.errors import KnobError, RequestError, UnknownName
 from toolkit.pipeline import Pipeline
-from toolkit.stages import CHAINS, GROUPS, Step, all_stages, stage
+from toolkit.stages import CHAINS, GROUPS, Step, all_stages, in_order, stage
 
 _UNITS = {"": 1, "b": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
@@ -80,7 +80,7 @@ def spoken(pipeline: Pipeline) -> list[str]:
     """
     groups = [step.stage.group for step in pipeline]
     single = [g for g in groups if g not in CHAINS]
-    if sorted(groups, key=GROUPS.index) != groups or len(set(single)) != len(single):
+    if in_order(pipeline) != list(pipeline) or len(set(single)) != len(single):
         raise RequestError(
             "the command line takes one step of each group, in their order", hint="save a preset, and name its file"
         )
@@ -162,7 +162,7 @@ def changed(
         if "scale" in last.stage.parameters:
             last = last.stage(**{**last.knobs, "width": 0, **size})
         by_group["upscale"] = [*by_group["upscale"][:-1], last]
-    return Pipeline(step for group in GROUPS for step in by_group[group])
+    return Pipeline(in_order(step for group in GROUPS for step in by_group[group]))
 
 
 def stage_table() -> list[dict[str, Any]]:

@@ -75,8 +75,8 @@ def clean_clip(
                 a `drift.Sync` gives ratio and, when it comes from events, offset.  Without it sound keeps the times
                 that the container gives it, which takes resampling too where packets are stamped by a clock.
     report    : a dictionary that is filled when the last block is out.
-    spool     : False works everything out again for each pass instead, about half as much work more, and needs no
-                disk (1.4 GB for each hour of stereo).
+    spool     : False works everything out again for each pass instead, half as much again for `light` and nearly twice
+                as much for `moderate`, and needs no disk (1.4 GB for each hour of stereo).
     """
     number = choose_track(clip, track)
     told = clip.sound[number]

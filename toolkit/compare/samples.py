@@ -16,7 +16,7 @@ import numpy as np
 from toolkit.clip import Batch, PictureFormat
 from toolkit.compare.by_time import FramesByTime
 from toolkit.errors import InputUnreadable, RequestError
-from toolkit.stages.memory import rates_of, reach
+from toolkit.stages.memory import rates_of, reach, whole_rate
 
 if TYPE_CHECKING:
     from toolkit.pipeline import Pipeline
@@ -135,7 +135,7 @@ class Sample:
     def stepped(self, step: Step, context: Context) -> Sample:
         """The bursts, with the frames around them, after one step; those at the rim lack neighbours of their own."""
         fmt, knobs, done = self.format, step.knobs, []
-        rate = step.stage.rate(fmt, knobs)
+        rate = whole_rate(step, fmt)
         for b in self.bursts:
             batch = Batch.join(list(step.stage.apply(_pieces(b.frames, _PIECE), fmt, knobs, context)))
             done.append(Burst(batch, b.first * rate, b.stop * rate))

@@ -192,6 +192,11 @@ def field_order_of(clip: Clip) -> FieldOrder:
     return _measured(clip)[0]
 
 
+def cadence_of(clip: Clip) -> Cadence:
+    """The film cadence measured on a clip's picture; remembered for the last few clips."""
+    return _measured(clip)[1]
+
+
 def _measured(clip: Clip) -> _Measured:
     return _measured_once(clip, identity(clip.path))
 

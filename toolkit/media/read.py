@@ -24,7 +24,7 @@ from toolkit.media.times import frame_times, only, promised
 
 __all__ = ["Reader", "copy_planes", "open_clip", "read_batches"]
 
-_NEAR = 48  # so many frames are decoded rather than sought past
+_NEAR, _NEXT = 48, 2  # so many frames are decoded rather than sought past; and where every frame stands alone
 #: Matroska's demuxer notes every key frame it passes, up to a megabyte; with fewer a seek lands a little earlier.
 _SMALL_INDEX = {"indexmem": "24576"}
 _SIZED = ("avi", "mov", "matroska", "dv")  # demuxers that call a packet corrupt only when the file ends inside it
@@ -119,11 +119,15 @@ class Reader:
 
         None when there is no sure way: every frame decoded on the way must bear the time it should have.
         """
-        times = frame_times(self.clip) if self.first > _NEAR else None
+        if self.first <= _NEXT:
+            return None
+        with open_container(self.clip.path) as container:
+            alone = _alone(picture_stream(container, self.clip.path))
+        times = frame_times(self.clip) if self.first > (_NEXT if alone else _NEAR) else None
         if times is None or self.first >= len(times):
             return None
         # Pictures right after a key frame may lean on those before it, so start well ahead of the target.
-        for ahead in (16, 300):
+        for ahead in (0, 16, 300) if alone else (16, 300):
             container, stream = self._open(stack)
             try:
                 container.seek(int(times[max(0, self.first - ahead)]), stream=stream)

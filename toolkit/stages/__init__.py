@@ -10,18 +10,27 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 from toolkit.errors import UnknownName
 from toolkit.stages.base import Context, Stage, Step
 
-__all__ = ["Context", "GROUPS", "Stage", "Step", "all_stages", "deinterlace", "denoise", "repair", "stage", "upscale"]
+__all__ = [
+    "Context", "GROUPS", "Stage", "Step", "all_stages", "deinterlace", "denoise", "in_order", "repair", "stage",
+    "upscale",
+]  # fmt: skip
 
 #: In the order in which the command line applies them.
 GROUPS = ("deinterlace", "repair", "denoise", "upscale")
 #: Groups of which the command line takes several steps, joined by +.
 CHAINS = ("repair",)
+
+
+def in_order(steps: Iterable[Step]) -> list[Step]:
+    """Steps in the order of their groups; those that belong before deinterlacing come first.  Others keep theirs."""
+    return sorted(steps, key=lambda s: -1 if s.stage.before_deinterlacing else GROUPS.index(s.stage.group))
 
 
 @functools.cache

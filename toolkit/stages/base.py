@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from kernels.declare import Kernel, Parameter
-from toolkit.clip import Batch, PictureFormat
+from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.errors import KnobError, PictureError, UnknownName
 from toolkit.stages.memory import Memory
 from toolkit.stream import with_halo
@@ -44,7 +45,10 @@ class Stage:
 
     name       : "group.name", for instance "denoise.hqdn3d".
     parameters : the knobs, by name.
+    before_deinterlacing : belongs in front of the deinterlacer, whatever its group.
     """
+
+    before_deinterlacing = False
 
     def __init__(self, name: str, parameters: dict[str, Parameter], doc: str) -> None:
         self.name, self.parameters, self.__doc__ = name, parameters, doc
@@ -84,9 +88,22 @@ class Stage:
         """What this stage makes of a picture's format."""
         return fmt
 
-    def rate(self, fmt: PictureFormat, knobs: dict[str, Any]) -> int:
-        """Output frames for one input frame."""
+    def rate(self, fmt: PictureFormat, knobs: dict[str, Any]) -> int | Fraction:
+        """Output frames for one input frame.
+
+        A fraction p / q takes whole groups of q frames, counted from the tape's first, and gives p for each; times are
+        then in a p-th of the time base.
+        """
         return 1
+
+    def settled(
+        self, clip: Clip, fmt: PictureFormat, knobs: dict[str, Any], say: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """The knobs with what is to be measured on the tape itself put in; `say` is told of it.
+
+        fmt : the picture's format as the run will read it.
+        """
+        return knobs
 
     def check(self, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
         """Raises `PictureError` when this stage cannot take frames of `fmt`."""

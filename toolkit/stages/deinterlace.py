@@ -16,6 +16,23 @@ from toolkit.errors import PictureError
 from toolkit.stages.base import Context, KernelStage
 
 
+def require_fields(name: str, fmt: PictureFormat) -> None:
+    """Raises `PictureError` where the field order is unknown, or the fields are not alike in every plane."""
+    if fmt.field_order == "unknown":
+        raise PictureError(
+            f"{name} was given frames of unknown field order",
+            expected="tff, bff or progressive",
+            hint="measure it (vhs-toolkit probe) or set it (--field-order)",
+        )
+    if fmt.interlaced and (fmt.height % 2 or (fmt.subsampling and fmt.height % (2 << fmt.subsampling[1]))):
+        rows = 2 << (fmt.subsampling[1] if fmt.subsampling else 0)
+        raise PictureError(
+            f"{name} was given interlaced frames {fmt.height} lines high",
+            expected=f"a multiple of {rows}, so that both fields have as many lines in every plane",
+            hint="crop the picture, or --field-order progressive if it is not interlaced",
+        )
+
+
 class Deinterlacer(KernelStage):
     def __init__(self, kernel: Any, **more: Any) -> None:
         super().__init__("deinterlace", kernel, hidden=("order",), **more)
@@ -25,22 +42,9 @@ class Deinterlacer(KernelStage):
         return {**super().kernel_knobs(plane, fmt, knobs), "order": order}
 
     def check(self, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
-        if fmt.field_order == "unknown":
-            raise PictureError(
-                f"{self.name} was given frames of unknown field order",
-                expected="tff, bff or progressive",
-                hint="measure it (vhs-toolkit probe) or set it (--field-order)",
-            )
-        if not fmt.interlaced:
-            return
-        if fmt.height % 2 or (fmt.subsampling and fmt.height % (2 << fmt.subsampling[1])):
-            rows = 2 << (fmt.subsampling[1] if fmt.subsampling else 0)
-            raise PictureError(
-                f"{self.name} was given interlaced frames {fmt.height} lines high",
-                expected=f"a multiple of {rows}, so that both fields have as many lines in every plane",
-                hint="crop the picture, or --field-order progressive if it is not interlaced",
-            )
-        super().check(fmt, knobs)
+        require_fields(self.name, fmt)
+        if fmt.interlaced:
+            super().check(fmt, knobs)
 
     def format_after(self, fmt: PictureFormat, knobs: dict[str, Any]) -> PictureFormat:
         return fmt.replace(field_order="progressive")

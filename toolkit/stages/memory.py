@@ -1,7 +1,8 @@
 """What a step needs to go on in the middle of a tape exactly as if it had begun at the start.
 
 A step that looks at neighbours (`halo`) needs so many frames ahead of the first one that counts; a recursive step
-needs its state.  `reach` and `lead_in` say how many, `Memory` brings the state in and keeps those with which later runs may begin.
+needs its state.  `reach` and `lead_in` say how many, `Memory` brings the state in and keeps those with which later runs
+may begin.
 
 Counted in the step's own input frames: to give frames from F on, a step of rate r and halo h needs frames from
 F / r - h on.  Going back through the pipeline this says where each step must begin, and, at the front, where to read.
@@ -9,14 +10,15 @@ F / r - h on.  Going back through the pipeline this says where each step must be
 
 from __future__ import annotations
 
-import itertools
-import operator
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from toolkit.clip import Batch, PictureFormat
+from toolkit.errors import PictureError
 
 State = list[np.ndarray | None]
 
@@ -26,11 +28,26 @@ def recursive_steps(steps: Sequence[Any]) -> tuple[int, ...]:
     return tuple(n for n, step in enumerate(steps) if step.stage.recursive(step.knobs))
 
 
+def whole_rate(step: Any, fmt: PictureFormat) -> int:
+    """The rate of a step that is looked at frame by frame.  Raises `PictureError` where frames have no one result."""
+    rate = step.stage.rate(fmt, step.knobs)
+    if rate != int(rate):
+        raise PictureError(
+            f"{step.name} makes {rate.numerator} frames out of {rate.denominator}, so single frames have no result",
+            expected="a step that gives one or two frames for each",
+            hint="judge the picture with another deinterlacer, then run the tape with this one",
+        )
+    return int(rate)
+
+
 def rates_of(steps: Sequence[Any], fmt: PictureFormat) -> list[int]:
-    """How many frames each step makes of one that it is given, the first being given frames of `fmt`."""
+    """How many frames each step makes of one that it is given, the first being given frames of `fmt`.
+
+    Raises `PictureError` where a step makes a fraction.
+    """
     rates = []
     for step in steps:
-        rates.append(step.stage.rate(fmt, step.knobs))
+        rates.append(whole_rate(step, fmt))
         fmt = step.stage.format_after(fmt, step.knobs)
     return rates
 
@@ -57,9 +74,14 @@ def lead_in(steps: Sequence[Any], formats: Sequence[PictureFormat], frame: int, 
     One entry more than there are steps: the last is the first frame of the result.
     """
     rates = [s.stage.rate(f, s.knobs) for s, f in zip(steps, formats, strict=False)]
-    needed = reach(steps, rates, warm_up)
-    at = itertools.accumulate(rates, operator.mul, initial=frame)
-    return [max(0, first - before) for first, (before, _) in zip(at, needed, strict=True)]
+    firsts = [int(frame * math.prod(rates))]
+    at = firsts[0]
+    for step, rate in zip(reversed(steps), reversed(rates), strict=True):
+        settle = warm_up if step.stage.recursive(step.knobs) else 0
+        whole = Fraction(rate).denominator  # a step that makes groups of frames must begin with a whole one
+        at = max(0, (at // rate - step.stage.halo(step.knobs) - settle) // whole * whole)
+        firsts.insert(0, at)
+    return firsts
 
 
 class Memory:

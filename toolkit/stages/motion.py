@@ -11,7 +11,7 @@ from kernels.declare import Knob, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
 from toolkit.stages.base import Context, Stage, require_progressive
-from toolkit.stages.noise import AMOUNT, MOST, NOISE, SHAPE, SMALLEST, by_level, scaled, spectrum_of
+from toolkit.stages.noise import AMOUNT, MOST, NOISE, SHAPE, SMALLEST, by_level, scaled, spectrum_of, stacked
 from toolkit.stream import with_halo
 
 
@@ -130,7 +130,7 @@ class MotionMean(Stage):
             if missing:  # they follow each other
                 span = missing[0], missing[-1] + 1
                 kept.update(zip((t + shift for t in missing), self._thresholded(n, plane, span), strict=True))
-            return _stacked([kept[t + shift] for t in range(first, stop)])
+            return stacked([kept[t + shift] for t in range(first, stop)])
 
         def _thresholded(self, n: int, plane: Any, span: tuple[int, int]) -> Any:
             knobs, bits = self.knobs, self.fmt.bits
@@ -145,14 +145,6 @@ class MotionMean(Stage):
             made = [self.stage.threshold(plane, window=part, noise=min(max(level * share, 0.1), MOST), bits=bits, **how)
                     for level, part in levels]  # fmt: skip
             return [frame for frames in made for frame in frames]
-
-
-def _stacked(frames: list[Any]) -> Any:
-    if isinstance(frames[0], np.ndarray):
-        return np.stack(frames)
-    import cupy
-
-    return cupy.stack(frames)
 
 
 def _spread(motion: Any, before: int, count: int) -> Any:

@@ -41,6 +41,20 @@ def level_of(frame: Any, bits: int) -> float:
     return float(np.clip(2 ** (np.rint(4 * np.log2(max(level, LEAST))) / 4), LEAST, MOST))
 
 
+def measured(frame: Any, bits: int, share: float = 1.0) -> float:
+    """`share` of the deviation of the noise of one frame, as `level_of` has it."""
+    return min(max(level_of(frame, bits) * share, LEAST), MOST)
+
+
+def stacked(frames: list[Any]) -> Any:
+    """Frames `(H, W)` as one array on their device."""
+    if isinstance(frames[0], np.ndarray):
+        return np.stack(frames)
+    import cupy
+
+    return cupy.stack(frames)
+
+
 def spectrum_of(plane: Any, window: tuple[int, int], radius: int, bits: int) -> Any:
     """The spectrum of the noise around each frame of `window`, float32 `(frames of plane, radius + 1, 9, 9)` beside
     `plane`, in squared levels of 8-bit video; the frames outside have none."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolkit.stages.base import Stage
+from toolkit.stages.bm3d import Bm3d
 from toolkit.stages.deinterlace import Deinterlacer
 from toolkit.stages.denoise import Denoiser, Smoother, Spectral
+from toolkit.stages.film import Film
 from toolkit.stages.motion import MotionMean
 from toolkit.stages.repair import ChromaShift, HeadSwitching, HealDropouts, Levels
+from toolkit.stages.signal import Dehalo, Dejitter, FrameComb
 from toolkit.stages.upscale import Net, Resample
 
 
@@ -24,6 +27,7 @@ def _deinterlacers() -> Iterator[Stage]:
 
     for kernel in methods().values():
         yield Deinterlacer(kernel)
+    yield Film()
 
 
 def _repairs() -> Iterator[Stage]:
@@ -31,6 +35,9 @@ def _repairs() -> Iterator[Stage]:
     yield ChromaShift()
     yield Levels()
     yield HeadSwitching()
+    yield Dehalo()
+    yield Dejitter()
+    yield FrameComb()
 
 
 def _denoisers() -> Iterator[Stage]:
@@ -45,6 +52,7 @@ def _denoisers() -> Iterator[Stage]:
     yield Denoiser(temporal, {"gate": 4.5}, better={"radius": 3})
     yield Denoiser(nlmeans, {"strength": 0.8, "noise": 1.0}, better={"search": 4, "radius": 1})
     yield Spectral(dft_threshold, dft_coloured)
+    yield Bm3d()
     yield MotionMean()
     yield Denoiser(median)
     yield Denoiser(temporal_median)

@@ -19,7 +19,7 @@ import numpy as np
 from kernels.declare import Parameter
 from toolkit.errors import KnobError, RequestError, UnknownName
 from toolkit.pipeline import Pipeline
-from toolkit.stages import GROUPS, Stage, Step, stage
+from toolkit.stages import GROUPS, Stage, Step, in_order, stage
 
 #: More trials than this must be asked for.
 LIMIT = 10_000
@@ -271,4 +271,4 @@ def _with_stage(steps: list[Step], group: str, value: Any) -> list[Step]:
     else:
         new = [next((s for s in before if s.stage is found), None) or found()]
     by_group = {g: [s for s in steps if s.stage.group == g] for g in GROUPS} | {group: new}
-    return [s for g in GROUPS for s in by_group[g]]
+    return in_order(s for g in GROUPS for s in by_group[g])

@@ -16,6 +16,8 @@ from toolkit.tape import chance
 
 #: Sub-sample positions of a line filter; 1/64 luma sample is 1.2 ns.
 PHASES = 64
+#: Where a recorder's sharpening is strongest.
+PEAK_MHZ = 2.0
 #: Luma samples beyond the picture that repeat its edge; what is moved in from further out is blanking.
 EDGE = 4
 
@@ -39,25 +41,34 @@ RASTERS = {
 
 
 @lru_cache(maxsize=64)
-def line_filter(bandwidth_mhz: float, sampling_mhz: float) -> np.ndarray:
+def line_filter(bandwidth_mhz: float, sampling_mhz: float, sharpening_db: float = 0.0) -> np.ndarray:
     """Taps `(PHASES, taps)` of a zero-phase low-pass for every sub-sample position; float32, each summing to 1.
 
     The magnitude is a Butterworth's of order 4 in power, -3 dB at `bandwidth_mhz`; at or above half the sampling rate
     it passes everything, and phase 0 is then exactly the identity.  Row p delays by p / PHASES samples.
+
+    sharpening_db : raises the magnitude at `PEAK_MHZ` by so much, half of it an octave away on each side.
     """
     half_rate = sampling_mhz / 2
     flat = bandwidth_mhz >= half_rate
     reach = 12 if flat else int(np.ceil(3 * sampling_mhz / bandwidth_mhz))
+    if sharpening_db:
+        reach = max(reach, int(np.ceil(3 * sampling_mhz / PEAK_MHZ)))
     k = np.arange(-reach, reach + 1)
     at = k[None, :] - np.arange(PHASES)[:, None] / PHASES
-    if flat:
-        taps = np.sinc(at)
-    else:
-        f = (np.arange(512) + 0.5) / 512 * half_rate
-        gain = 1 / np.sqrt(1 + (f / bandwidth_mhz) ** 8)
-        taps = (gain * np.cos(2 * np.pi * at[:, :, None] * f / sampling_mhz)).mean(-1)
+    f = (np.arange(512) + 0.5) / 512 * half_rate
+    gain = np.ones(512) if flat else 1 / np.sqrt(1 + (f / bandwidth_mhz) ** 8)
+    taps = np.sinc(at) if flat else _response(gain, at, f / sampling_mhz)
+    if sharpening_db:
+        rise = gain * (10 ** (sharpening_db / 20) - 1) * 0.5 ** (np.log2(f / PEAK_MHZ) ** 2)
+        taps = taps + _response(rise, at, f / sampling_mhz)
     taps = taps * np.cos(np.pi / 2 * np.clip(at / (reach + 1), -1, 1)) ** 2
     return (taps / taps.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _response(gain: np.ndarray, at: np.ndarray, cycles: np.ndarray) -> np.ndarray:
+    """The impulse response `(PHASES, taps)` of a zero-phase magnitude over `cycles` per sample up to one half."""
+    return (gain * np.cos(2 * np.pi * at[:, :, None] * cycles)).mean(-1)
 
 
 def line_mix(lines: float, lines_per_row: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from kernels.declare import Knob, Parameter, parameters
 from toolkit.clip import Batch, PictureFormat
 from toolkit.convert import convert
 from toolkit.errors import KnobError, PictureError, UnknownName
-from toolkit.tape import faults, sound
+from toolkit.tape import composite, faults, sound
 
 Levels = Annotated[float, Knob(0, 60, step=0.5, unit="levels", soft=(0, 20))]
 Nanoseconds = Annotated[float, Knob(0, 5000, step=1, unit="ns", soft=(0, 2000))]
@@ -55,9 +55,13 @@ class Tape:
     field_order        which field comes first.
     luma_bandwidth     -3 dB point along the line (Butterworth, order 4, no phase shift).  VHS holds about 3 MHz.
                        6.75 MHz, all that 720 samples hold, changes nothing.
+    sharpening         rise of luma at 2 MHz, as a recorder's sharpness control gives it: edges swing over on their
+                       light side and under on their dark side.  0 changes nothing.
     chroma_bandwidth   the same for Cb and Cr.  3.375 MHz, all that 360 samples hold, changes nothing.
     chroma_lines       how many field lines of chroma the playback comb filter averages: each line with those above,
                        so colour also sinks.  1 changes nothing.
+    composite          how much of what a composite connection and a simple decoder mix up: colour left in luma (dot
+                       crawl) and luma taken for colour (rainbows).  0 changes nothing.
     chroma_delay       colour lies this far right (left when negative) of the luma it belongs to.
     luma_noise         deviation of normal noise in 8-bit levels, after the tape's bandwidth.
     chroma_noise       the same in Cb and in Cr, each on its own.
@@ -81,8 +85,10 @@ class Tape:
     seed: Annotated[int, Knob(0, 2**63 - 1, step=1)] = 0
     field_order: Literal["tff", "bff"] = "tff"
     luma_bandwidth: Annotated[float, Knob(0.5, 6.75, step=0.05, unit="MHz", soft=(1.5, 6.75))] = 3.0
+    sharpening: Annotated[float, Knob(0, 18, step=0.5, unit="dB", soft=(0, 12))] = 0.0
     chroma_bandwidth: Annotated[float, Knob(0.1, 3.375, step=0.005, unit="MHz", soft=(0.3, 3.375))] = 0.5
     chroma_lines: Annotated[int, Knob(1, 8, step=1, unit="lines")] = 2
+    composite: Annotated[float, Knob(0, 1, step=0.05, unit="of the fault")] = 0.0
     chroma_delay: Annotated[float, Knob(-2000, 2000, step=1, unit="ns", soft=(-600, 600))] = 200.0
     luma_noise: Levels = 4.0
     luma_noise_length: Nanoseconds = 120.0
@@ -256,7 +262,12 @@ class Tape:
         if truth.format.interlaced:
             raise PictureError(f"the clean frames are {truth.format.field_order}", expected="progressive frames")
         parity = 0 if self.field_order == "tff" else 1
+        if self.composite:
+            composite.check(self.standard, truth.format, self._luma_mhz(truth.format))
         planes = tuple(self._play(p, i, truth, parity) for i, p in enumerate(truth.planes))
+        if self.composite:
+            mhz = self._luma_mhz(truth.format)
+            planes = composite.through(planes, truth.pts, parity, truth.format, self.standard, mhz, self.composite)
         mask = self._drop(planes, truth, parity)
         tape = truth.replace(
             planes=planes,
@@ -266,18 +277,23 @@ class Tape:
         )
         return Recording(tape=tape, truth=truth, dropouts=mask)
 
+    def _luma_mhz(self, fmt: PictureFormat) -> float:
+        """Luma samples per microsecond: the line lasts as long whatever the width is."""
+        return self.raster.sampling_mhz * fmt.width / 720
+
     def _play(self, plane: np.ndarray, index: int, truth: Batch, parity: int) -> np.ndarray:
         height, width = plane.shape[1:]
         fmt, scale = truth.format, 2.0 ** (truth.format.bits - 8)
         chroma = index > 0
-        mhz = self.raster.sampling_mhz * width / 720
+        mhz = self._luma_mhz(fmt)
         if chroma:  # a 4:2:2 plane of 360 samples spans the same line as 720 of luma
-            mhz = self.raster.sampling_mhz * fmt.width / 720 / (1 << fmt.subsampling[0])
+            mhz /= 1 << fmt.subsampling[0]
         lines_per_row = 1 << fmt.subsampling[1] if chroma else 1
         fields = truth.pts.astype(np.int64)
         lines = (height + 1) // 2
         places = self._places(fields, lines * lines_per_row)[:, ::lines_per_row]
         bandwidth = self.chroma_bandwidth if chroma else self.luma_bandwidth
+        sharpening = 0.0 if chroma else self.sharpening
         delay = self.chroma_delay if chroma else 0.0
         level, length = (
             (self.chroma_noise, self.chroma_noise_length) if chroma else (self.luma_noise, self.luma_noise_length)
@@ -288,14 +304,15 @@ class Tape:
             sigma[:, max(0, lines - self.head_switch_lines)] += 25 * scale
         shift = ((places + delay) * mhz / 1000).astype(np.float32)
         out = np.empty((len(plane) // 2, height, width), plane.dtype)
-        if bandwidth >= mhz / 2 and not shift.any() and not sigma.any() and len(mix) == 1:
+        if bandwidth >= mhz / 2 and not sharpening and not shift.any() and not sigma.any() and len(mix) == 1:
             out[:, parity::2], out[:, 1 - parity :: 2] = plane[0::2, parity::2], plane[1::2, 1 - parity :: 2]
             return out
         whole = plane.dtype.kind != "f"
         blank = 128.0 if chroma else 16.0 * (fmt.range == "limited")
         faults.play(
-            np.ascontiguousarray(plane), out, parity, int(fields[0]), mix, faults.line_filter(bandwidth, mhz), shift,
-            sigma, np.exp(-1000 / mhz / length) if length else 0.0, index, self.seed,
+            np.ascontiguousarray(plane), out, parity, int(fields[0]), mix,
+            faults.line_filter(bandwidth, mhz, sharpening), shift, sigma,
+            np.exp(-1000 / mhz / length) if length else 0.0, index, self.seed,
             faults.EDGE >> fmt.subsampling[0] if chroma else faults.EDGE, np.float32(blank * scale), fmt.peak, whole,
         )  # fmt: skip
         return out
@@ -364,8 +381,9 @@ _KNOBS: dict[str, Parameter] = {}
 
 #: Every fault switched off.
 OFF: dict[str, Any] = dict(
-    luma_bandwidth=6.75, chroma_bandwidth=3.375, chroma_lines=1, chroma_delay=0.0, luma_noise=0.0, chroma_noise=0.0,
-    jitter=0.0, head_switch_lines=0, dropouts=0.0, hiss=-120.0, hum=-120.0, sound_delay=0.0, sound_drift=0.0,
+    luma_bandwidth=6.75, sharpening=0.0, chroma_bandwidth=3.375, chroma_lines=1, composite=0.0, chroma_delay=0.0,
+    luma_noise=0.0, chroma_noise=0.0, jitter=0.0, head_switch_lines=0, dropouts=0.0, hiss=-120.0, hum=-120.0,
+    sound_delay=0.0, sound_drift=0.0,
 )  # fmt: skip
 
 

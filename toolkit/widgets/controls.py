@@ -40,7 +40,9 @@ class Control:
 
     @property
     def value(self) -> Any:
-        return self.parameter.kind(self.field.value)
+        value = self.field.value
+        # A slider adds its steps up: 10.000000000000002 is nothing to read or to paste.
+        return self.parameter.kind(float(f"{value:.10g}") if self.parameter.kind is float else value)
 
     def _follow(self, changed: Callable[[], None]) -> None:
         self.note.value = ""

@@ -5,11 +5,13 @@ What stands before the step that was changed is not computed again.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from toolkit.clip import Batch, Clip
 from toolkit.compare.samples import SETTLE
@@ -21,6 +23,7 @@ from toolkit.stages.memory import rates_of, reach
 #: Samples around the part that is shown, so that its edges have neighbours.  A multiple of every chroma step.
 MARGIN = 32
 _KEPT = 12  # results of steps
+_TAPE = 96 << 20  # bytes of decoded frames: those of a step back or forth are not decoded again
 
 
 class Moment:
@@ -34,6 +37,7 @@ class Moment:
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
         self._kept: OrderedDict[Any, Batch] = OrderedDict()
+        self._tape: LRUCache = LRUCache(_TAPE, getsizeof=lambda one: sum(p.nbytes for p in one.planes))
         self.decoded = 0  # frames, for those who want to know
 
     def frame(
@@ -49,8 +53,9 @@ class Moment:
         before, after = needed[0]
         first = max(0, index - before)
         stamp = self.clip.path.stat()  # a file that was changed must not be answered from memory
-        source = ("source", stamp.st_mtime_ns, stamp.st_size, first, index + after + 1, part)
-        batch = self._remembered(source, lambda: self._decoded(first, index + after + 1, part))
+        file = stamp.st_mtime_ns, stamp.st_size
+        source = ("source", file, first, index + after + 1, part)
+        batch = self._remembered(source, lambda: self._part(self._frames(file, first, index + after + 1), part))
         at = index - first
         if len(batch) <= at:
             raise InputUnreadable(
@@ -66,12 +71,26 @@ class Moment:
             at -= low
         return self._shown(tape, part), self._shown(batch[at : at + 1], part)
 
-    def _decoded(self, first: int, stop: int, part: tuple[float, float, float, float]) -> Batch:
-        batches = [b.replace(format=self.clip.format) for b in self.clip.batches(size=16, frames=(first, stop))]
-        if not batches:
+    def _frames(self, file: Any, first: int, stop: int) -> Batch:
+        """Frames of the tape, as many as there are, those decoded that are not there from before."""
+        found = {n: self._tape[file, n] for n in range(first, stop) if (file, n) in self._tape}
+        missing = [n for n in range(first, stop) if n not in found]
+        if missing:
+            at = missing[0]
+            for batch in self.clip.batches(size=4, frames=(at, missing[-1] + 1)):
+                for one in (batch[i : i + 1] for i in range(len(batch))):
+                    # Copied, so that a frame that stays does not keep its neighbours.
+                    one = one.replace(planes=tuple(p.copy() for p in one.planes), format=self.clip.format)
+                    found[at], at = one, at + 1
+                    self.decoded += 1
+                    with contextlib.suppress(ValueError):  # larger than all that is kept
+                        self._tape[file, at - 1] = one
+        if first not in found:
             raise InputUnreadable(f"{self.clip.path} has no frame {first}")
-        whole = Batch.join(batches)
-        self.decoded += len(whole)
+        return Batch.join([found[n] for n in sorted(found)])
+
+    def _part(self, whole: Batch, part: tuple[float, float, float, float]) -> Batch:
+        """A part of the picture with its margin."""
         left, top, right, bottom = self._cut(part)
         planes = []
         for n, plane in enumerate(whole.planes):

@@ -40,8 +40,7 @@ class Still:
             box = io.BytesIO()
             picture.convert("RGB").resize((WIDTH, height)).save(box, "JPEG", quality=80)
             data = {"image/jpeg": base64.b64encode(box.getvalue()).decode(), "text/plain": f"{name}, a picture of it"}
-            size = {"width": WIDTH, "height": height}
-            display(data, metadata={"image/jpeg": size, **_MARK}, raw=True)
+            display(data, metadata={"image/jpeg": {"width": WIDTH, "height": height}, **_MARK}, raw=True)
         found = self._repr_mimebundle_()
         data, metadata = found if isinstance(found, tuple) else (found, {})
         data["text/plain"] = f"{name}: run the cell to use it"

@@ -60,7 +60,7 @@ class SweepView(ipywidgets.VBox):
         self._log = here / "said"
         (here / "wish.json").write_text(json.dumps(self._wish, default=str), encoding="utf-8")
         self._program = process.start(
-            [sys.executable, "-m", "toolkit.widgets.trying", here / "wish.json"], output=self._log, makes_way=True
+            [sys.executable, "-m", "toolkit.widgets.trying", here / "wish.json"], output=self._log
         )
         self.state, self.stop_button.disabled = "running", False
         self.say("takes samples of the tape ...", error=False)
