@@ -281,7 +281,7 @@ def test_processes_and_threads_search_too(tmp_path):
         ({"how": optuna.samplers.GridSampler({"x": [1]})}, RequestError, 'cannot choose.*how="grid"'),
         ({"how": "random", "stop_early": True}, RequestError, 'random follows no goal.*how="optuna"'),
         ({"space": {"denoise.gat": [1]}}, UnknownName, "knob of denoise.temporal named 'gat'.*did you mean gate"),
-        ({"space": {"denoise.gate": Span(0, 500)}}, KnobError, "gate is 0.*expected 1 to 128"),
+        ({"space": {"denoise.gate": Span(0, 500)}}, KnobError, "gate is 500.*expected 0 to 128"),
         ({"space": {"deinterlace": ["none", "bwdif"], "denoise.gate": Span(4, 8)}}, PictureError, "interlaced frames"),
     ],
 )

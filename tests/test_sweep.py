@@ -92,7 +92,7 @@ def test_any_space_is_a_list_of_pipelines_or_one_clear_refusal(space):
         ({"denoise.gat": [1]}, UnknownName, "knob of denoise.temporal named 'gat'.*did you mean gate"),
         ({"denois.gate": [1]}, UnknownName, "group of stages named 'denois'.*did you mean denoise"),
         ({"denoise": ["nlmean"]}, UnknownName, "named 'denoise.nlmean'.*did you mean denoise.nlmeans"),
-        ({"denoise.gate": [1000.0]}, KnobError, "gate is 1000.*expected 1 to 128"),
+        ({"denoise.gate": [1000.0]}, KnobError, "gate is 1000.*expected 0 to 128"),
         ({"denoise.gate": 5}, RequestError, "denoise.gate is 5.*list of values"),
         ({"upscale.scale": [2]}, RequestError, "no upscale step"),
         ({"deinterlace.rate": Span(0, 1)}, KnobError, "list of values such as 'field'"),

@@ -11,16 +11,16 @@ extern "C" __global__ void clear(float* __restrict__ sums, int size) {
     if (i < size) sums[(size_t)blockIdx.y * size + i] = 0.0f;
 }
 
-__device__ inline float kept(float re, float im, float low, float slope) {
-    return fminf(fmaxf((re * re + im * im - low) * slope, 0.0f), 1.0f);
+__device__ inline float kept(float re, float im, float slope, float foot) {
+    return fminf(fmaxf((re * re + im * im) * slope - foot, 0.0f), 1.0f);
 }
 
 extern "C" __global__ void threshold(const SAMPLE* __restrict__ frames, float* __restrict__ sums,
                                      const int* __restrict__ rows, const int* __restrict__ columns,
                                      const float* __restrict__ matrix, const float* __restrict__ waves,
-                                     const float* __restrict__ grey, int start, int outs, int count,
-                                     int height, int width, int high, int wide, int radius,
-                                     float low, float slope, float scale) {
+                                     const float* __restrict__ grey, const float* __restrict__ slopes,
+                                     int start, int outs, int count, int height, int width, int high, int wide,
+                                     int radius, int spectra, float foot, float scale) {
     __shared__ float m[SIDE][SIDE + 1], a[SIDE][SIDE + 1], b[SIDE][SIDE + 1];
     __shared__ float ring[RING][2][SLOTS];
     __shared__ float out[2][SLOTS];
@@ -78,7 +78,9 @@ extern "C" __global__ void threshold(const SAMPLE* __restrict__ frames, float* _
         __syncthreads();
         if (tid < SLOTS && t >= start + radius) {
             const float g = level * grey[tid], h = level * grey[SLOTS + tid];  // even grey is set aside
-            const float keep = kept(re1 - g, im1 - h, low, slope);
+            // One spectrum for each frame, or one for all; of each wave along time SLOTS values.
+            const float* own = slopes + (size_t)((t - radius - start) % spectra) * (radius + 1) * SLOTS + tid;
+            const float keep = kept(re1 - g, im1 - h, own[0], foot);
             re1 = (re1 - g) * keep + g;
             im1 = (im1 - h) * keep + h;
             for (int w = 0; w < radius; ++w) {
@@ -91,7 +93,8 @@ extern "C" __global__ void threshold(const SAMPLE* __restrict__ frames, float* _
                     dr += s * (ring[after][0][tid] - ring[before][0][tid]);
                     di += s * (ring[after][1][tid] - ring[before][1][tid]);
                 }
-                const float first = kept(pr + di, pi - dr, low, slope), second = kept(pr - di, pi + dr, low, slope);
+                const float slope = own[(w + 1) * SLOTS];
+                const float first = kept(pr + di, pi - dr, slope, foot), second = kept(pr - di, pi + dr, slope, foot);
                 re1 += first * (pr + di) + second * (pr - di);
                 im1 += first * (pi - dr) + second * (pi + dr);
             }

@@ -1,8 +1,9 @@
 """Thresholding of overlapped space-time blocks in the frequency domain.
 
 The family of dfttest: blocks of 16x16 samples of some frames, every 4 samples, under a window whose square sums to a
-constant; of their three-dimensional Fourier transform what does not stand out from white noise is removed, and the
-middle frame is put back.  Donoho and Johnstone: "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994,
+constant; of their three-dimensional Fourier transform what does not stand out from the noise is removed, and the
+middle frame is put back.  The noise is white, or of a known spectrum, which then sets the threshold of each frequency.
+Donoho and Johnstone: "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 1994,
 for the threshold; Yaroslavsky: "Local adaptive image restoration and enhancement with the use of DFT and DCT in a
 running window", SPIE 2825, 1996, for overlapped blocks.  The step of the threshold is a short ramp, so that rounding
 cannot decide.
@@ -23,14 +24,12 @@ from typing import Annotated, Any
 import numpy as np
 from numba import njit, prange
 
-from kernels.arrays import beside, depth, empty_like_backend
+from kernels.arrays import beside, contiguous, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.denoise.products import product16
-from kernels.denoise.spectra import BOTH, SLOTS, pack, shrink, unpack
+from kernels.denoise.spectra import BOTH, FOOT, HIGH, LOW, SLOTS, WAVES_ALONG, WAVES_DOWN, pack, shrink, unpack
 
 SIDE, STEP = 16, 4
-LOW, HIGH = 0.75, 1.25  # the ramp, in squared thresholds
-
 
 def window() -> np.ndarray:
     """Half a sine wave: at a step of 4 its squares sum to 2."""
@@ -56,13 +55,48 @@ def dft_threshold(
     Returns the same shape and dtype.
     Source: see the module.
     """
+    limit = (threshold * noise) ** 2 * np.ones((len(frames), 2 * radius + 1, SIDE, SIDE))
+    return _defined(frames, limit, radius, bits)
+
+
+@kernel(
+    halo=lambda radius, **_: Halo(radius, SIDE - 1),
+    inputs=lambda shape, knobs: [shape, _spectra(shape, knobs["radius"])],
+    others={"spectrum": "float32"},
+    tolerance=1,
+)
+def dft_coloured(
+    frames,
+    spectrum,
+    threshold: Annotated[float, Knob(0, 8, unit="times noise", soft=(1, 4))] = 2.5,
+    radius: Annotated[int, Knob(0, 3, step=1, unit="frames")] = 1,
+    bits: Bits = 0,
+):
+    """Removes noise that is stronger in some frequencies than in others, such as a tape's, and keeps texture.
+
+    As `dft_threshold`, with a threshold of its own for each frequency: `threshold` times the root of `spectrum` there.
+
+    frames   : `(T, H, W)` uint8, uint16 or float32, one progressive plane.
+    spectrum : float32 `(T, radius + 1, 9, 9)`, for each frame the noise's power in the waves 0 .. radius along time,
+               0 .. 8 down and 0 .. 8 along the line, in squared levels; white noise has its variance everywhere.
+               `kernels.measure.spectrum.noise_spectrum` measures it.  Nothing is taken away where it is 0 or less.
+    Returns the shape and dtype of `frames`.
+    Source: see the module.
+    """
+    along, fold = (np.minimum(np.arange(n), n - np.arange(n)) for n in (2 * radius + 1, SIDE))
+    power = np.maximum(spectrum.astype(np.float64), 0)[:, along][:, :, fold][:, :, :, fold]
+    return _defined(frames, threshold**2 * power, radius, bits)
+
+
+def _defined(frames: np.ndarray, limit: np.ndarray, radius: int, bits: int) -> np.ndarray:
+    """The definition of both; `limit` `(T, 2 radius + 1, 16, 16)` is the power below which a wave goes."""
     real, bits = frames.dtype.kind == "f", depth(frames, bits)
     scale = 1.0 if real else 2.0 ** (8 - bits)
     count, height, width = frames.shape
     down, across = (_origins(n) for n in (height, width))
     padded = frames[:, _mirrored(height)][:, :, _mirrored(width)].astype(np.float64) * scale
     shape = np.outer(window(), window())
-    limit = (threshold * noise) ** 2 * np.mean(shape**2)
+    limit = np.maximum(limit * np.mean(shape**2), 1e-20)
     grey = np.fft.fft2(shape)  # even grey under the window has other frequencies than 0, too: it is set aside
     sums = np.zeros(padded.shape)
     for t in range(count):
@@ -72,7 +106,7 @@ def dft_threshold(
             f = np.fft.fftn(blocks, axes=(1, 2, 3), norm="ortho")
             mean = f[:, 0, 0, 0, None, None] / grey[0, 0] * grey
             f[:, 0] -= mean
-            f *= np.clip((np.abs(f) ** 2 - LOW * limit) / ((HIGH - LOW) * limit), 0, 1) if limit else 1
+            f *= np.clip((np.abs(f) ** 2 / limit[t] - LOW) / (HIGH - LOW), 0, 1)
             f[:, 0] += mean
             middle = np.fft.ifftn(f, axes=(1, 2, 3), norm="ortho").real[:, radius] * shape
             for x, block in zip(across, middle, strict=True):
@@ -80,6 +114,10 @@ def dft_threshold(
     edge = SIDE - STEP
     mean = sums[:, edge : edge + height, edge : edge + width] / 4 / scale
     return mean.astype(frames.dtype) if real else np.clip(np.rint(mean), 0, (1 << bits) - 1).astype(frames.dtype)
+
+
+def _spectra(shape: tuple[int, ...], radius: int) -> tuple[int, ...]:
+    return shape[0], radius + 1, SIDE // 2 + 1, SIDE // 2 + 1
 
 
 def _origins(size: int) -> np.ndarray:
@@ -94,7 +132,7 @@ def _mirrored(size: int) -> np.ndarray:
     return np.pad(np.arange(size, dtype=np.int32), (before, after), mode="symmetric")
 
 
-def _matrix() -> np.ndarray:
+def real_transform() -> np.ndarray:
     """Window and orthonormal real Fourier transform in one, float32 `(16, 16)`: cosines 0-8, then sines 1-7."""
     n, k = np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="xy")
     rows = np.where(k <= 8, np.cos(2 * np.pi * k * n / SIDE), np.sin(2 * np.pi * (k - 8) * n / SIDE))
@@ -114,7 +152,7 @@ def _pack_once(s, slots):
 
 
 @njit(cache=True, nogil=True)
-def _column(padded, sums, spot, start, radius, matrix, turned, grey, low, slope, ring, out, s, half, order):
+def _column(padded, sums, spot, start, radius, matrix, turned, grey, slopes, ring, out, s, half, order):
     """One block position through all frames: forward once per frame into a ring, threshold, back into `sums`."""
     last, stride, size = padded.shape[0] - 1, padded.shape[2], padded.shape[1] * padded.shape[2]
     count = 2 * radius + 1
@@ -130,22 +168,23 @@ def _column(padded, sums, spot, start, radius, matrix, turned, grey, low, slope,
             order[k] = (n - radius + k + count) % count * BOTH
             level += ring[order[k] + 112]
         level /= grey[112]
+        own = slopes[(n - start) % slopes.shape[0]]
         for x in range(0, SLOTS, 16):
             if radius == 0:
-                shrink(ring, order, grey, level, low, slope, out, x, 0)
+                shrink(ring, order, grey, level, own, out, x, 0)
             elif radius == 1:
-                shrink(ring, order, grey, level, low, slope, out, x, 1)
+                shrink(ring, order, grey, level, own, out, x, 1)
             elif radius == 2:
-                shrink(ring, order, grey, level, low, slope, out, x, 2)
+                shrink(ring, order, grey, level, own, out, x, 2)
             else:
-                shrink(ring, order, grey, level, low, slope, out, x, 3)
+                shrink(ring, order, grey, level, own, out, x, 3)
         unpack(out, s)
         product16(half, 0, SIDE, s, matrix, 0, SIDE, False)
         product16(sums, (n - start) * size + spot, stride, turned, half, 0, SIDE, True)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, low, slope, scale,
+def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, slopes, scale,
                share, peak, half):  # fmt: skip
     begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
     padded = np.empty((end - begin, rows.shape[0], columns.shape[0]), np.float32)
@@ -164,7 +203,7 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, 
             order = np.empty(2 * radius + 1, np.int64)
             for x in range(across):
                 spot = y * columns.shape[0] + x * STEP
-                _column(padded, sums, spot, start - begin, radius, matrix, turned, grey, low, slope,
+                _column(padded, sums, spot, start - begin, radius, matrix, turned, grey, slopes,
                         ring, out_, s, between, order)  # fmt: skip
     edge = SIDE - STEP
     for i in prange(out.shape[0] * out.shape[1]):
@@ -177,24 +216,38 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, 
 
 def _grey() -> np.ndarray:
     """The slots of even grey under the window."""
-    slots, ones = np.empty(BOTH, np.float32), _matrix().sum(axis=1)
+    slots, ones = np.empty(BOTH, np.float32), real_transform().sum(axis=1)
     _pack_once(np.outer(ones, ones).ravel(), slots)
     return slots
 
 
-def _facts(frames: Any, noise: float, threshold: float, radius: int, bits: int) -> tuple[np.float32, ...]:
-    """Start and slope of the ramp over slots (twice the orthonormal value, times the root of the frames), scale to 8
-    bits, what a sum is multiplied by, peak and rounding (0 for float)."""
-    real, count = frames.dtype.kind == "f", 2 * radius + 1
+def _facts(frames: Any, radius: int, bits: int) -> tuple[np.float32, ...]:
+    """Factor to 8-bit levels, what a sum is multiplied by, peak and rounding (0 for float)."""
+    real = frames.dtype.kind == "f"
     scale = 1.0 if real else 2.0 ** (8 - bits)
-    limit = max((threshold * noise) ** 2 * np.mean(np.outer(window(), window()) ** 2) * 4 * count, 1e-20)
-    facts = LOW * limit, 1 / ((HIGH - LOW) * limit), scale, 1 / (4 * count * scale)
+    facts = scale, 1 / (4 * (2 * radius + 1) * scale)
     return tuple(np.float32(v) for v in (*facts, 0 if real else (1 << bits) - 1, 0 if real else 0.5))
+
+
+def _slopes(power: Any, threshold: float, radius: int) -> Any:
+    """Slopes of the ramp over squared slots, float32 `(frames, (radius + 1) SLOTS)`, from `power` as `spectrum` has it.
+
+    A slot is twice the orthonormal value, times the root of the frames.
+    """
+    share = threshold**2 * np.mean(np.outer(window(), window()) ** 2) * 4 * (2 * radius + 1)
+    limit = power[:, :, beside(power, WAVES_DOWN), beside(power, WAVES_ALONG)] * np.float32(share)
+    slopes = np.float32(1 / (HIGH - LOW)) / np.maximum(limit, np.float32(1e-20))
+    return contiguous(slopes.reshape(len(power), -1))  # looking up leaves the axes in another order in memory
+
+
+def _white(noise: float, radius: int) -> np.ndarray:
+    """The spectrum of white noise, one for all frames."""
+    return np.full(_spectra((1,), radius), noise**2, np.float32)
 
 
 def _grey_cuda() -> np.ndarray:
     """The same in the CUDA body's slots: F(u, v) and F(u, -v) as they are, columns without a sine as (cosine, sine)."""
-    ones, root = _matrix().sum(axis=1), np.sqrt(2)
+    ones, root = real_transform().sum(axis=1), np.sqrt(2)
     s, slots = np.outer(ones, ones), np.zeros((2, SLOTS), np.float32)
     for u in range(1, 8):
         c, d, at = s[u], s[u + 8], (u - 1) * 16
@@ -208,31 +261,51 @@ def _grey_cuda() -> np.ndarray:
     return slots.ravel()
 
 
-@dft_threshold.cpu
-def _(frames, out, start, noise, threshold, radius, bits):
-    matrix = _matrix()
+def _run(frames: np.ndarray, out: np.ndarray, start: int, slopes: np.ndarray, radius: int, bits: int) -> None:
+    matrix = real_transform()
     tables = matrix.ravel(), np.ascontiguousarray(matrix.T).ravel(), _grey()
     mirrors = (_mirrored(n) for n in frames.shape[1:])
-    _threshold(frames, out, start, *mirrors, radius, *tables, *_facts(frames, noise, threshold, radius, bits))
+    _threshold(frames, out, start, *mirrors, radius, *tables, slopes, *_facts(frames, radius, bits))
 
 
-def _plan(arrays: list[Any], out: Any, start: int, noise: float, threshold: float, radius: int, bits: int):
-    frames, i = arrays[0], np.int32
+@dft_threshold.cpu
+def _(frames, out, start, noise, threshold, radius, bits):
+    _run(frames, out, start, _slopes(_white(noise, radius), threshold, radius), radius, bits)
+
+
+@dft_coloured.cpu
+def _(frames, spectrum, out, start, threshold, radius, bits):
+    _run(frames, out, start, _slopes(spectrum[start : start + len(out)], threshold, radius), radius, bits)
+
+
+def _launches(frames: Any, out: Any, start: int, slopes: Any, radius: int, bits: int) -> list[Launch]:
+    i = np.int32
     outs, height, width = out.shape
     rows, columns = _mirrored(height), _mirrored(width)
     high, wide = len(rows), len(columns)
-    low, slope, scale, share, peak, half = _facts(frames, noise, threshold, radius, bits)
+    scale, share, peak, half = _facts(frames, radius, bits)
     sums = empty_like_backend(frames, (outs, high, wide), np.float32)
     waves = _waves(radius) if radius else np.zeros(1, np.float32)
-    tables = (beside(frames, a) for a in (rows, columns, _matrix(), waves, _grey_cuda()))
-    sizes = i(start), i(outs), i(len(frames)), i(height), i(width), i(high), i(wide), i(radius)
+    tables = (beside(frames, a) for a in (rows, columns, real_transform(), waves, _grey_cuda()))
+    sizes = i(start), i(outs), i(len(frames)), i(height), i(width), i(high), i(wide), i(radius), i(len(slopes))
     grid = ((wide - SIDE) // STEP + 1, (high - SIDE) // STEP + 1, 1)
     last = (sums, out, i(height), i(width), i(high), i(wide), share, peak, half)
     return [
         Launch("clear", (-(-high * wide // 256), outs, 1), (256, 1, 1), (sums, i(high * wide))),
-        Launch("threshold", grid, (256, 1, 1), (frames, sums, *tables, *sizes, low, slope, scale)),
+        Launch("threshold", grid, (256, 1, 1), (frames, sums, *tables, slopes, *sizes, np.float32(FOOT), scale)),
         Launch("finish", (-(-width // 128), height, outs), (128, 1, 1), last),
     ]
 
 
+def _plan(arrays: list[Any], out: Any, start: int, noise: float, threshold: float, radius: int, bits: int):
+    slopes = beside(arrays[0], _slopes(_white(noise, radius), threshold, radius))
+    return _launches(arrays[0], out, start, slopes, radius, bits)
+
+
+def _plan_coloured(arrays: list[Any], out: Any, start: int, threshold: float, radius: int, bits: int):
+    slopes = _slopes(arrays[1][start : start + len(out)], threshold, radius)
+    return _launches(arrays[0], out, start, slopes, radius, bits)
+
+
 dft_threshold.cuda("dft.cu", _plan)
+dft_coloured.cuda("dft.cu", _plan_coloured)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.errors import TypingError
@@ -20,8 +21,14 @@ from numba.np.arrayobj import make_array
 LANES = 16
 SLOTS = 144
 BOTH = 2 * SLOTS
+#: Waves down and along the line of each slot; those behind the last are empty.
+WAVES_DOWN = np.array([u for u in range(1, 8) for _ in range(16)] + [0] * 8 + [8] * 8 + [0] + [8] * 15)
+WAVES_ALONG = np.array([*range(9), *range(1, 8)] * 7 + [*range(8)] * 2 + [8] * 16)
 ROW = ir.VectorType(ir.FloatType(), LANES)
 FIRST = (1.0,) + (0.0,) * 7
+#: The threshold is a ramp between these squared thresholds; FOOT is where it starts, in its own height.
+LOW, HIGH = 0.75, 1.25
+FOOT = LOW / (HIGH - LOW)
 
 
 class Row:
@@ -138,19 +145,20 @@ def unpack(typingctx, slots, s):
 
 
 @intrinsic(prefer_literal=True)
-def shrink(typingctx, ring, order, grey, level, low, slope, out, at, radius):
+def shrink(typingctx, ring, order, grey, level, slopes, out, at, radius):
     """Thresholds the slots at .. at + 15 along time and writes the middle frame's, times the number of frames.
 
     order : where in `ring` the slots of frame -radius .. radius start (int64); `radius` is a constant.
     grey, level : the slots of even grey and how much of it there is: set aside before the threshold.
+    slopes : of the ramp over the squared slots, SLOTS of them for each wave 0 .. radius along time.
     """
     if not isinstance(radius, types.IntegerLiteral):
         raise TypingError("shrink: radius must be a constant")
     r = radius.literal_value
 
     def codegen(context, builder, sig, args):
-        ring, grey, out = (_Array(context, builder, sig.args[i], args[i]) for i in (0, 2, 6))
-        order, at = make_array(sig.args[1])(context, builder, args[1]).data, args[7]
+        ring, grey, slopes, out = (_Array(context, builder, sig.args[i], args[i]) for i in (0, 2, 4, 5))
+        order, at = make_array(sig.args[1])(context, builder, args[1]).data, args[6]
         shift = builder.add(at, ir.IntType(64)(SLOTS))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         blank = ir.Constant(ROW, ir.Undefined)
@@ -159,10 +167,11 @@ def shrink(typingctx, ring, order, grey, level, low, slope, out, at, radius):
             return Row(builder, builder.shuffle_vector(builder.insert_element(blank, value, zeros.type.element(0)),
                                                        blank, zeros))  # fmt: skip
 
-        level, low, slope = (spread(args[i]) for i in (3, 4, 5))
+        level = spread(args[3])
 
-        def kept(re, im):
-            return ((re * re + im * im - low) * slope).within(0.0, 1.0)
+        def kept(re, im, wave):
+            slope = slopes[builder.add(at, ir.IntType(64)(wave * SLOTS))]
+            return ((re * re + im * im) * slope - FOOT).within(0.0, 1.0)
 
         frames = {}
         for f in range(-r, r + 1):
@@ -175,7 +184,7 @@ def shrink(typingctx, ring, order, grey, level, low, slope, out, at, radius):
             re, im = re + even[f][0], im + even[f][1]
         g, h = level * grey[at], level * grey[shift]
         re, im = re - g, im - h
-        keep = kept(re, im)
+        keep = kept(re, im, 0)
         re, im = re * keep + g, im * keep + h
         for w in range(1, r + 1):
             (pr, pi), dr, di = frames[0], None, None
@@ -184,10 +193,10 @@ def shrink(typingctx, ring, order, grey, level, low, slope, out, at, radius):
                 pr, pi = pr + even[f][0] * c, pi + even[f][1] * c
                 dr, di = (odd[f][0] * s, odd[f][1] * s) if dr is None else (dr + odd[f][0] * s, di + odd[f][1] * s)
             for a, b in ((pr + di, pi - dr), (pr - di, pi + dr)):
-                keep = kept(a, b)
+                keep = kept(a, b, w)
                 re, im = re + keep * a, im + keep * b
         out[at], out[shift] = re, im
         return context.get_dummy_value()
 
     f4 = types.float32
-    return signature(types.void, ring, order, grey, f4, f4, f4, out, types.intp, radius), codegen
+    return signature(types.void, ring, order, grey, f4, slopes, out, types.intp, radius), codegen

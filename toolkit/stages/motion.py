@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,35 +11,40 @@ from kernels.declare import Knob, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
 from toolkit.stages.base import Context, Stage, require_progressive
-from toolkit.stages.noise import MOST, SMALLEST, measured, stacked
+from toolkit.stages.noise import AMOUNT, MOST, NOISE, SHAPE, SMALLEST, by_level, scaled, spectrum_of, stacked
 from toolkit.stream import with_halo
 
 
 class MotionMean(Stage):
     """Removes noise along the motion: strong on heavy noise, keeps what moves sharp.
 
-    Every plane first loses its weak frequencies (`kernels.denoise.dft.dft_threshold`, radius 1); in the luma so made
+    Every plane first loses its weak frequencies (`kernels.denoise.dft.dft_coloured`, radius 1); in the luma so made
     the motion of blocks is found (`kernels.motion.search`), and each frame becomes the mean of itself and its
     neighbours along it (`kernels.motion.mean`).  Chroma moves with luma.
 
-    noise     : standard deviation of the noise; 0 measures it, in each frame and plane
-                (`kernels.measure.noise.noise_level`).
-    threshold : frequencies weaker than this many times the noise go; smaller keeps more texture and leaves more to the
-                mean.
-    chroma    : noise in the chroma planes, in times what is set or measured.
-    planes    : which are changed.
+    noise       : standard deviation of the luma's noise; 0 measures it, in each frame and plane.
+    noise_shape : "measured" measures the noise in each frequency of space and time (`kernels.measure.spectrum`), as
+                  that of a tape is far stronger in some; "white" takes it as equally strong in all.
+    amount      : 1 is what fits the noise best on average; 0.7 keeps more texture, 1.4 takes more noise.
+    threshold   : frequencies weaker than this many times the noise go; smaller keeps more texture and leaves more to
+                  the mean.
+    chroma      : noise in the chroma planes, in times what is set or measured.
+    planes      : which are changed.
     Other knobs are those of `find_motion` and `motion_mean`.
     """
 
     def __init__(self) -> None:
-        from kernels.denoise.dft import dft_threshold
+        from kernels.denoise.dft import dft_coloured, dft_threshold
         from kernels.motion.mean import motion_mean
         from kernels.motion.search import find_motion
 
-        self.threshold, self.search, self.mean = dft_threshold, find_motion, motion_mean
+        self.threshold, self.coloured = dft_threshold, dft_coloured
+        self.search, self.mean = find_motion, motion_mean
         knobs = {
-            "noise": Parameter("noise", float, 0.0, Knob(0, MOST, unit="levels", soft=(0, 25))),
-            "threshold": Parameter("threshold", float, 2.2, Knob(0, 8, unit="times noise", soft=(1, 4))),
+            "noise": NOISE,
+            "noise_shape": SHAPE,
+            "amount": AMOUNT,
+            "threshold": Parameter("threshold", float, 2.0, Knob(0, 8, unit="times noise", soft=(1, 4))),
             "radius": Parameter("radius", int, 4, find_motion.knobs["radius"].knob),
             "limit": Parameter("limit", float, 14.0, motion_mean.knobs["limit"].knob),
             "block": find_motion.knobs["block"],
@@ -123,19 +127,24 @@ class MotionMean(Stage):
             for t in [t for t in kept if t < first + shift]:
                 del kept[t]
             missing = [t for t in range(first, stop) if t + shift not in kept]
-            for noise, group in groupby(missing, key=lambda t: self._noise(n, plane[t])):
-                frames = list(group)
-                span = frames[0], frames[-1] + 1
-                made = self.stage.threshold(plane, window=span, noise=noise, threshold=self.knobs["threshold"],
-                                            radius=1, bits=self.fmt.bits)  # fmt: skip
-                kept.update(zip((t + shift for t in frames), made, strict=True))
+            if missing:  # they follow each other
+                span = missing[0], missing[-1] + 1
+                kept.update(zip((t + shift for t in missing), self._thresholded(n, plane, span), strict=True))
             return stacked([kept[t + shift] for t in range(first, stop)])
 
-        def _noise(self, n: int, frame: Any) -> float:
-            share = self.knobs["chroma"] if n else 1.0
-            if self.knobs["noise"]:
-                return min(max(self.knobs["noise"] * share, 0.1), MOST)
-            return measured(frame, self.fmt.bits, share)
+        def _thresholded(self, n: int, plane: Any, span: tuple[int, int]) -> Any:
+            knobs, bits = self.knobs, self.fmt.bits
+            share = knobs["amount"] * (knobs["chroma"] if n else 1.0)
+            how = {"threshold": knobs["threshold"], "radius": 1}
+            if knobs["noise_shape"] == "measured" and min(plane.shape[1:]) >= SMALLEST:
+                spectrum = spectrum_of(plane, span, 1, bits)
+                if knobs["noise"]:
+                    spectrum = scaled(spectrum, knobs["noise"])
+                return self.stage.coloured(plane, spectrum * np.float32(share**2), window=span, bits=bits, **how)
+            levels = [(knobs["noise"], span)] if knobs["noise"] else by_level(plane, span, bits)
+            made = [self.stage.threshold(plane, window=part, noise=min(max(level * share, 0.1), MOST), bits=bits, **how)
+                    for level, part in levels]  # fmt: skip
+            return [frame for frames in made for frame in frames]
 
 
 def _spread(motion: Any, before: int, count: int) -> Any:

@@ -1,28 +1,49 @@
-"""The noise of a frame in the steps that stages work in, and frames put together again."""
+"""The noise that a stage adjusts itself to, measured frame by frame.
+
+What is measured of a frame depends on it and its neighbours within the stage's halo alone, so neither batches nor
+where a run was gone on with can be seen in the result.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from kernels.declare import Knob, Parameter
+
 LEAST, MOST = 0.25, 64.0  # levels of noise that are told apart, in steps of a quarter of an octave
 SMALLEST = 16  # lines and samples in which noise can be measured
 
+#: The knobs of a stage that adjusts itself.
+NOISE = Parameter("noise", float, 0.0, Knob(0, MOST, unit="levels", soft=(0, 25)))
+AMOUNT = Parameter("amount", float, 1.0, Knob(0.05, 8, step=0.05, unit="times what fits", soft=(0.25, 3)))
+SHAPE = Parameter("noise_shape", str, "measured", None, ("measured", "white"))
 
-def measured(frame: Any, bits: int, share: float = 1.0) -> float:
-    """`share` of the standard deviation of the noise of one plane `(H, W)`, in levels of 8-bit video.
 
-    In steps, so that frames share a call of a kernel; by the frame alone, so that batches do not matter.
-    """
+def by_level(plane: Any, window: tuple[int, int], bits: int) -> Iterator[tuple[float, tuple[int, int]]]:
+    """The frames of `window` in runs of equal noise: its deviation in levels of 8-bit video, and first and last-but-one
+    frame."""
+    for level, frames in groupby(range(*window), key=lambda t: level_of(plane[t], bits)):
+        span = list(frames)
+        yield level, (span[0], span[-1] + 1)
+
+
+def level_of(frame: Any, bits: int) -> float:
+    """The deviation of one frame's noise `(H, W)` in levels of 8-bit video, in steps, so that frames share calls."""
     from kernels.measure.noise import noise_level
 
     if min(frame.shape) < SMALLEST:
         return LEAST
-    host = frame if isinstance(frame, np.ndarray) else frame.get()
-    scale = 1.0 if frame.dtype.kind == "f" else 2.0 ** (8 - bits)
-    level = float(noise_level(host[None], interlaced=False)[0]) * scale * share
+    level = float(noise_level(_host(frame)[None])[0]) * _scale(frame, bits)
     return float(np.clip(2 ** (np.rint(4 * np.log2(max(level, LEAST))) / 4), LEAST, MOST))
+
+
+def measured(frame: Any, bits: int, share: float = 1.0) -> float:
+    """`share` of the deviation of the noise of one frame, as `level_of` has it."""
+    return min(max(level_of(frame, bits) * share, LEAST), MOST)
 
 
 def stacked(frames: list[Any]) -> Any:
@@ -32,3 +53,32 @@ def stacked(frames: list[Any]) -> Any:
     import cupy
 
     return cupy.stack(frames)
+
+
+def spectrum_of(plane: Any, window: tuple[int, int], radius: int, bits: int) -> Any:
+    """The spectrum of the noise around each frame of `window`, float32 `(frames of plane, radius + 1, 9, 9)` beside
+    `plane`, in squared levels of 8-bit video; the frames outside have none."""
+    from kernels.arrays import beside
+    from kernels.measure.spectrum import noise_spectrum
+
+    found = np.full((len(plane), radius + 1, 9, 9), np.float32(LEAST**2))
+    if min(plane.shape[1:]) >= SMALLEST:
+        low, high = max(window[0] - radius, 0), min(window[1] + radius, len(plane))
+        near = _host(plane[low:high])
+        measured = noise_spectrum(near, radius, (window[0] - low, window[1] - low))
+        found[window[0] : window[1]] = measured * np.float32(_scale(plane, bits) ** 2)
+    return beside(plane, found)
+
+
+def scaled(shape: Any, level: float) -> Any:
+    """`shape`, spectra, made as strong as white noise of the deviation `level`."""
+    mean = shape.mean(axis=(1, 2, 3), keepdims=True)
+    return shape * (np.float32(level**2) / np.maximum(mean, np.float32(1e-9)))
+
+
+def _host(frames: Any) -> np.ndarray:
+    return frames if isinstance(frames, np.ndarray) else frames.get()
+
+
+def _scale(frames: Any, bits: int) -> float:
+    return 1.0 if frames.dtype.kind == "f" else 2.0 ** (8 - bits)

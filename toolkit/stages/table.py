@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from toolkit.stages.base import Stage
 from toolkit.stages.bm3d import Bm3d
 from toolkit.stages.deinterlace import Deinterlacer
-from toolkit.stages.denoise import Denoiser
+from toolkit.stages.denoise import Denoiser, Smoother, Spectral
 from toolkit.stages.film import Film
 from toolkit.stages.motion import MotionMean
 from toolkit.stages.repair import ChromaShift, HeadSwitching, HealDropouts, Levels
@@ -41,20 +41,21 @@ def _repairs() -> Iterator[Stage]:
 
 
 def _denoisers() -> Iterator[Stage]:
-    from kernels.denoise.dft import dft_threshold
+    from kernels.denoise.dft import dft_coloured, dft_threshold
     from kernels.denoise.hqdn3d import hqdn3d
     from kernels.denoise.median import median, temporal_median
     from kernels.denoise.nlmeans import nlmeans
     from kernels.denoise.temporal import temporal
 
-    yield Denoiser(hqdn3d, ("spatial", "temporal"), chroma=0.75)
-    yield Denoiser(temporal, ("gate",))
-    yield Denoiser(nlmeans, ("strength",))
-    yield Denoiser(dft_threshold, ("noise",))
+    yield Smoother(hqdn3d)
+    # How many times the noise, and which radius, was best on noise and made tapes (benchmarks/denoise_quality.py).
+    yield Denoiser(temporal, {"gate": 4.5}, better={"radius": 3})
+    yield Denoiser(nlmeans, {"strength": 0.8, "noise": 1.0}, better={"search": 4, "radius": 1})
+    yield Spectral(dft_threshold, dft_coloured)
     yield Bm3d()
     yield MotionMean()
-    yield Denoiser(median, ())
-    yield Denoiser(temporal_median, ())
+    yield Denoiser(median)
+    yield Denoiser(temporal_median)
 
 
 def _upscalers() -> Iterator[Stage]:
