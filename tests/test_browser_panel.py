@@ -77,7 +77,7 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     assert picture(page) == second, "the last picture stays beside the message"
     switches.nth(0).check()
     page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')", state="detached")
-    switches.nth(1).uncheck()
+    switches.nth(3).uncheck()  # hqdn3d
     third = changed(page, second)
     assert "spatial=" not in command.inner_text()
     page.locator(".jp-OutputArea-output button:has-text('before')").click()
