@@ -30,12 +30,16 @@ def common_backend(name: str, arrays: dict[str, Any]) -> str:
     return next(iter(found.values()))
 
 
+#: `dtype.name` makes a string anew each time, some of which were never given back on runs of hours.
+_NAMES = {np.dtype(name): name for name in ("uint8", "int16", "uint16", "int32", "float32")}
+
+
 def check_frames(name: str, key: str, array: Any, dtypes: tuple[str, ...], smallest: tuple[int, int]) -> None:
     """Raises TypeError / ValueError unless `array` is a batch of planes `(T, H, W)` that kernel `name` can take.
 
     Float input must be finite: a NaN would spread through every recursive or averaging kernel unseen.
     """
-    if array.dtype.name not in dtypes:
+    if _NAMES.get(array.dtype) not in dtypes:
         raise TypeError(f"{name}: {key} is {array.dtype.name}; expected {', '.join(dtypes)}; nothing was computed")
     if array.ndim < 3:
         raise ValueError(
