@@ -29,7 +29,7 @@ demo: $(VENV)/.base  ## restore the sample tape, print the report and where the 
 
 test: $(VENV)/.test  ## all tests, notebooks too
 	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/nbval.cfg notebooks
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/nbval.cfg notebooks/*.ipynb
 
 test-gpu: $(VENV)/.test  ## the kernel tests on an NVIDIA GPU
 	$(BIN)/python -m pytest tests/test_kernels.py --device cuda
