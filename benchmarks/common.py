@@ -34,9 +34,17 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "packages": {p: importlib.metadata.version(p) for p in packages},
+        "packages": {p: v for p in packages if (v := _version(p))},
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed: a GPU is often in a machine that has only what the kernels need."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def ffmpeg_program() -> str:
@@ -92,13 +100,15 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def save(name: str, data: dict[str, Any]) -> Path:
-    """Writes results/NAME.json whole or not at all."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    with tempfile.NamedTemporaryFile("w", dir=RESULTS, suffix=".part", delete=False) as f:
+def save(name: str, data: dict[str, Any], folder: Path | None = None) -> Path:
+    """Writes results/NAME.json (or the file in another folder) whole or not at all."""
+    folder = folder or RESULTS
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False) as f:
         json.dump({"machine": machine(), "measured": data}, f, indent=1)
         f.write("\n")
+    os.chmod(f.name, 0o644)  # temporary files are the owner's alone
     os.replace(f.name, path)
     return path
 

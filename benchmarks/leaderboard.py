@@ -196,7 +196,8 @@ def speeds(data: dict[str, Any], vs: VapourSynth | None, older: VapourSynth | No
         ((batch, _),) = given[part]
         for row in data[part]["rows"]:
             runner, setting = runners[row["side"]], row["setting"]
-            runner = older if setting[0] == "bm3dcpu" else runner
+            if row["side"] == "VapourSynth" and setting[0] == "bm3dcpu":
+                runner = older
             if runner is None:
                 continue
             if row["side"] == "ours":
