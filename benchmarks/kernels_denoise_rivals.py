@@ -50,8 +50,8 @@ class Pair:
 
 
 def motion(radius: int, loops: int) -> Pair:
-    limits = tuple({"radius": radius, "limit": e} for e in (20.0, 16.0, 25.0))
-    thresholds = tuple({"radius": radius, "block": 16, "thsad": t} for t in (1200, 900, 1600, 2400))
+    limits = tuple({"radius": radius, "limit": e} for e in (20.0, 16.0, 25.0, 32.0, 40.0))
+    thresholds = tuple({"radius": radius, "block": 16, "thsad": t} for t in (1600, 1200, 2400, 3600, 5000))
     return Pair(f"motion mean radius {radius}", "mvutensils", "motion", limits, "degrain", thresholds, loops, 1.0)
 
 
