@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -122,3 +123,11 @@ def timed(work: Any, repeats: int = 5) -> float:
         work()
         spent.append(time.perf_counter() - began)
     return statistics.median(spent)
+
+
+@functools.cache
+def kernel_named(name: str) -> Any:
+    """A kernel of ours; `all_kernels` reads folders each time, which took longer than a median of sixteen frames."""
+    import kernels
+
+    return kernels.all_kernels()[name]

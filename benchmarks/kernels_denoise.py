@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ffmpeg_program, ffmpeg_version, median, save
+from common import ffmpeg_program, ffmpeg_version, kernel_named, median, save
 from kernels_deinterlace import HEIGHT, WIDTH, spend_rival
 
 SIGMA = 10
@@ -112,9 +112,7 @@ def theirs(folder: Path, case: Case, chain: str) -> list[np.ndarray]:
 
 
 def run_ours(case: Case, noisy: list[np.ndarray], knobs: dict[str, Any]) -> list[np.ndarray]:
-    import kernels
-
-    kernel = kernels.all_kernels()[case.kernel]
+    kernel = kernel_named(case.kernel)
     planes = noisy[:1] if case.luma else noisy
     found = (kernel(p, **(knobs if i == 0 else {**knobs, **case.chroma})) for i, p in enumerate(planes))
     return [f[0] if kernel.recursive else f for f in found]

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import median, save
+from common import kernel_named, median, save
 from kernels_deinterlace import HEIGHT, WIDTH
 from kernels_denoise import HELD, SIGMA, make_clips, psnr, spend
 
@@ -85,13 +85,10 @@ PAIRS = (
 
 
 def run_ours(pair: Pair, frames: np.ndarray, knobs: dict[str, Any]) -> np.ndarray:
-    import kernels
-
-    found = kernels.all_kernels()
     if pair.ours == "motion":
-        vectors = found["find_motion"](frames, radius=knobs["radius"], block="16")
-        return found["motion_mean"](frames, vectors, block="16", **knobs)
-    return found[pair.ours](frames, **knobs)
+        vectors = kernel_named("find_motion")(frames, radius=knobs["radius"], block="16")
+        return kernel_named("motion_mean")(frames, vectors, block="16", **knobs)
+    return kernel_named(pair.ours)(frames, **knobs)
 
 
 def opencv(method: str, frames: np.ndarray, knobs: dict[str, Any], threads: int) -> np.ndarray:

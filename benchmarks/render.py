@@ -362,7 +362,8 @@ def leaderboard(result: dict[str, Any]) -> str:
         f"bwdif (noise of {data['noise']:g} levels, {data['denoise_before_psnr']:.2f} dB before). Against the truth at "
         f"equal times, nothing corrected, without {data['ends_left_out']} frames of the result at each end and "
         f"{data['edges_left_out']} samples at each edge; what the alignment found stands last. `*`: at the end of what "
-        "the filter takes. fps: frames of input a second at 720x480, filtering alone.\n"
+        "the filter takes. fps: frames of input a second at 720x480, filtering alone;"
+        " none where the filter is too fast beside the pipe to its program.\n"
     )
     for name in ("deinterlace", "denoise"):
         if name not in data:  # `--only` the other, so far
@@ -371,7 +372,7 @@ def leaderboard(result: dict[str, Any]) -> str:
         rows = [
             [r["method"], r["side"], f"`{r['words']}`" + ("*" if r["at_end_of_range"] else ""),
              r["settings_tried"] or "as FFmpeg", f"{r['psnr']:.2f}", f"{r['ssim']:.4f}", f"{r['combing']:.5f}",
-             f"{r['detail']:.3f}", r.get("fps", ""), "; ".join(r["findings"])]
+             f"{r['detail']:.3f}", r.get("fps") or "", "; ".join(r["findings"])]
             for r in data[name]["rows"]
         ]  # fmt: skip
         text += f"\n### {name.capitalize()}\n\n" + table(head, rows)
