@@ -30,6 +30,9 @@ from kernels.denoise.products import product16
 from kernels.denoise.spectra import BOTH, FOOT, HIGH, LOW, SLOTS, WAVES_ALONG, WAVES_DOWN, pack, shrink, unpack
 
 SIDE, STEP = 16, 4
+#: Blocks that go side by side through the frames, and the columns they need room for.
+RUN = 16
+WIDE = (RUN - 1) * STEP + 2 * SIDE
 
 def window() -> np.ndarray:
     """Half a sine wave: at a step of 4 its squares sum to 2."""
@@ -152,59 +155,75 @@ def _pack_once(s, slots):
 
 
 @njit(cache=True, nogil=True)
-def _column(padded, sums, spot, start, radius, matrix, turned, grey, slopes, ring, out, s, half, order):
-    """One block position through all frames: forward once per frame into a ring, threshold, back into `sums`."""
+def _run_of_blocks(padded, sums, spot, blocks, start, radius, matrix, turned, grey, slopes, room):
+    """Some blocks side by side through all frames: forward once per frame, threshold, back into `sums`.
+
+    The products with the matrix on the left go over all columns of the run at once: each lies in four blocks.  On the
+    way back the blocks are added up before the last product, for the same reason.
+    """
+    ring, out, s, seen, heard, order = room
     last, stride, size = padded.shape[0] - 1, padded.shape[2], padded.shape[1] * padded.shape[2]
-    count = 2 * radius + 1
+    count, columns = 2 * radius + 1, (blocks - 1) * STEP + SIDE
     for t in range(start - radius, start + sums.shape[0] + radius):
-        src = min(max(t, 0), last)  # beyond the ends frames repeat
-        product16(half, 0, SIDE, matrix, padded, src * size + spot, stride, False)
-        product16(s, 0, SIDE, half, turned, 0, SIDE, False)
-        pack(s, ring, (t + count) % count * BOTH)
+        src = min(max(t, 0), last) * size + spot  # beyond the ends frames repeat
+        for x in range(0, columns, SIDE):
+            product16(seen, x, WIDE, matrix, 0, SIDE, padded, src + x, stride, False)
+        slot = (t + count) % count * RUN
+        for block in range(blocks):
+            product16(s, 0, SIDE, seen, block * STEP, WIDE, turned, 0, SIDE, False)
+            pack(s, ring, (slot + block) * BOTH)
         if t < start + radius:
             continue
-        n, level = t - radius, np.float32(0)
-        for k in range(count):
-            order[k] = (n - radius + k + count) % count * BOTH
-            level += ring[order[k] + 112]
-        level /= grey[112]
+        n = t - radius
         own = slopes[(n - start) % slopes.shape[0]]
-        for x in range(0, SLOTS, 16):
-            if radius == 0:
-                shrink(ring, order, grey, level, own, out, x, 0)
-            elif radius == 1:
-                shrink(ring, order, grey, level, own, out, x, 1)
-            elif radius == 2:
-                shrink(ring, order, grey, level, own, out, x, 2)
-            else:
-                shrink(ring, order, grey, level, own, out, x, 3)
-        unpack(out, s)
-        product16(half, 0, SIDE, s, matrix, 0, SIDE, False)
-        product16(sums, (n - start) * size + spot, stride, turned, half, 0, SIDE, True)
+        heard[:] = np.float32(0)
+        for block in range(blocks):
+            level = np.float32(0)
+            for k in range(count):
+                order[k] = ((n - radius + k + count) % count * RUN + block) * BOTH
+                level += ring[order[k] + 112]
+            level /= grey[112]
+            for x in range(0, SLOTS, 16):
+                if radius == 0:
+                    shrink(ring, order, grey, level, own, out, x, 0)
+                elif radius == 1:
+                    shrink(ring, order, grey, level, own, out, x, 1)
+                elif radius == 2:
+                    shrink(ring, order, grey, level, own, out, x, 2)
+                else:
+                    shrink(ring, order, grey, level, own, out, x, 3)
+            unpack(out, s)
+            product16(heard, block * STEP, WIDE, s, 0, SIDE, matrix, 0, SIDE, True)
+        to = (n - start) * size + spot
+        for x in range(0, columns, SIDE):
+            product16(sums, to + x, stride, turned, 0, SIDE, heard, x, WIDE, True)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, slopes, scale,
                share, peak, half):  # fmt: skip
     begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
-    padded = np.empty((end - begin, rows.shape[0], columns.shape[0]), np.float32)
+    wide = columns.shape[0] + SIDE  # products take sixteen columns, the last ones reach behind the picture
+    padded = np.empty((end - begin, rows.shape[0], wide), np.float32)
     for i in prange(padded.shape[0] * padded.shape[1]):
         t, y = i // padded.shape[1], i % padded.shape[1]
         to, src = padded[t, y], frames[begin + t, rows[y]]
-        for x in range(to.shape[0]):
+        for x in range(columns.shape[0]):
             to[x] = np.float32(src[columns[x]]) * scale
-    sums = np.zeros((out.shape[0], rows.shape[0], columns.shape[0]), np.float32)
+        to[columns.shape[0] :] = np.float32(0)
+    sums = np.zeros((out.shape[0], rows.shape[0], wide), np.float32)
     down, across = (rows.shape[0] - SIDE) // STEP + 1, (columns.shape[0] - SIDE) // STEP + 1
     for phase in range(SIDE // STEP):  # rows of blocks that do not overlap go in parallel
         for i in prange((down - phase + 3) // 4):
             y = (phase + 4 * i) * STEP
-            ring, out_ = np.empty((2 * radius + 1) * BOTH, np.float32), np.empty(BOTH, np.float32)
-            s, between = np.empty(SIDE * SIDE, np.float32), np.empty(SIDE * SIDE, np.float32)
+            ring, out_ = np.empty((2 * radius + 1) * RUN * BOTH, np.float32), np.empty(BOTH, np.float32)
+            s = np.empty(SIDE * SIDE, np.float32)
+            seen, heard = np.empty(SIDE * WIDE, np.float32), np.empty(SIDE * WIDE, np.float32)
             order = np.empty(2 * radius + 1, np.int64)
-            for x in range(across):
-                spot = y * columns.shape[0] + x * STEP
-                _column(padded, sums, spot, start - begin, radius, matrix, turned, grey, slopes,
-                        ring, out_, s, between, order)  # fmt: skip
+            room = ring, out_, s, seen, heard, order
+            for x in range(0, across, RUN):
+                _run_of_blocks(padded, sums, y * wide + x * STEP, min(RUN, across - x), start - begin, radius, matrix,
+                               turned, grey, slopes, room)  # fmt: skip
     edge = SIDE - STEP
     for i in prange(out.shape[0] * out.shape[1]):
         t, y = i // out.shape[1], i % out.shape[1]

@@ -17,11 +17,11 @@ SIDE = 16
 
 
 @intrinsic(prefer_literal=True)
-def product16(typingctx, out, at, step, left, right, place, stride, add):
+def product16(typingctx, out, at, step, left, begin, gap, right, place, stride, add):
     """`out = left @ right`, or `out += left @ right` when `add` (a constant) is true.
 
-    out, right : float32 C arrays of any shape; row i starts at element `at + i * step`, `place + i * stride`.
-    left       : float32 C array, 256 elements, row by row.
+    out, left, right : float32 C arrays of any shape; row i starts at element `at + i * step`, `begin + i * gap`,
+                       `place + i * stride`.
     Nothing is checked: the rows must lie inside.
     """
     if not isinstance(add, types.BooleanLiteral | types.IntegerLiteral):
@@ -39,21 +39,24 @@ def product16(typingctx, out, at, step, left, right, place, stride, add):
         def data(i):
             return make_array(sig.args[i])(context, builder, args[i]).data
 
-        def rows(i):
-            start, first, gap = data(i), args[i + 1], args[i + 2]
-            spots = (builder.add(first, builder.mul(gap, index(k))) for k in range(SIDE))
-            return [builder.bitcast(builder.gep(start, [s]), row.as_pointer()) for s in spots]
+        def starts(i):
+            start, first, apart = data(i), args[i + 1], args[i + 2]
+            spots = (builder.add(first, builder.mul(apart, index(k))) for k in range(SIDE))
+            return [builder.gep(start, [s]) for s in spots]
 
-        matrix = [builder.load(p, align=4) for p in rows(4)]
-        factors = data(3)
+        def rows(i):
+            return [builder.bitcast(p, row.as_pointer()) for p in starts(i)]
+
+        matrix = [builder.load(p, align=4) for p in rows(6)]
+        factors = starts(3)
         for k, to in enumerate(rows(0)):
             total = builder.load(to, align=4) if add.literal_value else ir.Constant(row, [0.0] * SIDE)
             for j in range(SIDE):
-                one = builder.load(builder.gep(factors, [index(k * SIDE + j)]), align=4)
+                one = builder.load(builder.gep(factors[k], [index(j)]), align=4)
                 spread = builder.shuffle_vector(builder.insert_element(blank, one, ir.IntType(32)(0)), blank, zeros)
                 total = builder.call(fma, [spread, matrix[j], total])
             builder.store(total, to, align=4)
         return context.get_dummy_value()
 
-    place_types = types.intp, types.intp
-    return signature(types.void, out, *place_types, left, right, *place_types, add), codegen
+    where = types.intp, types.intp
+    return signature(types.void, out, *where, left, *where, right, *where, add), codegen
