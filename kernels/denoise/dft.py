@@ -26,13 +26,15 @@ from numba import njit, prange
 
 from kernels.arrays import beside, contiguous, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
-from kernels.denoise.products import product16
+from kernels.deinterlace.around import on_a_cache_line
+from kernels.denoise.products import add_four, product16
 from kernels.denoise.spectra import BOTH, FOOT, HIGH, LOW, SLOTS, WAVES_ALONG, WAVES_DOWN, pack, shrink, unpack
 
 SIDE, STEP = 16, 4
-#: Blocks that go side by side through the frames, and the columns they need room for.
-RUN = 16
-WIDE = (RUN - 1) * STEP + 2 * SIDE
+#: Blocks that go side by side through the frames, rows of them that one thread takes, columns they need room for.
+RUN, BAND = 48, 16
+WIDE = RUN * STEP + 2 * SIDE
+LAYER = SIDE * WIDE
 
 def window() -> np.ndarray:
     """Half a sine wave: at a step of 4 its squares sum to 2."""
@@ -155,19 +157,29 @@ def _pack_once(s, slots):
 
 
 @njit(cache=True, nogil=True)
-def _run_of_blocks(padded, sums, spot, blocks, start, radius, matrix, turned, grey, slopes, room):
+def _add_layers(to, x, layers):
+    """Sixteen columns from `x` of the four layers, each moved on by its blocks' place, added up."""
+    for y in range(0, LAYER, WIDE):
+        a = y + x + SIDE
+        b, c, d = LAYER + a - STEP, 2 * LAYER + a - 2 * STEP, 3 * LAYER + a - 3 * STEP
+        add_four(to, y + x, layers, a, b, c, d)
+
+
+@njit(cache=True, nogil=True)
+def _run_of_blocks(padded, sums, spot, blocks, start, radius, forth, matrix, turned, grey, slopes, room):
     """Some blocks side by side through all frames: forward once per frame, threshold, back into `sums`.
 
     The products with the matrix on the left go over all columns of the run at once: each lies in four blocks.  On the
     way back the blocks are added up before the last product, for the same reason.
     """
-    ring, out, s, seen, heard, order = room
+    ring, out, s, seen, layers, order = room
+    layers[:] = np.float32(0)
     last, stride, size = padded.shape[0] - 1, padded.shape[2], padded.shape[1] * padded.shape[2]
     count, columns = 2 * radius + 1, (blocks - 1) * STEP + SIDE
     for t in range(start - radius, start + sums.shape[0] + radius):
         src = min(max(t, 0), last) * size + spot  # beyond the ends frames repeat
         for x in range(0, columns, SIDE):
-            product16(seen, x, WIDE, matrix, 0, SIDE, padded, src + x, stride, False)
+            product16(seen, x, WIDE, forth, 0, SIDE, padded, src + x, stride, False)
         slot = (t + count) % count * RUN
         for block in range(blocks):
             product16(s, 0, SIDE, seen, block * STEP, WIDE, turned, 0, SIDE, False)
@@ -176,7 +188,6 @@ def _run_of_blocks(padded, sums, spot, blocks, start, radius, matrix, turned, gr
             continue
         n = t - radius
         own = slopes[(n - start) % slopes.shape[0]]
-        heard[:] = np.float32(0)
         for block in range(blocks):
             level = np.float32(0)
             for k in range(count):
@@ -193,10 +204,13 @@ def _run_of_blocks(padded, sums, spot, blocks, start, radius, matrix, turned, gr
                 else:
                     shrink(ring, order, grey, level, own, out, x, 3)
             unpack(out, s)
-            product16(heard, block * STEP, WIDE, s, 0, SIDE, matrix, 0, SIDE, True)
-        to = (n - start) * size + spot
+            # Every fourth block does not overlap this one: four layers take them side by side, so that no block has
+            # to wait until the last one's sums have arrived in the cache.
+            at = block % 4 * LAYER + SIDE + block // 4 * SIDE
+            product16(layers, at, WIDE, s, 0, SIDE, matrix, 0, SIDE, False)
         for x in range(0, columns, SIDE):
-            product16(sums, to + x, stride, turned, 0, SIDE, heard, x, WIDE, True)
+            _add_layers(seen, x, layers)
+            product16(sums, (n - start) * size + spot + x, stride, turned, 0, SIDE, seen, x, WIDE, True)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
@@ -204,27 +218,34 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, 
                share, peak, half):  # fmt: skip
     begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
     wide = columns.shape[0] + SIDE  # products take sixteen columns, the last ones reach behind the picture
-    padded = np.empty((end - begin, rows.shape[0], wide), np.float32)
+    edge, width = SIDE - STEP, frames.shape[2]
+    padded = np.empty((end - begin, rows.shape[0], wide), frames.dtype)  # floats of all frames would leave the cache
     for i in prange(padded.shape[0] * padded.shape[1]):
         t, y = i // padded.shape[1], i % padded.shape[1]
         to, src = padded[t, y], frames[begin + t, rows[y]]
-        for x in range(columns.shape[0]):
-            to[x] = np.float32(src[columns[x]]) * scale
-        to[columns.shape[0] :] = np.float32(0)
+        for x in range(edge):
+            to[x] = src[columns[x]]
+        to[edge : edge + width] = src
+        for x in range(edge + width, columns.shape[0]):
+            to[x] = src[columns[x]]
+        to[columns.shape[0] :] = 0
+    forth = matrix * scale
     sums = np.zeros((out.shape[0], rows.shape[0], wide), np.float32)
     down, across = (rows.shape[0] - SIDE) // STEP + 1, (columns.shape[0] - SIDE) // STEP + 1
-    for phase in range(SIDE // STEP):  # rows of blocks that do not overlap go in parallel
-        for i in prange((down - phase + 3) // 4):
-            y = (phase + 4 * i) * STEP
-            ring, out_ = np.empty((2 * radius + 1) * RUN * BOTH, np.float32), np.empty(BOTH, np.float32)
-            s = np.empty(SIDE * SIDE, np.float32)
-            seen, heard = np.empty(SIDE * WIDE, np.float32), np.empty(SIDE * WIDE, np.float32)
+    runs, bands = (across + RUN - 1) // RUN, (down + BAND - 1) // BAND
+    for phase in range(4):  # neighbours add to the same sums: every second run and band goes in parallel
+        odd_run, odd_band = phase % 2, phase // 2
+        some = (runs - odd_run + 1) // 2
+        for job in prange(some * ((bands - odd_band + 1) // 2)):
+            x, top = (job % some * 2 + odd_run) * RUN, (job // some * 2 + odd_band) * BAND
+            ring, out_ = on_a_cache_line((2 * radius + 1) * RUN * BOTH, sums), on_a_cache_line(BOTH, sums)
+            s = on_a_cache_line(SIDE * SIDE, sums)
+            seen, layers = on_a_cache_line(LAYER, sums), on_a_cache_line(4 * LAYER, sums)
             order = np.empty(2 * radius + 1, np.int64)
-            room = ring, out_, s, seen, heard, order
-            for x in range(0, across, RUN):
-                _run_of_blocks(padded, sums, y * wide + x * STEP, min(RUN, across - x), start - begin, radius, matrix,
-                               turned, grey, slopes, room)  # fmt: skip
-    edge = SIDE - STEP
+            room = ring, out_, s, seen, layers, order
+            for y in range(top, min(top + BAND, down)):  # downwards, so that lines are still in the cache
+                _run_of_blocks(padded, sums, (y * wide + x) * STEP, min(RUN, across - x), start - begin, radius,
+                               forth, matrix, turned, grey, slopes, room)  # fmt: skip
     for i in prange(out.shape[0] * out.shape[1]):
         t, y = i // out.shape[1], i % out.shape[1]
         to, row = out[t, y], sums[t, y + edge, edge:]

@@ -20,8 +20,8 @@ SIDE = 16
 def product16(typingctx, out, at, step, left, begin, gap, right, place, stride, add):
     """`out = left @ right`, or `out += left @ right` when `add` (a constant) is true.
 
-    out, left, right : float32 C arrays of any shape; row i starts at element `at + i * step`, `begin + i * gap`,
-                       `place + i * stride`.
+    out, left, right : C arrays of any shape, float32; `right` also of unsigned integers.  Row i starts at element
+                       `at + i * step`, `begin + i * gap`, `place + i * stride`.
     Nothing is checked: the rows must lie inside.
     """
     if not isinstance(add, types.BooleanLiteral | types.IntegerLiteral):
@@ -44,12 +44,17 @@ def product16(typingctx, out, at, step, left, begin, gap, right, place, stride, 
             spots = (builder.add(first, builder.mul(apart, index(k))) for k in range(SIDE))
             return [builder.gep(start, [s]) for s in spots]
 
-        def rows(i):
-            return [builder.bitcast(p, row.as_pointer()) for p in starts(i)]
+        def loaded(pointer, dtype):
+            kind = row if dtype == types.float32 else ir.VectorType(ir.IntType(dtype.bitwidth), SIDE)
+            value = builder.load(builder.bitcast(pointer, kind.as_pointer()), align=dtype.bitwidth // 8)
+            if kind is row:
+                return value
+            return builder.sitofp(builder.zext(value, ir.VectorType(ir.IntType(32), SIDE)), row)
 
-        matrix = [builder.load(p, align=4) for p in rows(6)]
+        matrix = [loaded(p, sig.args[6].dtype) for p in starts(6)]
         factors = starts(3)
-        for k, to in enumerate(rows(0)):
+        for k, pointer in enumerate(starts(0)):
+            to = builder.bitcast(pointer, row.as_pointer())
             total = builder.load(to, align=4) if add.literal_value else ir.Constant(row, [0.0] * SIDE)
             for j in range(SIDE):
                 one = builder.load(builder.gep(factors[k], [index(j)]), align=4)
@@ -60,3 +65,22 @@ def product16(typingctx, out, at, step, left, begin, gap, right, place, stride, 
 
     where = types.intp, types.intp
     return signature(types.void, out, *where, left, *where, right, *where, add), codegen
+
+
+@intrinsic
+def add_four(typingctx, out, at, rows, a, b, c, d):
+    """`out[at : at + 16]` is the sum of sixteen elements of `rows` from each of four places; flat float32 arrays."""
+
+    def codegen(context, builder, sig, args):
+        row = ir.VectorType(ir.FloatType(), SIDE).as_pointer()
+
+        def pointer(i, place):
+            data = make_array(sig.args[i])(context, builder, args[i]).data
+            return builder.bitcast(builder.gep(data, [place]), row)
+
+        one, two, three, four = (builder.load(pointer(2, place), align=4) for place in args[3:])
+        total = builder.fadd(builder.fadd(one, two), builder.fadd(three, four))
+        builder.store(total, pointer(0, args[1]), align=4)
+        return context.get_dummy_value()
+
+    return signature(types.void, out, types.intp, rows, *[types.intp] * 4), codegen
