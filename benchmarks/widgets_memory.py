@@ -42,17 +42,18 @@ CELL = """
 import gc, os, signal
 from pathlib import Path
 from toolkit import Pipeline, widgets
-from toolkit.stages import deinterlace, denoise
+from toolkit.stages import deinterlace, denoise, repair
 signal.signal(signal.SIGUSR1, lambda *_: gc.collect())
 Path('kernel').write_text(str(os.getpid()))
-steps = Pipeline([deinterlace.bwdif(rate='frame'), denoise.temporal(radius=1)])
+steps = Pipeline([deinterlace.bwdif(rate='frame'), denoise.temporal(radius=1), repair.levels(gamma=1.1)])
 widgets.panel(steps, 'tape.avi', field_order='bff')
 """
-#: A key at a time, the way back at the end of the slider; resolves when the last picture was drawn.
+#: A key at a time, the way back at the end of the slider; resolves when the last picture was drawn.  Every step of
+#: gamma changes the picture (one that is the same is not drawn again).
 MOVE = """(async (count) => {
   const image = document.querySelector('.jp-OutputArea-output .vhs-picture');
   const sliders = [...document.querySelectorAll('.jp-OutputArea-output .widget-slider')];
-  const handle = sliders.find((s) => s.textContent.includes('gate')).querySelector('.noUi-handle');
+  const handle = sliders.find((s) => s.textContent.includes('gamma')).querySelector('.noUi-handle');
   for (let n = 0; n < count; n += 1) {
     if (handle.ariaValueNow === handle.ariaValueMax) window.key = 'ArrowLeft';
     else if (!window.key || handle.ariaValueNow === handle.ariaValueMin) window.key = 'ArrowRight';

@@ -225,10 +225,12 @@ def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, 
         to, src = padded[t, y], frames[begin + t, rows[y]]
         for x in range(edge):
             to[x] = src[columns[x]]
-        to[edge : edge + width] = src
+        for x in range(width):
+            to[edge + x] = src[x]
         for x in range(edge + width, columns.shape[0]):
             to[x] = src[columns[x]]
-        to[columns.shape[0] :] = 0
+        for x in range(columns.shape[0], wide):
+            to[x] = 0
     forth = matrix * scale
     sums = np.zeros((out.shape[0], rows.shape[0], wide), np.float32)
     down, across = (rows.shape[0] - SIDE) // STEP + 1, (columns.shape[0] - SIDE) // STEP + 1
