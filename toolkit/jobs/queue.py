@@ -65,6 +65,7 @@ class Queue:
         self._local = threading.local()
         self._local.db = database.connect(self.path, check=True)
         self.files = self.path.with_name(self.path.name + ".files")
+        self.logs = self.files / "logs"
 
     def _db(self) -> sqlite3.Connection:
         db = getattr(self._local, "db", None)
@@ -97,6 +98,10 @@ class Queue:
 
     def keep_copy(self) -> None:
         database.keep_copy(self._db(), self.path)
+
+    def log(self, number: int) -> Path:
+        """What a job's process said; kept for as long as the job is on the list and not done."""
+        return self.logs / f"{number}.log"
 
     # -- adding --------------------------------------------------------------------------------------------------
 
@@ -216,7 +221,8 @@ class Queue:
                         "UPDATE jobs SET state = ?, ended = ?, reason = 'asked for' WHERE id = ?",
                         (state, ended, number),
                     )
-                    gone.append(Path(job["output"]))
+                    if job["started"] is not None:  # else what lies beside its output is none of its own
+                        gone.append(Path(job["output"]))
                 elif job["state"] != state:
                     raise JobBusy(f"job {number} is {job['state']}", expected="a waiting or running job", files="")
         if wish == "cancel":
@@ -288,9 +294,11 @@ class Queue:
             )  # fmt: skip
         marks = ", ".join("?" * len(states))
         with self.change() as db:
-            count = db.execute(f"DELETE FROM jobs WHERE state IN ({marks})", tuple(states)).rowcount
+            gone = db.execute(f"DELETE FROM jobs WHERE state IN ({marks}) RETURNING id", tuple(states)).fetchall()
+        for row in gone:
+            self.log(row["id"]).unlink(missing_ok=True)
         self.keep_copy()
-        return count
+        return len(gone)
 
 
 def existing(db: sqlite3.Connection, number: int) -> sqlite3.Row:

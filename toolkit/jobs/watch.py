@@ -41,12 +41,24 @@ class WatchedFolder:
         self.folder, self._wish, self._settled, self._clock = folder, wish, settled, clock
         self._seen: dict[Path, tuple[tuple[int, int], float]] = {}  # what a file looked like, and since when
         self._handled: dict[Path, tuple[int, int]] = {}
+        self._gone = False
 
     def look(self, queue: Queue) -> list[str]:
-        """Looks once; returns a line for each file that was taken or could not be."""
+        """Looks once; returns a line for each file that was taken or could not be.
+
+        A folder that cannot be read for a while (a network drive) is said once and looked for again.
+        """
         told, now = [], self._clock()
+        try:
+            found = videos_in(self.folder)
+        except OSError as error:
+            first, self._gone = not self._gone, True
+            return [f"the folder {self.folder} cannot be read ({error.strerror}); it is looked for again"] * first
+        if self._gone:
+            self._gone = False
+            told.append(f"the folder {self.folder} can be read again")
         known = queue.sources()
-        for path in map(Path.absolute, videos_in(self.folder)):
+        for path in map(Path.absolute, found):
             try:
                 stat = path.stat()
             except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,20 +83,20 @@ def row_of(wish: Wish, presets: dict[Any, Preset]) -> tuple[dict[str, Any], tupl
     }, tuple(wish.after)
 
 
-def discard_parts(output: Path) -> None:
-    """Removes what an unfinished or just finished run keeps beside its output."""
-    import shutil
+def clear_done(output: Path) -> None:
+    """Removes what a run that is done was killed over clearing up; segments of another run to come stay."""
+    from toolkit.segments import clear_up, is_joined, parts_of
 
-    from toolkit.segments import clear_up, parts_of
-
-    shutil.rmtree(parts_of(output), ignore_errors=True)
+    if is_joined(output):
+        shutil.rmtree(parts_of(output), ignore_errors=True)
     clear_up(output)
 
 
 def discard(output: Path) -> None:
     """Removes all that a cancelled run made: its parts, and an output that stood already but was not yet checked."""
-    from toolkit.segments import is_joined
+    from toolkit.segments import clear_up, is_joined, parts_of
 
     if is_joined(output):
         output.unlink(missing_ok=True)
-    discard_parts(output)
+    shutil.rmtree(parts_of(output), ignore_errors=True)
+    clear_up(output)

@@ -18,7 +18,7 @@ from toolkit.errors import KnobError
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import Job, Queue
 from toolkit.jobs.watch import WatchedFolder
-from toolkit.jobs.wish import discard_parts
+from toolkit.jobs.wish import clear_done
 
 LOOK = 0.2  # seconds between two looks at the processes
 REAP = 10.0  # seconds between two looks for jobs whose worker is gone
@@ -102,11 +102,10 @@ class _Worker:
         self.queue, self.claims, self.slots, self.until = queue, Claims(queue), slots, until
         self.folder, self.say, self.scheduler = folder, say, scheduler
         self.name, self.running, self.summary = secrets.token_hex(8), [], Summary()
-        self.logs = queue.files / "logs"
 
     def run(self) -> Summary:
         began = time.monotonic()
-        self.logs.mkdir(parents=True, exist_ok=True)
+        self.queue.logs.mkdir(parents=True, exist_ok=True)
         before = _terminate_as_interrupt()
         try:
             with self.claims.worker_lock(self.name).acquire(timeout=30):
@@ -125,7 +124,7 @@ class _Worker:
     def _loop(self) -> None:
         reaped = looked = float("-inf")
         for job in self.queue.jobs(["done"]):
-            discard_parts(job.output)  # killed, together with its worker, while it cleared up
+            clear_done(job.output)  # killed, together with its worker, while it cleared up
         while True:
             if time.monotonic() - reaped >= REAP:
                 reaped = time.monotonic()
@@ -151,7 +150,7 @@ class _Worker:
         words = [sys.executable, "-m", "toolkit.jobs.run", str(self.queue.path), str(job.id), job.claim]
         words += [self.scheduler] if self.scheduler else []
         try:
-            program = process.start(words, output=self.logs / f"{job.id}.log")
+            program = process.start(words, output=self.queue.log(job.id))
         except BaseException:
             self.claims.give_up(job, "its process could not be started")
             raise
@@ -168,8 +167,8 @@ class _Worker:
             self.claims.give_up(one.job, f"its process {how}{self._last_words(one.job)}")
             now = self.queue.job(one.job.id)
         if now.state == "done":
-            discard_parts(now.output)  # killed while it cleared up
-            (self.logs / f"{now.id}.log").unlink(missing_ok=True)
+            clear_done(now.output)  # killed while it cleared up
+            self.queue.log(now.id).unlink(missing_ok=True)
         ended = getattr(self.summary, now.state, None)
         (self.summary.again if ended is None else ended).append(now.id)
         self.say(f"job {now.id}: {now.state}{': ' * bool(now.reason)}{now.reason}")
@@ -177,7 +176,7 @@ class _Worker:
 
     def _last_words(self, job: Job) -> str:
         try:
-            lines = (self.logs / f"{job.id}.log").read_text(errors="replace").strip().splitlines()
+            lines = self.queue.log(job.id).read_text(errors="replace").strip().splitlines()
         except OSError:
             return ""
         return f": {lines[-1]}" if lines else ""
