@@ -38,10 +38,16 @@ class Result:
 
 
 def run(
-    command: Sequence[str | os.PathLike], *, timeout: float, input: bytes | None = None, check: bool = True
+    command: Sequence[str | os.PathLike],
+    *,
+    timeout: float,
+    input: bytes | None = None,
+    check: bool = True,
+    files: str = "",
 ) -> Result:
     """Runs `command` (never through a shell) for at most `timeout` seconds.
 
+    files : what an error says of the user's files; what a program did to them is known to the caller alone.
     Raises `ProgramFailed` when it cannot be started, does not end in time or, unless `check=False`, exits non-zero.
     """
     words = [os.fspath(word) for word in command]
@@ -56,7 +62,9 @@ def run(
         )
     except OSError as error:
         raise ProgramFailed(
-            f"the program {words[0]!r} could not be started ({error.strerror})", hint="is it installed and on the PATH?"
+            f"the program {words[0]!r} could not be started ({error.strerror})",
+            files=files,
+            hint="is it installed and on the PATH?",
         ) from error
     _running.add(program)
     try:
@@ -64,7 +72,7 @@ def run(
     except subprocess.TimeoutExpired:
         end(program)
         raise ProgramFailed(
-            f"{words[0]!r} was still running after {timeout:g} s and was ended", hint="a longer time limit"
+            f"{words[0]!r} was still running after {timeout:g} s and was ended", files=files, hint="a longer time limit"
         ) from None
     finally:
         # Also when it ended by itself: a grandchild may hold on in the group.
@@ -72,7 +80,7 @@ def run(
         _running.discard(program)
     if check and program.returncode != 0:
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise ProgramFailed(f"{words[0]!r} failed with exit code {program.returncode}: {last[0]}")
+        raise ProgramFailed(f"{words[0]!r} failed with exit code {program.returncode}: {last[0]}", files=files)
     return Result(program.returncode, out, err)
 
 
@@ -120,7 +128,9 @@ def start(
                 words, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, env=env, **group
             )  # fmt: skip
         except OSError as error:
-            raise ProgramFailed(f"the program {words[0]!r} could not be started ({error.strerror})") from error
+            raise ProgramFailed(
+                f"the program {words[0]!r} could not be started ({error.strerror})", files=""
+            ) from error
     _running.add(program)
     if os.name == "posix":
         nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + makes_way * NICE)

@@ -152,7 +152,8 @@ def run(
     )
     _show(asdict(found), json, found)
     if words:
-        process.run(words, timeout=600, input=json_text.dumps(asdict(found)).encode())
+        summary = json_text.dumps(asdict(found)).encode()
+        process.run(words, timeout=600, input=summary, files="the jobs are as the summary says")
 
 
 def _watched(folder: Path, to: Path | None, preset: str, ending: str) -> Any:

@@ -144,5 +144,6 @@ def _run(name: str, data: bytes, size: tuple[int, int], layout: str, rate: float
         match = re.search(rf"XPSNR\s+y: {_NUMBER}(?:\s+u: {_NUMBER}\s+v: {_NUMBER})?", said)
         found = {f"xpsnr_{p}": v for p, v in zip("YUV", match.groups(), strict=True) if v} if match else {}
     if not found:
-        raise WorkError(f"FFmpeg gave no {name} score: {said.strip().splitlines()[-1:] or 'it said nothing'}")
+        last = (said.strip().splitlines() or ["it said nothing"])[-1]
+        raise WorkError(f"FFmpeg gave no {name} score: {last}", files="")
     return {key: float(value) for key, value in found.items()}

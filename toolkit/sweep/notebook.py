@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from toolkit import process, scratch
-from toolkit.errors import OutputRefused, RequestError
+from toolkit.errors import NOTHING_WRITTEN, OutputRefused, RequestError
 from toolkit.sweep.pictures import check_top
 from toolkit.sweep.run import open_sweep
 from toolkit.sweep.table import Sweep
@@ -58,8 +58,10 @@ def write_notebook(
         words = ["--parameters_file", here / "wanted.yaml", "--no-progress-bar", "--kernel", "python3"]
         # A program of its own: a kernel that hangs or is interrupted goes with it.
         process.run(
-            [sys.executable, "-m", "papermill", template, here / "done.ipynb", *words], timeout=PATIENCE
-        )  # fmt: skip
+            [sys.executable, "-m", "papermill", template, here / "done.ipynb", *words],
+            timeout=PATIENCE,
+            files=NOTHING_WRITTEN,
+        )
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
         try:
             shutil.copyfile(here / "done.ipynb", part)
