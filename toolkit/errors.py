@@ -17,7 +17,9 @@
         |-- OutputCheckFailed         the written file broke a promise (frame count, times, aspect, colour, sound)
         |-- QueueFailed               the queue's file cannot be read or written
         |-- PictureError              frames that do not fit a stage (size, dtype, layout)
-        `-- SoundError                sound that cannot be processed as asked
+        |-- SoundError                sound that cannot be processed as asked
+        |-- ProgramFailed             a program did not start, took too long or failed (in `toolkit.process`)
+        `-- ValidationFailed          tests do not pass with a patch (in `toolkit.profiling.validate`)
 
 Every message is one sentence that says what was given, what was expected, what happened to the user's files and
 what to try.  Warnings that a program may want to catch are `ToolkitWarning`.
@@ -26,9 +28,16 @@ what to try.  Warnings that a program may want to catch are `ToolkitWarning`.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 NOTHING_WRITTEN = "nothing was written"
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether writing failed for want of room: on the disk, in a quota, or under a limit on a file's size."""
+    return getattr(error, "errno", None) in _FULL
 
 
 class ToolkitError(Exception):
@@ -42,14 +51,22 @@ class ToolkitError(Exception):
 
     def __init__(self, given: str, *, expected: str = "", files: str = NOTHING_WRITTEN, hint: str = "") -> None:
         self.given, self.expected, self.files, self.hint = given, expected, files, hint
-        text = given
-        if expected:
-            text += f"; expected {expected}"
-        if files:
-            text += f"; {files}"
-        if hint:
-            text += f"; try: {hint}"
-        super().__init__(" ".join(text.split()))
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        text = self.given
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.files:
+            text += f"; {self.files}"
+        if self.hint:
+            text += f"; try: {self.hint}"
+        return " ".join(text.split())
+
+    def tell_of_files(self, files: str) -> None:
+        """Puts another word on the user's files: whoever raises an error deep inside cannot know what is kept."""
+        self.files = files
+        self.args = (self._sentence(),)
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows in place of a traceback: the sentence (`%debug` still reaches the rest)."""

@@ -10,10 +10,8 @@ from typing import Any
 import av
 
 from toolkit.clip import Batch
-from toolkit.errors import OutputFailed
 from toolkit.media.packets import PacketFile
-from toolkit.media.write import DISK_FULL
-from toolkit.segments import Segment
+from toolkit.segments import Segment, writing_failed
 
 
 class SegmentMaker:
@@ -37,12 +35,8 @@ class SegmentMaker:
                 journal.add(Segment(self._number, self._file.frames, checksum, None, seen), states, end)
                 self._file, self._number = None, self._number + 1
         except (av.error.FFmpegError, OSError) as error:
-            full = getattr(error, "errno", None) in DISK_FULL
-            raise OutputFailed(
-                f"writing segment {self._number} of {runner.output} failed: {error.strerror or error}",
-                files=f"the segments that are finished were kept in {journal.folder}",
-                hint=("free some space" if full else "look at the disk") + ", then give the same command again",
-            ) from error
+            kept = journal.folder if self._number else None
+            raise writing_failed(f"writing segment {self._number} of {runner.output}", error, kept) from error
 
     def abort(self) -> None:
         """Removes what is not finished; harmless when all is."""

@@ -14,7 +14,7 @@ import av
 
 from toolkit import scratch
 from toolkit.clip import Batch
-from toolkit.errors import KnobError, OutputFailed
+from toolkit.errors import NOTHING_WRITTEN, KnobError, OutputFailed, ToolkitError
 from toolkit.identity import digest_of, tape_identity
 from toolkit.making import Seen, SegmentMaker, digest, dropped
 from toolkit.media.encode import Encoding, repeatable
@@ -58,7 +58,12 @@ class ResumableRunner(Runner):
         scratch.sweep()  # what the interrupted run could not clear up
         with Journal(self.output, self._description()) as self.journal:
             self.settings["threads"] = self.journal.run["encoder"]["threads"]
-            result = super().run()
+            try:
+                result = super().run()
+            except ToolkitError as error:
+                if self.journal.segments and error.files == NOTHING_WRITTEN:
+                    error.tell_of_files(f"what is finished was kept in {self.journal.folder}")
+                raise
             if self._done is not None:
                 self._done(result)
             self.journal.remove()

@@ -26,7 +26,7 @@ from typing import Any
 import filelock
 import numpy as np
 
-from toolkit.errors import ResumeRefused
+from toolkit.errors import NOTHING_WRITTEN, OutputFailed, ResumeRefused, is_disk_full
 from toolkit.identity import differences, digest_of, with_threads
 
 _JOURNAL, _LOCK = "journal.jsonl", "lock"
@@ -65,18 +65,25 @@ class Journal:
         self.end: dict[str, int] | None = None
         self._states: dict[int, int] = {}  # bytes of those that are kept
         self._largest = 0  # bytes of packets in a segment
-        self.folder.mkdir(exist_ok=True)
-        self._lock = filelock.FileLock(self.folder / _LOCK)
+        made = not self.folder.exists()
         try:
+            self.folder.mkdir(exist_ok=True)
+            self._lock = filelock.FileLock(self.folder / _LOCK)
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
             raise ResumeRefused(
                 f"another process is writing {output} at this moment", hint="wait for it, or choose another name"
             ) from None
+        except OSError as error:
+            raise writing_failed(f"writing {self.folder}", error) from error
         try:
             self.run = self._settle(run)
-        except BaseException:
+        except BaseException as error:
+            if made:
+                shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
+            if isinstance(error, OSError):
+                raise writing_failed(f"writing {self.folder}", error) from error
             raise
 
     def _settle(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -243,13 +250,17 @@ class Journal:
         self._append({"joined": _mark(whole)})
 
     def _append(self, entry: dict[str, Any]) -> None:
-        with (self.folder / _JOURNAL).open("rb+") as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # a kill cut the last line short
-                    file.write(b"\n")
-            file.write(_line(entry))
-            _sync(file)
+        try:
+            with (self.folder / _JOURNAL).open("rb+") as file:
+                if file.seek(0, os.SEEK_END):
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":  # a kill cut the last line short
+                        file.write(b"\n")
+                file.write(_line(entry))
+                _sync(file)
+        except OSError as error:
+            kept = self.folder if self.segments else None
+            raise writing_failed(f"writing {self.folder / _JOURNAL}", error, kept) from error
 
     def remove(self) -> None:
         """Takes the folder away; what it held is in the output.
@@ -269,6 +280,15 @@ class Journal:
         if self.folder.is_dir() and not self.segments:
             shutil.rmtree(self.folder, ignore_errors=True)  # nothing was finished, so there is nothing to go on with
         self._lock.release()
+
+
+def writing_failed(what: str, error: Exception, kept: Path | None = None) -> OutputFailed:
+    """The error for a run that could not write; `kept` is where its finished segments lie, None while there are none."""
+    return OutputFailed(
+        f"{what} failed: {getattr(error, 'strerror', None) or error}",
+        files=f"the segments that are finished were kept in {kept}" if kept else NOTHING_WRITTEN,
+        hint=("free some space" if is_disk_full(error) else "look at the disk") + ", then give the same command again",
+    )
 
 
 def parts_of(output: Path) -> Path:

@@ -5,7 +5,6 @@ The file grows under `<name>.part` beside the target and takes its final name on
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import warnings
@@ -18,14 +17,13 @@ import av
 import numpy as np
 
 from toolkit.clip import Batch, Clip, PictureFormat
-from toolkit.errors import OutputFailed, OutputRefused, ToolkitWarning
+from toolkit.errors import OutputFailed, OutputRefused, ToolkitWarning, is_disk_full
 from toolkit.media import matroska
 from toolkit.media.encode import PICTURE_CODECS, EncodedPicture, Encoding
 from toolkit.media.tracks import EncodedTrack, KeptTracks, SoundSpec, keep
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 __all__ = ["PICTURE_CODECS", "SoundSpec", "Writer", "check_output", "zero_of"]
-DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Writer:
@@ -74,6 +72,10 @@ class Writer:
             self.abort()
             if not isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
                 raise
+            if is_disk_full(error):
+                raise OutputFailed(
+                    f"{self.path} could not be begun: {_reason(error)}", hint="free some space or write to another disk"
+                ) from error
             raise OutputRefused(
                 f"the encoder {self.encoding.encoder} or the container {self._kind} refused {self.encoding}: "
                 f"{_reason(error)}",
@@ -210,11 +212,10 @@ class Writer:
 
     def _fail(self, error: Exception) -> None:
         self.abort()
-        full = getattr(error, "errno", None) in DISK_FULL
         raise OutputFailed(
             f"writing {self.path} failed after {self.frames_written} frames: {_reason(error)}",
             files="the unfinished file was removed, nothing else was touched",
-            hint="free some space or write to another disk" if full else "another folder or codec",
+            hint="free some space or write to another disk" if is_disk_full(error) else "another folder or codec",
         ) from error
 
 
