@@ -11,7 +11,8 @@ import numpy as np
 from kernels.declare import Kernel, Knob, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.stages.base import Context, Stage, require_progressive
-from toolkit.stages.noise import MOST, measured, stacked
+from toolkit.stages.devices import stacked
+from toolkit.stages.noise import MOST, measured
 from toolkit.stream import with_halo
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from kernels.declare import Kernel, Knob, Parameter
 from toolkit.clip import PictureFormat
 from toolkit.stages.base import KernelStage, require_progressive
+from toolkit.stages.devices import joined
 from toolkit.stages.noise import AMOUNT, NOISE, SHAPE, SMALLEST, by_level, level_of, scaled, spectrum_of
 
 _DOC = """
@@ -114,7 +115,7 @@ class Denoiser(KernelStage):
             part = plane[span[0] : span[1]] if self.kernel.recursive else plane
             out, state = super()._run(part, span, knobs.at(level), state)
             made.append(out)
-        return _joined(made), state
+        return joined(made), state
 
 
 class Smoother(Denoiser):
@@ -185,13 +186,3 @@ class Spectral(Denoiser):
 
 class Coloured(Following):
     """A kernel's knobs for noise that is measured frequency by frequency."""
-
-
-def _joined(parts: list[Any]) -> Any:
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    import cupy
-
-    return cupy.concatenate(parts)

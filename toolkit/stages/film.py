@@ -13,6 +13,7 @@ from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.errors import KnobError, PictureError
 from toolkit.stages.base import Context, Stage
 from toolkit.stages.deinterlace import require_fields
+from toolkit.stages.devices import joined, on_host
 from toolkit.stream import with_halo
 
 CYCLE, KEPT = 5, 4  # frames of 3:2 pulldown that hold so many of film
@@ -61,7 +62,10 @@ class Film(Stage):
     def check(self, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
         require_fields(self.name, fmt)
         if fmt.interlaced and min(min(shape) for shape in fmt.plane_shapes) < 8:
-            raise PictureError(f"{self.name} was given a picture of {fmt.width}x{fmt.height}", expected="a larger one")
+            raise PictureError(
+                f"{self.name} was given a picture of {fmt.width}x{fmt.height}",
+                expected="at least 8 lines and samples in every plane",
+            )
 
     def format_after(self, fmt: PictureFormat, knobs: dict[str, Any]) -> PictureFormat:
         return fmt.replace(field_order="progressive")
@@ -150,7 +154,7 @@ class _Work:
             head = first - low
             changes.append(self._change(parts[0][: stop - low], head))
             made.append([p[head : stop - low] for p in parts])
-        whole = [_joined(parts) for parts in zip(*made, strict=True)]
+        whole = [joined(parts) for parts in zip(*made, strict=True)]
         self._mend(whole, planes, window)
         return tuple(whole), keep_of_cycle(np.concatenate(changes), CYCLE)
 
@@ -160,7 +164,7 @@ class _Work:
 
         if self.knobs["cadence"] == "2:2":
             return np.zeros(len(luma) - head)
-        return _on_host(change(luma, bits=self.fmt.bits, window=(head, len(luma))))
+        return on_host(change(luma, bits=self.fmt.bits, window=(head, len(luma))))
 
     def _costs(self, luma: Any, window: tuple[int, int]) -> np.ndarray:
         from kernels.deinterlace.film import OFFSETS, match_combing
@@ -176,7 +180,7 @@ class _Work:
             low = max(first - 1, 0)
             own = (first - low, stop - low)
             found = match_combing(luma[low:], order=self.fmt.field_order, bits=self.fmt.bits, window=own)
-            self.costs.update(zip((t + shift for t in range(first, stop)), _on_host(found), strict=True))
+            self.costs.update(zip((t + shift for t in range(first, stop)), on_host(found), strict=True))
         table = np.array([self.costs[t + shift] for t in range(len(luma))]).reshape(-1, len(OFFSETS))
         self.costs.pop(len(luma) - 1 + shift)  # made without the frame after it
         return table
@@ -195,7 +199,7 @@ class _Work:
         from kernels.deinterlace.bwdif import bwdif
         from kernels.measure.combing import combing
 
-        share = _on_host(combing(made[0], bits=self.fmt.bits))
+        share = on_host(combing(made[0], bits=self.fmt.bits))
         for t in np.flatnonzero(share > self.knobs["combed"]):
             at = window[0] + int(t)
             low, high = max(at - 2, 0), at + 3
@@ -204,15 +208,3 @@ class _Work:
                     source[low:high], order=self.fmt.field_order, rate="frame", bits=self.fmt.bits,
                     window=(at - low, at - low + 1),
                 )  # fmt: skip
-
-
-def _on_host(array: Any) -> np.ndarray:
-    return array if isinstance(array, np.ndarray) else array.get()
-
-
-def _joined(parts: tuple[Any, ...]) -> Any:
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    import cupy
-
-    return cupy.concatenate(parts)

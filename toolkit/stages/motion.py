@@ -11,7 +11,8 @@ from kernels.declare import Knob, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
 from toolkit.stages.base import Context, Stage, require_progressive
-from toolkit.stages.noise import AMOUNT, MOST, NOISE, SHAPE, SMALLEST, by_level, scaled, spectrum_of, stacked
+from toolkit.stages.devices import stacked
+from toolkit.stages.noise import AMOUNT, MOST, NOISE, SHAPE, SMALLEST, by_level, scaled, spectrum_of
 from toolkit.stream import with_halo
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kernels.declare import Knob, Parameter
+from toolkit.stages.devices import on_host
 
 LEAST, MOST = 0.25, 64.0  # levels of noise that are told apart, in steps of a quarter of an octave
 SMALLEST = 16  # lines and samples in which noise can be measured
@@ -24,8 +25,7 @@ SHAPE = Parameter("noise_shape", str, "measured", None, ("measured", "white"))
 
 
 def by_level(plane: Any, window: tuple[int, int], bits: int) -> Iterator[tuple[float, tuple[int, int]]]:
-    """The frames of `window` in runs of equal noise: its deviation in levels of 8-bit video, and first and last-but-one
-    frame."""
+    """The frames of `window` in runs of equal noise: its deviation in levels of 8-bit video, and `(first, stop)`."""
     for level, frames in groupby(range(*window), key=lambda t: level_of(plane[t], bits)):
         span = list(frames)
         yield level, (span[0], span[-1] + 1)
@@ -37,22 +37,13 @@ def level_of(frame: Any, bits: int) -> float:
 
     if min(frame.shape) < SMALLEST:
         return LEAST
-    level = float(noise_level(_host(frame)[None])[0]) * _scale(frame, bits)
+    level = float(noise_level(on_host(frame)[None])[0]) * _scale(frame, bits)
     return float(np.clip(2 ** (np.rint(4 * np.log2(max(level, LEAST))) / 4), LEAST, MOST))
 
 
 def measured(frame: Any, bits: int, share: float = 1.0) -> float:
     """`share` of the deviation of the noise of one frame, as `level_of` has it."""
     return min(max(level_of(frame, bits) * share, LEAST), MOST)
-
-
-def stacked(frames: list[Any]) -> Any:
-    """Frames `(H, W)` as one array on their device."""
-    if isinstance(frames[0], np.ndarray):
-        return np.stack(frames)
-    import cupy
-
-    return cupy.stack(frames)
 
 
 def spectrum_of(plane: Any, window: tuple[int, int], radius: int, bits: int) -> Any:
@@ -64,7 +55,7 @@ def spectrum_of(plane: Any, window: tuple[int, int], radius: int, bits: int) -> 
     found = np.full((len(plane), radius + 1, 9, 9), np.float32(LEAST**2))
     if min(plane.shape[1:]) >= SMALLEST:
         low, high = max(window[0] - radius, 0), min(window[1] + radius, len(plane))
-        near = _host(plane[low:high])
+        near = on_host(plane[low:high])
         measured = noise_spectrum(near, radius, (window[0] - low, window[1] - low))
         found[window[0] : window[1]] = measured * np.float32(_scale(plane, bits) ** 2)
     return beside(plane, found)
@@ -74,10 +65,6 @@ def scaled(shape: Any, level: float) -> Any:
     """`shape`, spectra, made as strong as white noise of the deviation `level`."""
     mean = shape.mean(axis=(1, 2, 3), keepdims=True)
     return shape * (np.float32(level**2) / np.maximum(mean, np.float32(1e-9)))
-
-
-def _host(frames: Any) -> np.ndarray:
-    return frames if isinstance(frames, np.ndarray) else frames.get()
 
 
 def _scale(frames: Any, bits: int) -> float:

@@ -15,6 +15,7 @@ from kernels.declare import Knob, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
 from toolkit.stages.base import Context, KernelStage, Stage
+from toolkit.stages.devices import on_host
 from toolkit.stream import with_halo
 
 
@@ -45,7 +46,7 @@ class Dehalo(KernelStage):
         from kernels.repair.halo import halo_share
 
         out = plane[window[0] : window[1]].copy()
-        shares = halo_share(_on_host(out), knobs["width"], knobs["bits"])
+        shares = halo_share(on_host(out), knobs["width"], knobs["bits"])
         for share in np.unique(shares[shares > 0]):
             frames = np.flatnonzero(shares == share)
             for run in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1):
@@ -121,7 +122,7 @@ class Dejitter(Stage):
 
         luma, shifts = planes[0], None
         for _ in range(knobs["passes"]):
-            costs = _on_host(line_costs(luma, reach=knobs["reach"], bits=fmt.bits))
+            costs = on_host(line_costs(luma, reach=knobs["reach"], bits=fmt.bits))
             found = displacements(costs, sure=knobs["sure"], fields=fmt.interlaced)
             shifts = found if shifts is None else shifts + found
             luma = shift_lines(planes[0], _beside(planes[0], shifts), bits=fmt.bits)  # once, from the tape itself
@@ -147,10 +148,6 @@ def chroma_shifts(shifts: np.ndarray, fmt: PictureFormat) -> np.ndarray:
     last = shifts.shape[1] - 1
     mean = np.mean([shifts[:, np.minimum(r, last)] for r in rows], axis=0, dtype=np.float32)
     return np.ascontiguousarray(mean / np.float32(1 << sx))
-
-
-def _on_host(array: Any) -> np.ndarray:
-    return array if isinstance(array, np.ndarray) else array.get()
 
 
 def _beside(plane: Any, shifts: np.ndarray) -> Any:
