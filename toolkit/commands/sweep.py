@@ -85,24 +85,27 @@ def sweep(
     report
         Also write this HTML page.
     save_preset
-        Also write the winner as NAME.yaml, for restore --preset NAME.yaml.
+        Also write the winner as NAME.yaml, for restore --preset NAME.yaml; sound and encoder are those of --preset.
     """
     from contextlib import ExitStack
 
     from toolkit.compare.metrics import METRICS
     from toolkit.compare.viewers import SCORES
-    from toolkit.errors import OutputRefused, RequestError
+    from toolkit.errors import OutputRefused, RequestError, UnknownName
     from toolkit.presets import preset as find
     from toolkit.progress import BarSink, JsonSink, Progress
     from toolkit.sweep import local_executor, write_report
     from toolkit.sweep import sweep as run
     from toolkit.sweep.space import parse_axis, parse_times
+    from toolkit.sweep.table import BETTER
 
     for path in (report, Path(f"{save_preset}.yaml") if save_preset else None):
         if path is not None and path.exists():  # before the work rather than after it
             raise OutputRefused(f"{path} exists", expected="a new name")
     if random is not None and search is not None:
         raise RequestError("both --random and --search were asked for", expected="one of them")
+    if metric is not None and not metric.startswith(tuple(BETTER)):
+        raise UnknownName("measure", metric, BETTER)
     if stop_early and search is None:
         raise RequestError("--stop-early goes with a search", hint="--search 30 --stop-early")
     chosen_by: dict[str, Any] = {"how": "grid" if random is None else "random", "count": random}
@@ -130,7 +133,7 @@ def sweep(
     if report is not None:
         made["report"] = str(write_report(found, report, metric=metric))
     if save_preset is not None:
-        found.to_preset(save_preset, metric=metric)
+        found.to_preset(save_preset, metric=metric, like=chosen)
         made["preset"] = f"{save_preset}.yaml"
     if json:
         done = {"event": "done", "best": best.to_dict(), "metric": found.metric(metric), **made}

@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import RequestError, UnknownName
+from toolkit.errors import OutputRefused, RequestError, UnknownName
 from toolkit.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A pipeline with its sound mode and encoder, and when to use it."""
+    """A pipeline with its sound mode and encoder, and when to use it.
+
+    audio : "keep", "none", or a mode or chain of `toolkit.audio`.
+    write : settings of the encoder, as `restore` takes them (codec, crf, preset, ...).
+    """
 
     name: str
     when: str
@@ -61,30 +65,34 @@ def load(path: str | Path) -> Preset:
     return Preset(path.stem, data.when, Pipeline.from_dict({"steps": steps}), data.audio, data.write)
 
 
-def save(path: str | Path, preset: Preset) -> Path:
+def save(path: str | Path, preset: Preset, *, overwrite: bool = False) -> Path:
     """Writes a preset as a YAML file that `load` and `--preset FILE` read.
 
-    Raises `RequestError` when the file is there already, its name does not end in .yaml, or it cannot be written.
+    Raises `RequestError` when the file is there already (unless `overwrite`), its name does not end in .yaml, or it
+    cannot be written.
     """
     import yaml
 
     path = Path(path)
     if path.suffix not in (".yaml", ".yml"):
         raise RequestError(f"the preset's file is {path.name!r}", expected="a name that ends in .yaml")
+    if path.exists() and not overwrite:
+        raise OutputRefused(f"{path} is there already", files="it was not touched", hint="another name")
     steps = [{s["stage"]: s["knobs"]} for s in preset.pipeline.to_dict()["steps"]]
     data = {"when": preset.when, "steps": steps, "audio": preset.audio, "write": preset.write}
+    part = path.with_name(f"{path.name}.part")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-    except FileExistsError:
-        raise RequestError(f"{path} is there already", files="it was not touched", hint="another name") from None
+        part.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        part.replace(path)
     except OSError as error:
-        raise RequestError(f"the preset {path} cannot be written ({error.strerror})") from None
+        part.unlink(missing_ok=True)
+        raise OutputRefused(f"the preset {path} cannot be written ({error.strerror})") from None
     return path
 
 
 @functools.cache
 def names() -> tuple[str, ...]:
+    """Names of the presets that come with the toolkit, sorted."""
     return tuple(sorted(p.stem for p in Path(__file__).parent.glob("*.yaml")))
 
 

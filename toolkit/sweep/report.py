@@ -16,13 +16,12 @@ from toolkit.compare.samples import Sample
 from toolkit.errors import OutputRefused, ToolkitError
 from toolkit.sweep.pictures import TAPE, check_top, middles, pictures_of, sheet
 from toolkit.sweep.run import open_sweep
-from toolkit.sweep.table import Sweep
+from toolkit.sweep.table import HIDDEN, Sweep
 
 if TYPE_CHECKING:
     import numpy as np
 
 _HERE = Path(__file__).parent
-_HIDDEN = ("key", "pipeline", "taken_s", "by_burst")
 
 
 def write_report(
@@ -113,7 +112,7 @@ def _plot(found: Sweep, metric: str) -> str:
 
 
 def _table(found: Sweep, metric: str) -> str:
-    table = found.table.drop(columns=[c for c in _HIDDEN if c in found.table]).dropna(axis=1, how="all")
+    table = found.table.drop(columns=set(HIDDEN) - {"error"}, errors="ignore").dropna(axis=1, how="all")
     best = set(found.ranked(metric).index[:1])
     head = "".join(f'<th><button type="button">{html.escape(c)}</button></th>' for c in table)
     rows = []

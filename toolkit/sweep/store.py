@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import InputMissing, OutputRefused
+from toolkit.errors import InputMissing, InputUnreadable, OutputRefused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class Store:
         """Writes `run.json`: what all rows have in common.  Raises `OutputRefused` when the folder holds rows of other
         frames or other measures (`about["common"]` tells)."""
         known = self.folder / "run.json"
-        if known.exists() and json.loads(known.read_text(encoding="utf-8")).get("common") != about["common"]:
+        if known.exists() and read_about(self.folder).get("common") != about["common"]:
             raise OutputRefused(
                 f"{self.folder} holds a sweep of other frames, other measures or another version",
                 expected="a folder of its own for each",
@@ -95,8 +95,14 @@ def read_rows(folder: Path) -> pd.DataFrame:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What `run.json` says.  Raises `InputMissing` when there is none."""
+    """What `run.json` says.  Raises `InputMissing` when there is none, `InputUnreadable` when it is damaged."""
     path = Path(folder) / "run.json"
     if not path.exists():
         raise InputMissing(f"{folder} holds no sweep (no run.json)", expected="a folder that `sweep` has written")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise InputUnreadable(
+            f"{path} is damaged: it is no JSON object", files="the folder was not touched",
+            hint=f"delete {path.name} alone and run the same sweep again; its rows are kept beside it",
+        ) from None  # fmt: skip

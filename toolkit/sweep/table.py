@@ -141,15 +141,24 @@ class Sweep:
         return ", ".join(f"{k.partition('.')[2] or k}={_short(v)}" for k, v in self.trials[row].knobs)
 
     def to_preset(
-        self, name: str, *, metric: str | None = None, when: str = "", folder: str | Path = ".", overwrite: bool = False
+        self,
+        name: str,
+        *,
+        metric: str | None = None,
+        when: str = "",
+        like: Preset | None = None,
+        folder: str | Path = ".",
+        overwrite: bool = False,
     ) -> Preset:
         """Writes the winner as the preset `folder`/`name`.yaml, for `restore(..., preset="name.yaml")`.
 
-        Raises `OutputRefused` when that file exists.
-        """
-        import yaml
+        metric : what "best" means; the usual measure when left out.
+        when   : the sentence on when to use it; one that names measure and value when left out.
+        like   : a preset whose sound mode and encoder are taken over; without it the sound is kept as it is.
 
-        from toolkit.presets import load
+        Raises `OutputRefused` when that file exists or cannot be written.
+        """
+        from toolkit.presets import load, save
 
         chosen = self.metric(metric)
         path = Path(folder) / f"{name.removesuffix('.yaml')}.yaml"
@@ -157,14 +166,8 @@ class Sweep:
             raise OutputRefused(f"{path} exists", expected="a new name", hint="overwrite=True")
         value = self.ranked(chosen).iloc[0][chosen]
         when = when or f"The best of {len(self)} settings by {chosen} ({value:.4g}) on this tape."
-        steps = [{step.name: step.knobs} for step in self.best(chosen)]
-        part = path.with_name(f"{path.name}.part")
-        try:
-            part.write_text(yaml.safe_dump({"when": when, "steps": steps}, sort_keys=False), encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            raise OutputRefused(f"{path} cannot be written ({error.strerror})") from None
-        return load(path)
+        rest = {} if like is None else {"audio": like.audio, "write": like.write}
+        return load(save(path, Preset(path.stem, when, self.best(chosen), **rest), overwrite=overwrite))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: missing numbers as None."""
