@@ -58,7 +58,7 @@ def restore(
     audio       : "keep" (as it is), "none", or a mode or chain of `toolkit.audio`.
     sound_track : one of several tracks, by number (from 0) or language; None for all of them.
     fix_drift   : None leaves the sound's times alone; "auto", "events" or a ratio: see `soundtrack.plan_sound`.
-    frames      : first and last-but-one frame of the tape.
+    frames      : `(first, stop)`: only the tape's frames `first <= n < stop`, counted from 0; stop None to its end.
     max_memory  : bytes of frames and working memory the run may hold at once.
     resume      : write in segments of `segment` seconds of tape, kept in `OUTPUT.parts` until the file is whole.  After
                   an interruption of any kind the same call goes on where it stopped, and the file is byte for byte

@@ -5,6 +5,9 @@ read.py        `Reader`: frames in presentation order with exact times, from any
 sound.py       `read_sound`: samples on the picture's clock
 times.py       presentation times without decoding
 probe.py       `probe`: field order, film cadence and noise measured, a preset suggested
+encode.py      `Encoding`: batches as frames of the file's layout and time, and the encoder's settings
+packets.py     encoded pictures of one segment in a file of their own
+timeline.py    `Timeline`: presentation times of a long tape in little memory
 write.py       `Writer`: MP4, MOV and MKV, renamed to the final name only when complete
 tracks.py      sound on its way into a file, encoded or copied
 verify.py      `verify`: what every output keeps, checked on the written file

@@ -175,8 +175,9 @@ def require_progressive(name: str, fmt: PictureFormat) -> None:
 class KernelStage(Stage):
     """A kernel applied to each plane for itself.
 
+    name   : of the stage, after its group's; the kernel's when left out.
     hidden : knobs the stage sets itself (bits, order) and does not offer.
-    chroma : the kernel's strength knobs that are multiplied by the knob `chroma` on the chroma planes.
+    extra  : knobs of the stage beside the kernel's.
     """
 
     def __init__(

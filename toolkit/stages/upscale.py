@@ -130,7 +130,7 @@ class Net(Stage):
                 )
             options = {k: v for k, v in knobs.items() if k not in (*SIZE, "model", "steady") and v not in ("auto",)}
             upscaler = open_upscaler(model, device=device, **wanted_size(knobs, None), **options)
-            self._open.clear()  # one net in memory at a time
+            self._open.clear()  # one net of this stage in memory at a time
             self._open[key] = upscaler
         return self._open[key]
 
