@@ -277,7 +277,7 @@ def info(name: str, *, json: Json = False) -> None:
     from toolkit.upscale import info as about
 
     row = about(name)
-    show(row, json, "\n".join(f"{k:<13} {v}" for k, v in row.items()))
+    show(row, json, _facts(row))
 
 
 @models.command
@@ -285,8 +285,12 @@ def fetch(name: str, *, json: Json = False) -> None:
     """Brings a net's weights into the cache, checked against their SHA-256."""
     from toolkit.upscale import fetch as bring
 
-    found = bring(name)
-    show({"name": name, "where": found.where, "files": [str(f) for f in found.files]}, json, found)
+    row = bring(name)
+    show(row, json, _facts(row))
+
+
+def _facts(row: dict[str, Any]) -> str:
+    return "\n".join(f"{k:<13} {v}" for k, v in row.items())
 
 
 def _model_line(row: dict[str, Any]) -> str:

@@ -171,8 +171,12 @@ def _gpu() -> Finding:
 def _weights() -> list[Finding]:
     from toolkit.upscale import models_list
 
-    here = [f"{m['name']} ({m['found']})" for m in models_list() if m["found"]]
-    gone = [m["name"] for m in models_list() if not m["found"]]
-    if not here:
-        return [Finding("weights", "none found", False, "pip install vhs-toolkit[weights]")]
-    return [Finding("weights", ", ".join(here)), *([Finding("weights not here", ", ".join(gone))] if gone else [])]
+    rows = models_list()  # hashes every file that is there
+    here = [f"{m['name']} ({m['found']})" for m in rows if m["found"] not in (None, "damaged")]
+    gone = [m["name"] for m in rows if not m["found"]]
+    found = [Finding("weights damaged", m["problem"], False) for m in rows if m["found"] == "damaged"]
+    if here:
+        found.insert(0, Finding("weights", ", ".join(here)))
+    else:
+        found.append(Finding("weights", "none found", False, "pip install vhs-toolkit[weights]"))
+    return [*found, *([Finding("weights not here", ", ".join(gone))] if gone else [])]

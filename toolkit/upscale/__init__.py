@@ -10,6 +10,10 @@
     tiles.py       a picture through a net in pieces, without seams
     colour.py      YUV <-> RGB and resampling in Torch
     engine.py      `Upscaler`: planes in, larger planes out
+    strips.py      SRVGGNetCompact on a CPU, a few rows at a time
+    fused.py       PReLU and a copy in one pass over memory
+    transfer.py    planes to the device and back
+    steady.py      takes the flicker out of enlarged frames
     realesrgan.py  the reference implementation of the `realesrgan` package
     compat.py      cures for optional packages that do not import as they are
 
