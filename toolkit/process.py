@@ -84,20 +84,21 @@ def run(
     return Result(program.returncode, out, err)
 
 
-def words_of(command: str) -> list[str]:
-    """The words of a command line as a POSIX shell reads them, its program found on the PATH.
+def words_of(command: str, *, find: bool = True) -> list[str]:
+    """The words of a command line as the system's shell would part them.
 
+    find : whether its program must be on the PATH by now.
     Raises `RequestError` when they cannot be read or there is no such program: before the work instead of after it.
     """
     try:
-        words = shlex.split(command)
+        words = shlex.split(command, posix=os.name == "posix")  # elsewhere a backslash parts folders
     except ValueError as error:
         raise RequestError(
             f"the command {command!r} cannot be read ({str(error).lower()})", expected="words as in a shell", files=""
         ) from None
     if not words:
         raise RequestError("an empty command was to be run", expected="a program and its words", files="")
-    if shutil.which(words[0]) is None:
+    if find and shutil.which(words[0]) is None:
         raise RequestError(
             f"there is no program {words[0]!r} that may be run", hint="its whole path, or the PATH", files=""
         )

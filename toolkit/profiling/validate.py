@@ -101,7 +101,8 @@ def _one(root: Path, changes: Sequence[Change], timeout: float) -> Validation:
 def _with_texts(copy: Path, texts: list[tuple[Path, bytes]], tests: list[str], timeout: float) -> tuple[int, str]:
     for path, text in texts:
         (copy / path).write_bytes(text)
-    done = process.run([sys.executable, "-c", _RUN_TESTS, copy, *tests], timeout=timeout, check=False)
+    words = [sys.executable, "-c", _RUN_TESTS, copy, *tests]
+    done = process.run(words, timeout=timeout, check=False, files=UNCHANGED)
     lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return done.returncode, "; ".join([*failed[:3], *lines[-1:]]) or f"pytest ended with {done.returncode}"
@@ -111,7 +112,9 @@ def _files(root: Path) -> Iterator[Path]:
     """The project's files: what git knows or would add, else all but hidden folders, environments and caches."""
     if (root / ".git").exists():
         listed = process.run(
-            ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], timeout=60
+            ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            timeout=60,
+            files=UNCHANGED,
         )
         names = {Path(os.fsdecode(name)) for name in listed.stdout.split(b"\0") if name}
         yield from sorted(name for name in names if (root / name).is_file())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import subprocess
 import tempfile
 import time
@@ -162,7 +161,7 @@ def by_job(queue: Any, number: int | None = None) -> Target:
     if job.state != "running":
         raise JobBusy(f"job {number} is {job.state}", expected="one that runs", files="")
     for one in psutil.process_iter(["cmdline"]):
-        if job.claim and (one.info["cmdline"] or [])[-1:] == [job.claim]:
+        if job.claim and job.claim in (one.info["cmdline"] or []):
             target = by_pid(one.pid)
             break
     else:
@@ -201,7 +200,8 @@ def opened(
     if pid is not None:
         yield by_pid(pid)
     elif command is not None:
-        with by_command(words_of(command) if isinstance(command, str) else command) as target:
+        words = process.words_of(command, find=False) if isinstance(command, str) else command
+        with by_command(words) as target:
             yield target
     else:
         from toolkit.jobs import Queue
@@ -212,17 +212,6 @@ def opened(
             raise InputMissing(f"there is no queue {path}", files="")
         with contextlib.closing(Queue(path)) as held:
             yield by_job(held, job)
-
-
-def words_of(command: str) -> list[str]:
-    """The words of a command as a shell would part them.  Raises `RequestError`."""
-    try:
-        words = shlex.split(command, posix=os.name == "posix")
-    except ValueError as error:
-        raise RequestError(f"the command {command!r} cannot be read ({error})", files="") from None
-    if not words:
-        raise RequestError("the command is empty", expected="a program and its words, in quotes", files="")
-    return words
 
 
 @contextlib.contextmanager
