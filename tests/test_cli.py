@@ -51,7 +51,13 @@ def test_json_is_one_object_a_line_and_ends_with_the_report(tmp_path):
     assert lines[-1]["frames_out"] == 12 and all(c["ok"] for c in lines[-1]["checks"])
 
 
-@pytest.mark.parametrize("words", [["probe"], ["presets"], ["stages"], ["doctor"], ["models", "list"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["probe"], ["presets"], ["stages"], ["sounds"], ["doctor"], ["models", "list"],
+        ["models", "info", "realesr-animevideov3"], ["models", "fetch", "realesr-animevideov3"],
+    ],
+)  # fmt: skip
 def test_listings_speak_json_and_text(words, capsys):
     more = [str(m.made("huffyuv.avi"))] if words == ["probe"] else []
     assert main([*words, *more, "--json"]) == 0
@@ -151,6 +157,16 @@ def test_a_truncated_tape_is_restored_up_to_where_it_breaks(tmp_path):
     assert 20 <= frames < 60 and frames % 2 == 0
     assert "note" in done.stdout and f"{frames // 2} of 30 frames" in done.stdout, done.stdout
     assert cut.read_bytes() == whole[: len(whole) * 6 // 10]
+
+
+def test_what_the_system_refuses_is_one_sentence_too(tmp_path, monkeypatch, capsys):
+    place = tmp_path / "a file, no folder"
+    place.touch()
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(place))
+    words = ["restore", m.made("huffyuv.avi"), tmp_path / "o.mp4", "--preset", "vhs-fast", "--resume"]
+    code, line = refused(capsys, *words)
+    assert code == 1 and str(place) in line and "--debug" in line
+    assert [p.name for p in tmp_path.iterdir()] == [place.name]
 
 
 def test_debug_shows_the_traceback():

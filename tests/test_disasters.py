@@ -66,6 +66,18 @@ def test_a_full_disk(resume, wanted, tmp_path):
 
 
 @pytest.mark.parametrize("resume", [False, True])
+def test_a_disk_that_is_full_before_the_run(resume, tmp_path):
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        with (disk / "full").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        with pytest.raises(ToolkitError, match="free some space") as caught:
+            toolkit.restore(m.made("huffyuv.avi"), disk / "o.mp4", resume=resume, **HOW)
+        assert caught.value.exit_code == 1 and "nothing" in caught.value.files
+        assert [p.name for p in disk.iterdir()] == ["full"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
 def test_a_folder_that_is_mounted_read_only(resume, tmp_path):
     with mounted(tmp_path / "disk", "ro,size=1m") as disk:
         with pytest.raises(ToolkitError, match="may not be written to") as caught:

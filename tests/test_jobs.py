@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests import _media as m
-from tests._segments import QUICK, digest
+from tests._segments import QUICK, digest, interrupted
 from toolkit.cli import main
 from toolkit.errors import InputMissing, OutputRefused, RequestError, ToolkitWarning
 from toolkit.jobs import Queue, Wish, status
@@ -194,9 +194,39 @@ def test_cancelling_a_job_whose_output_was_not_checked_yet_leaves_nothing(queue,
         wish.output.unlink()
         wish.output.write_bytes(b"another's file of the same name")
     number = queue.add([replace(wish, settings={**FAST, "overwrite": True})])[0]
+    claims = Claims(queue)
+    claims.give_up(claims.claim("a worker that was stopped"), "its worker was stopped", free=True)
     queue.cancel(number)
     assert queue.job(number).state == "cancelled" and not parts_of(wish.output).exists()
     assert wish.output.exists() == replaced, "only the run's own file may be removed"
+
+
+def test_segments_of_another_run_are_nobody_elses_to_remove(queue, tapes):
+    """A run by hand under a name that the queue knows: of a job that is done, and of one that never began."""
+    done, waiting = wishes(tapes, 2)
+    first = queue.add([done])[0]
+    claims = Claims(queue)
+    claims.end(claims.claim("worker"), "done")
+    second = queue.add([waiting])[0]
+    for wish in (done, waiting):
+        interrupted(1, wish.source, wish.output, preset="vhs-fast", **FAST_CALL)
+        assert parts_of(wish.output).is_dir()
+    queue.pause(second)
+    assert worker(queue).wait(60) == 0
+    assert queue.job(first).state == "done" and parts_of(done.output).is_dir()
+    queue.cancel(second)
+    assert parts_of(waiting.output).is_dir()
+
+
+def test_jobs_that_are_taken_off_the_list_leave_no_log(queue, tapes):
+    broken = tapes / "broken.avi"
+    broken.write_bytes(b"this is no video" * 1000)
+    out = tapes.parent / "out.mp4"
+    number = queue.add([Wish(broken, out, tries=1, settings=FAST)])[0]
+    assert worker(queue).wait(60) == 0
+    assert queue.job(number).state == "failed" and queue.log(number).exists()
+    assert queue.clear(["failed"]) == 1
+    assert not list(queue.logs.iterdir())
 
 
 @posix
@@ -598,6 +628,7 @@ def test_a_command_for_the_end_that_fails_says_so_after_the_summary(queue, tapes
     assert main(["queue", "run", "--then", "sh -c 'exit 3'", "--queue", str(queue.path)]) == 1
     told = capsys.readouterr()
     assert "0 done" in told.out and "'sh' failed with exit code 3" in told.err
+    assert "nothing was written" not in told.err, "the queue's jobs may have written much"
 
 
 def test_a_watched_folder_takes_a_file_when_it_is_completely_written(queue, tmp_path, capsys):
@@ -627,6 +658,10 @@ def test_a_watched_folder_takes_a_file_when_it_is_completely_written(queue, tmp_
     assert again.look(queue) == again.look(queue) == [] and len(queue.jobs()) == 1  # nor after a new start
     os.utime(tape, (time.time() + 60,) * 2)  # another recording of the same name, while the job still waits
     assert look(1) == [] and "writes" in look(31)[0] and look(100) == []
+    come.rename(tmp_path / "away")  # a network drive that is gone for a while
+    assert [len(look(1)), len(look(1))] == [1, 0]
+    (tmp_path / "away").rename(come)
+    assert "can be read again" in look(1)[0] and look(1) == []
     assert main(["queue", "run", "--watch-folder", str(come), "--queue", str(queue.path)]) == 2
     assert "another folder for its results" in capsys.readouterr().err
 

@@ -119,5 +119,8 @@ def test_suggestions_follow_the_numbers():
     video = Cadence("none", 1.0)
     assert suggest(clip, sure, video, 3.0)[0] == "vhs"
     assert suggest(clip, sure, video, 9.0)[0] == "vhs-noisy"
+    assert "--deinterlace film" in suggest(clip, sure, Cadence("3:2", 0.9), 3.0)[1]
+    for doubtful in (video, Cadence("3:2", 0.3)):
+        assert "film" not in suggest(clip, sure, doubtful, 3.0)[1]
     assert suggest(Clip.open(made("dv_pal.avi")), sure, video, 9.0)[0] == "vhs-noisy"
     assert suggest(Clip.open(real_clip("bigbuckbunny.mp4")), FieldOrder("progressive", 1.0), video, 1.0)[0] == "master"

@@ -17,10 +17,10 @@ import toolkit
 from tests import _media as m
 from tests._segments import QUICK, STEPS, digest, interrupted
 from toolkit.clip import Clip
-from toolkit.errors import OutputRefused, ToolkitError
+from toolkit.errors import OutputRefused, PictureError, ToolkitError
 from toolkit.pipeline import Pipeline
 from toolkit.segments import Journal, Segment, _line, _lines, parts_of
-from toolkit.stages import stage
+from toolkit.stages import Stage, stage
 
 CASES = {
     "dv_ntsc.avi": (".mp4", {"codec": "h265", "preset": "ultrafast"}),
@@ -364,6 +364,33 @@ def test_a_failure_before_the_first_segment_leaves_nothing(tmp_path, monkeypatch
     with pytest.raises(ZeroDivisionError):
         toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mp4", resume=True, pipeline=STEPS, write=QUICK)
     assert not list(tmp_path.iterdir())
+
+
+class Breaks(Stage):
+    """Passes its frames on, up to the last batch of the tape."""
+
+    def __init__(self):
+        super().__init__("denoise.breaks", {}, "Breaks.")
+
+    def apply(self, batches, fmt, knobs, context):
+        seen = 0
+        for batch in batches:
+            seen += len(batch)
+            if seen > 24:
+                raise PictureError("a frame does not fit")
+            yield batch
+
+
+def test_a_failure_after_the_first_segment_says_what_is_kept(tmp_path):
+    out = tmp_path / "o.mp4"
+    with pytest.raises(PictureError) as caught:
+        toolkit.restore(
+            m.made("huffyuv.avi"), out, resume=True, pipeline=Pipeline([Breaks()()]), write=QUICK, segment=0.27,
+            audio="none", field_order="progressive",
+        )  # fmt: skip
+    assert list(parts_of(out).glob("*.packets")) and not out.exists()
+    assert "a frame does not fit" in str(caught.value) and f"kept in {parts_of(out)}" in str(caught.value)
+    assert "nothing was written" not in str(caught.value)
 
 
 def test_an_existing_output_is_not_written_over(left):

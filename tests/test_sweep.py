@@ -18,9 +18,17 @@ from hypothesis import strategies as st
 
 from tests import _sweep as s
 from toolkit.compare import compare, sample
-from toolkit.errors import InputMissing, KnobError, OutputRefused, PictureError, RequestError, UnknownName
+from toolkit.errors import (
+    InputMissing,
+    InputUnreadable,
+    KnobError,
+    OutputRefused,
+    PictureError,
+    RequestError,
+    UnknownName,
+)
 from toolkit.pipeline import Pipeline
-from toolkit.presets import load
+from toolkit.presets import Preset, load
 from toolkit.stages import deinterlace, denoise
 from toolkit.sweep import Span, local_executor, open_sweep, sweep, trials
 from toolkit.sweep.store import Store, read_rows
@@ -141,6 +149,9 @@ def test_the_winner_is_a_preset_and_the_front_has_no_beaten_setting(tmp_path):
     assert found.best("noise") == found.trials[table["noise"].idxmin()].pipeline
     made = found.to_preset("mine", folder=tmp_path)
     assert made.pipeline == found.best() == load(tmp_path / "mine.yaml").pipeline
+    assert (made.audio, made.write) == ("keep", {})
+    heard = found.to_preset("heard", folder=tmp_path, like=Preset("x", "X.", found.best(), "voice", {"crf": 20}))
+    assert heard == load(tmp_path / "heard.yaml") and (heard.audio, heard.write) == ("voice", {"crf": 20})
     with pytest.raises(OutputRefused, match="mine.yaml exists"):
         found.to_preset("mine", folder=tmp_path)
     front = found.front("psnr_Y", "fps")
@@ -220,6 +231,11 @@ def test_other_frames_do_not_go_into_the_same_folder(tmp_path):
         swept(tmp_path, {"denoise.gate": [4.0]}, length=2)
     with pytest.raises(InputMissing, match="holds no sweep"):
         open_sweep(tmp_path / "nothing")
+    (folder,) = {path.parent for path in tmp_path.rglob("run.json")}
+    (folder / "run.json").write_text("{")
+    for again in (lambda: open_sweep(folder), lambda: swept(tmp_path, {"denoise.gate": [4.0]})):
+        with pytest.raises(InputUnreadable, match="run.json is damaged.*its rows are kept"):
+            again()
 
 
 def test_two_writers_lose_no_row(tmp_path):

@@ -74,7 +74,9 @@ def test_the_command_prints_trials_and_the_best_and_keeps_the_rows(swept):
     assert len(rows) == 4 and lines[-1]["event"] == "done" and lines[-1]["metric"] == "psnr_Y"
     best = max(rows, key=lambda row: row["psnr_Y"])
     assert json.loads(best["pipeline"])["steps"] == lines[-1]["best"]["steps"]
-    assert load(here / "mine.yaml").pipeline.to_dict() == lines[-1]["best"]
+    saved = load(here / "mine.yaml")
+    assert saved.pipeline.to_dict() == lines[-1]["best"]
+    assert (saved.audio, saved.write["crf"]) == ("light", 20), "sound and encoder of the preset it began with"
     (folder,) = (here / "runs").iterdir()
     assert len(open_sweep(folder)) == 4
     assert sorted(p.name for p in here.iterdir()) == ["mine.yaml", "page.html", "runs"]
@@ -248,6 +250,7 @@ def test_names_in_a_page_cannot_become_markup(tmp_path):
         (["--knob", "denoise.gate"], "KEY=VALUE"),
         (["--knob", "denoise.chroma=0..4:2000", "--knob", "denoise.spatial=1..128:2000"], "4,000,000 trials"),
         (["--knob", "denoise.chroma=1", "--times", "x"], "times is 'x'"),
+        (["--knob", "denoise.chroma=1", "--metric", "pnsr_Y"], "did you mean psnr"),
         (["--knob", "denoise.chroma=1", "--times", "99"], "no frame at 99.000 s"),
         (["--knob", "denoise.chroma=1", "--truth", "missing.mkv"], "there is no file missing.mkv"),
     ],
