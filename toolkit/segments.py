@@ -283,7 +283,7 @@ class Journal:
 
 
 def writing_failed(what: str, error: Exception, kept: Path | None = None) -> OutputFailed:
-    """The error for a run that could not write; `kept` is where its finished segments lie, None while there are none."""
+    """The error for a run that could not write; `kept` is where its finished segments lie, None without any."""
     return OutputFailed(
         f"{what} failed: {getattr(error, 'strerror', None) or error}",
         files=f"the segments that are finished were kept in {kept}" if kept else NOTHING_WRITTEN,
