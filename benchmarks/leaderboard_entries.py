@@ -113,10 +113,12 @@ def denoisers(vs: VapourSynth | None, older: VapourSynth | None) -> list[Entry]:
 
     if vs is not None:
         found += [
-            filters(vs, "dfttest2", "dfttest2", "sigma", 160, 0.5, 9000, {"tbsize": 3}, {"tbsize": 5}),
+            filters(vs, "dfttest2", "dfttest2", "sigma", 160, 0.5, 9000, {"tbsize": 3}, {"tbsize": 5}, {"tbsize": 7}),
             filters(vs, "nlm_ispc (luma)", "nlm_ispc", "h", 10, 0.05, 100,
                     *({"d": d, "a": 4, "s": 2, "wmode": w} for d, w in ((1, 1), (1, 3), (2, 1)))),
-            filters(vs, "mc_degrain", "degrain", "thsad", 1000, 10, 9000, {"tr": 2}, {"tr": 4}),
+            # Ours seeks motion in thresholded frames: the rival may, too.
+            filters(vs, "mc_degrain", "degrain", "thsad", 1000, 10, 9000,
+                    *({"tr": r, **k} for k in ({}, {"prefilter": "DFTTEST"}) for r in (2, 4))),
         ]  # fmt: skip
     if older is not None:
         found.append(filters(older, "bm3dcpu (luma)", "bm3dcpu", "sigma", 14, 0.5, 400, {"radius": 0}, {"radius": 2}))

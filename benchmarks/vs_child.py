@@ -82,9 +82,12 @@ def dfttest2(clip, **knobs):
     return DFTTest2(of_bits(clip, 16), backend=Backend.CPU(), **knobs)
 
 
-def degrain(clip, **knobs):
-    from vsdenoise import mc_degrain
+def degrain(clip, prefilter=None, **knobs):
+    """`prefilter`: the name of what is put on the clip in which motion is sought."""
+    from vsdenoise import Prefilter, mc_degrain
 
+    if prefilter is not None:
+        knobs["prefilter"] = Prefilter[prefilter]
     return mc_degrain(of_bits(clip, 16), **knobs)
 
 
