@@ -136,6 +136,9 @@ def test_knobs_and_names_are_refused_with_near_ones():
         denoise.hqdn3d(spatiol=3)
     with pytest.raises(RequestError, match="expected 0 to 255 levels"):
         denoise.hqdn3d(spatial=-1)
+    for odd in (float("inf"), float("nan")):
+        with pytest.raises(RequestError):
+            denoise.temporal(radius=odd)
     with pytest.raises(RequestError, match="bwdiff.*did you mean .*deinterlace.bwdif"):
         Pipeline.from_dict({"steps": [{"stage": "deinterlace.bwdiff"}]})
     with pytest.raises(RequestError, match="not a pipeline"):

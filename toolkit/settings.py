@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,9 +129,12 @@ def parse_value(parameter: Any, text: str, owner: str) -> Any:
     if parameter.kind is str:
         return text
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise KnobError(f"{owner}: {parameter.name} is {text!r}", expected="a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise KnobError(f"{owner}: {parameter.name} is {text!r}", expected="a number")
+    return number
 
 
 def changed(
