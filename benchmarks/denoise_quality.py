@@ -50,13 +50,14 @@ ALSO: dict[str, dict[str, dict[str, Any]]] = {
     "dft_threshold": {"white": {"noise_shape": "white"}}, "motion_mean": {"white": {"noise_shape": "white"}},
 }  # fmt: skip
 #: FFmpeg's, likewise: a chain and what it is tried with, in times the deviation, and the largest value it takes.  Its
-#: bm3d and fftdnoiz want far more than the deviation itself; these spans were found by trial on a piece of the clip.
+#: bm3d and fftdnoiz want far more than the deviation itself.  A best at an end of its span says so in `settings`: the
+#: span has to be wider then, unless the filter takes no more.
 THEIRS: dict[str, tuple[str, tuple[float, ...], float]] = {
-    "hqdn3d": ("hqdn3d={x}:{x}:{y}", (0.2, 0.4, 0.6, 0.9), 255),
+    "hqdn3d": ("hqdn3d={x}:{x}:{y}", (0.4, 0.6, 0.9, 1.5, 2.2, 3.2), 255),
     "atadenoise": ("atadenoise=s=9:0a={z}:0b={y}", (0.1, 0.25, 0.6, 1.5), 5),
-    "nlmeans": ("nlmeans=p=5:r=9:s={x}", (0.5, 0.65, 0.8), 30),
-    "fftdnoiz": ("fftdnoiz=sigma={x}:block=32:overlap=0.75:prev=1:next=1", (1, 2, 3.5, 5), 100),
-    "bm3d": ("bm3d=sigma={x}:block=8:bstep=4:group=8", (20, 50, 100), 99999),
+    "nlmeans": ("nlmeans=p=5:r=9:s={x}", (0.25, 0.35, 0.5, 0.65, 0.8), 30),
+    "fftdnoiz": ("fftdnoiz=sigma={x}:block=32:overlap=0.75:prev=1:next=1", (0.5, 1, 2, 3.5, 5), 100),
+    "bm3d": ("bm3d=sigma={x}:block=8:bstep=4:group=8", (8, 20, 50, 100), 99999),
 }
 
 
@@ -157,7 +158,9 @@ def judged(
             add("ours", denoiser, how, [(found, str(k))])
     for denoiser in THEIRS:
         if not only or denoiser in only:
-            done = [(psnr(truth, theirs(c, frames)), c) for c in chains(denoiser, sigma, few)]
+            tried = chains(denoiser, sigma, few)
+            ends = {tried[0], tried[-1]}
+            done = [(psnr(truth, theirs(c, frames)), c + " (an end)" * (c in ends)) for c in tried]
             add("ffmpeg", denoiser, "best", done)
     return rows
 
