@@ -71,9 +71,12 @@ def test_a_disk_that_is_full_before_the_run(resume, tmp_path):
         with (disk / "full").open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(4096)):
                 pass
-        with pytest.raises(ToolkitError, match="free some space") as caught:
+        told = ()
+        try:
             toolkit.restore(m.made("huffyuv.avi"), disk / "o.mp4", resume=resume, **HOW)
-        assert caught.value.exit_code == 1 and "nothing" in caught.value.files
+        except ToolkitError as error:  # not kept: its frames hold the container, and that the disk
+            told = error.exit_code, str(error)
+        assert told[:1] == (1,) and "free some space" in told[1] and "nothing" in told[1]
         assert [p.name for p in disk.iterdir()] == ["full"]
 
 

@@ -91,7 +91,8 @@ class Encoding:
 
     def __str__(self) -> str:
         form = self.written_format
-        return f"{form.width}x{form.height} {pixels.pix_fmt(form)}"
+        how = "".join(f", {name} {self.options[name]}" for name in ("crf", "preset") if name in self.options)
+        return f"{form.width}x{form.height} {pixels.pix_fmt(form)}{how}"
 
     def _options(self, wished: dict[str, str]) -> dict[str, str]:
         form = self.written_format
@@ -141,7 +142,7 @@ class Encoding:
         except (av.error.FFmpegError, ValueError) as error:
             raise OutputRefused(
                 f"the encoder {self.encoder} refused {self}: {getattr(error, 'strerror', None) or error}",
-                hint="another codec",
+                hint="other settings of the encoder, or another codec",
             ) from error
         self.check_options(context)
         return context

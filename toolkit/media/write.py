@@ -24,6 +24,7 @@ from toolkit.media.tracks import EncodedTrack, KeptTracks, SoundSpec, keep
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 __all__ = ["PICTURE_CODECS", "SoundSpec", "Writer", "check_output", "zero_of"]
+_HEADER = 1 << 16  # bytes; larger than any of these containers begins with
 
 
 class Writer:
@@ -79,7 +80,7 @@ class Writer:
             raise OutputRefused(
                 f"the encoder {self.encoding.encoder} or the container {self._kind} refused {self.encoding}: "
                 f"{_reason(error)}",
-                hint="another codec or container",
+                hint="other settings of the encoder, another codec or container",
             ) from error
         for note in self.notes:
             warnings.warn(note, ToolkitWarning, stacklevel=2)
@@ -94,6 +95,8 @@ class Writer:
                 muxing["movflags"] = "+faststart"
         if self._kind == "matroska":
             muxing["fflags"] = "+bitexact"  # no random number in the file: the same work gives the same bytes
+        with self._part.open("wb", buffering=0) as file:  # a container whose header does not fit is never closed by PyAV
+            _fill(file, _HEADER)
         self._container = av.open(str(self._part.absolute()), "w", format=self._kind, container_options=muxing)
         stream = self._container.add_stream(encoding.encoder, rate=encoding.rate or 25, options=encoding.options)
         stream.time_base = encoding.clock
@@ -254,6 +257,12 @@ def zero_of(clip: Clip) -> Fraction:
     tick = Fraction(1, clip.time_base.denominator)
     first = min([clip.start, *(track.start for track in clip.sound)])
     return round(first / tick - Fraction(1, 4)) * tick  # a quarter tick of slack for the float it comes as
+
+
+def _fill(file: Any, count: int) -> None:
+    """Writes so many zeros.  Raises `OSError` where there is no room for them."""
+    while count > 0:
+        count -= file.write(bytes(count))
 
 
 def _reason(error: Exception) -> str:
