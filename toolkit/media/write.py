@@ -24,7 +24,7 @@ from toolkit.media.tracks import EncodedTrack, KeptTracks, SoundSpec, keep
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 __all__ = ["PICTURE_CODECS", "SoundSpec", "Writer", "check_output", "zero_of"]
-_HEADER = 1 << 16  # bytes; larger than any of these containers begins with
+_HEADER = 4096  # bytes; about what these containers begin with
 
 
 class Writer:
