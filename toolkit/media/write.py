@@ -95,8 +95,8 @@ class Writer:
                 muxing["movflags"] = "+faststart"
         if self._kind == "matroska":
             muxing["fflags"] = "+bitexact"  # no random number in the file: the same work gives the same bytes
-        with self._part.open("wb", buffering=0) as file:  # a container whose header does not fit is never closed by PyAV
-            _fill(file, _HEADER)
+        with self._part.open("wb", buffering=0) as file:
+            _fill(file, _HEADER)  # PyAV never closes a container whose header found no room
         self._container = av.open(str(self._part.absolute()), "w", format=self._kind, container_options=muxing)
         stream = self._container.add_stream(encoding.encoder, rate=encoding.rate or 25, options=encoding.options)
         stream.time_base = encoding.clock
