@@ -54,14 +54,14 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
     from toolkit.settings import changed
     from toolkit.tape import demo, simulate
 
-    folder = Path(folder)
+    scene, folder = demo(frames=frames), Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputRefused(f"{folder} is a file", expected="the name of a folder for the demo's files")
     folder.mkdir(parents=True, exist_ok=True)
     names = {"tape": "tape.mkv", "truth": "truth.mkv", "restored": "restored.mp4", "picture": "before_after.png"}
     files = {what: folder / name for what, name in names.items()}
     print("making a tape with known truth ...", file=sys.stderr)
-    simulate(demo(frames=frames), files["tape"], truth=files["truth"], overwrite=True)
+    simulate(scene, files["tape"], truth=files["truth"], overwrite=True)
     chosen = preset("vhs")
     progress = Progress(BarSink(sys.stderr))
     done = restore(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 from dataclasses import dataclass
@@ -102,7 +103,10 @@ def _packages() -> list[Finding]:
             if name not in OPTIONAL:
                 findings.append(Finding(name, f"missing, needed for {use}", False, f"pip install {name}"))
             else:
-                findings.append(Finding(name, f"not installed (optional: {use})", cure=f"pip install {OPTIONAL[name]}"))
+                # Two builds of CuPy in one environment stand in each other's way.
+                spare = name.startswith("cupy-") and importlib.util.find_spec("cupy") is not None
+                cure = "" if spare else f"pip install {OPTIONAL[name]}"
+                findings.append(Finding(name, f"not installed (optional: {use})", cure=cure))
             continue
         problem = _import_problem(module) if module else ""
         cure = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ import av
 import numpy as np
 
 from toolkit.clip import Batch, PictureFormat
-from toolkit.errors import OutputRefused, PictureError
+from toolkit.errors import KnobError, OutputRefused, PictureError
 from toolkit.media import pixels
 
 #: Our names and FFmpeg's.
@@ -19,6 +20,7 @@ PICTURE_CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1", "prores"
 #: Encoders that are done with a frame's memory when `encode` returns and read it at any alignment; they get the
 #: batch's own memory, the others a copy.
 _SHARES_MEMORY = ("h264", "ffv1")
+_LARGEST_CRF = {"h264": 51.0, "h265": 51.0}
 _DEFAULTS = {
     "h264": {"crf": "18", "preset": "medium"},
     "h265": {"crf": "20", "preset": "medium"},
@@ -51,7 +53,7 @@ class Encoding:
     origin    : seconds on the batches' clock that become zero in the file; a multiple of `1 / time_base.denominator`.
 
     `set_up(context)` readies an encoder's context, `frames(batch)` gives what it is to encode, in the unit `clock`.
-    Raises `OutputRefused` for a codec or layout that cannot be had.
+    Raises `OutputRefused` for a codec or layout that cannot be had, `KnobError` for a number out of range.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Encoding:
     ) -> None:
         if codec not in PICTURE_CODECS:
             raise OutputRefused(f"there is no picture codec {codec!r}", expected=f"one of {', '.join(PICTURE_CODECS)}")
+        _check("crf", crf, _LARGEST_CRF.get(codec, math.inf))
+        _check("threads", threads, math.inf)
         self.codec, self.kind, self.rate, self.threads = codec, kind, rate, threads
         self.format = pixels.tagged(format)
         self.written_format = _fitting(codec, self.format, layout)
@@ -193,6 +197,18 @@ class Encoding:
         colours = pixels.colour_numbers(self.written_format)
         frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = colours
         return self._marker(frame) if self._marker else frame
+
+
+def _check(name: str, value: Any, high: float) -> None:
+    """Raises `KnobError` for a number that an encoder would bend to what it takes, without a word."""
+    if value is None:
+        return
+    try:
+        fits = 0 <= float(value) <= high
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise KnobError(f"{name} is {value!r}", expected="0 or more" if high == math.inf else f"0 to {high:g}")
 
 
 def repeatable(codec: str, options: dict[str, Any]) -> dict[str, Any]:

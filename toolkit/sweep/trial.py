@@ -213,8 +213,10 @@ def _peak_mib() -> float:
 def local_executor(workers: int | None = None) -> Executor:
     """Processes of this machine, one to a core unless said otherwise, that share the cores without quarrel.
 
-    Close it (or use `with`) when done.
+    Close it (or use `with`) when done.  Raises `RequestError` for a negative number.
     """
+    if workers is not None and workers < 0:
+        raise RequestError(f"{workers} workers were asked for", expected="1 or more")
     cores = os.cpu_count() or 1
     workers = workers or cores
     # spawn: a forked child of a process that has run parallel Numba code is ended by OpenMP.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from toolkit.clip import Clip
-from toolkit.errors import InputUnreadable, OutputRefused, RequestError
+from toolkit.errors import InputUnreadable, KnobError, OutputRefused, RequestError
 from toolkit.progress import Progress
 from toolkit.tape.recorder import Tape
 from toolkit.tape.scene import Demo
@@ -80,6 +80,8 @@ def simulate(
     from toolkit.media.write import Writer
 
     recorder = Tape.ideal(**knobs) if ideal else Tape.of(**knobs)
+    if frames is not None and frames < 1:
+        raise KnobError(f"a tape of {frames} frames was asked for", expected="1 or more")
     if layout not in LAYOUTS:
         raise RequestError(f"layout is {layout!r}", expected=f"one of {', '.join(LAYOUTS)}")
     tape, truth = Path(tape), Path(truth) if truth else None
@@ -94,6 +96,7 @@ def simulate(
     count = source.field_count(recorder.field_rate, motion)
     progress.stage("simulate", count // 2 if count is not None else None)
     with ExitStack() as open_files:
+        open_files.callback(progress.close)
         writers = []
         for path, form, spoil in ((tape, picture, True), (truth, picture.replace(field_order="progressive"), False)):
             if path is None:
