@@ -54,6 +54,7 @@ ALSO: dict[str, dict[str, dict[str, Any]]] = {
 #: span has to be wider then, unless the filter takes no more.
 THEIRS: dict[str, tuple[str, tuple[float, ...], float]] = {
     "hqdn3d": ("hqdn3d={x}:{x}:{y}", (0.4, 0.6, 0.9, 1.5, 2.2, 3.2), 255),
+    "hqdn3d, even": ("hqdn3d={x}:{x}:{x}", (0.4, 0.6, 0.9, 1.5, 2.2, 3.2), 255),
     "atadenoise": ("atadenoise=s=9:0a={z}:0b={y}", (0.1, 0.25, 0.6, 1.5), 5),
     "nlmeans": ("nlmeans=p=5:r=9:s={x}", (0.25, 0.35, 0.5, 0.65, 0.8), 30),
     "fftdnoiz": ("fftdnoiz=sigma={x}:block=32:overlap=0.75:prev=1:next=1", (0.5, 1, 2, 3.5, 5), 100),

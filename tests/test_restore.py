@@ -151,6 +151,13 @@ def test_denoising_interlaced_frames_is_refused_before_anything_is_written(tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("frames", [(-1, None), (5, 5), (9, 2)])
+def test_a_range_without_frames_is_refused(frames, tmp_path):
+    with pytest.raises(RequestError, match="frames is .*expected .first, stop"):
+        toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mkv", preset="master", frames=frames)
+    assert not list(tmp_path.iterdir())
+
+
 def test_existing_output_and_output_equal_to_input_are_refused(tmp_path):
     tape = tmp_path / "tape.avi"
     tape.write_bytes(m.made("huffyuv.avi").read_bytes())

@@ -12,7 +12,7 @@ from typing import Any
 
 from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.decisions import count_frames, decide_field_order, merged
-from toolkit.errors import InputUnreadable, OutputCheckFailed, UnknownName
+from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, UnknownName
 from toolkit.notes import warnings_noted
 from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
 from toolkit.presets import Preset
@@ -72,6 +72,8 @@ def restore(
     """
     from toolkit.media.write import PICTURE_CODECS, check_output
 
+    if frames[0] < 0 or (frames[1] is not None and frames[1] <= frames[0]):
+        raise KnobError(f"frames is {tuple(frames)}", expected="(first, stop) with 0 <= first < stop, or stop None")
     clip = with_track(source if isinstance(source, Clip) else Clip.open(source), sound_track)
     output = Path(output)
     chosen = preset if isinstance(preset, Preset) else find_preset(preset)
