@@ -46,6 +46,13 @@ def test_importing_toolkit_loads_nothing_heavy():
     assert python("-c", program).stdout.strip() == "[]"
 
 
+def test_all_that_toolkit_names_is_there_after_importing_it_alone():
+    """In a process of its own: here other tests have imported the submodules."""
+    code = "import toolkit; [getattr(toolkit, n) for n in toolkit.__all__]; toolkit.widgets.panel, toolkit.profiling.slope"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_groups_of_stages_are_found_whatever_was_imported_before():
     program = (
         "import toolkit.runner\n"

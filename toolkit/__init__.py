@@ -23,7 +23,7 @@ if getattr(_kernels, "BELONGS_TO", None) != "vhs-toolkit":
     )
 
 if TYPE_CHECKING:
-    from toolkit import audio, compare, jobs, stages, sweep, tape
+    from toolkit import audio, compare, jobs, profiling, stages, sweep, tape, widgets
     from toolkit.clip import Batch, Clip
     from toolkit.clip import open_clip as open
     from toolkit.media.probe import probe
@@ -43,16 +43,18 @@ _LAZY = {
     "jobs": "toolkit.jobs:",
     "open": "toolkit.clip:open_clip",
     "probe": "toolkit.media.probe",
+    "profiling": "toolkit.profiling:",
     "restore": "toolkit.runner",
     "simulate": "toolkit.tape",
     "stages": "toolkit.stages:",
     "sweep": "toolkit.sweep:",
     "tape": "toolkit.tape:",
+    "widgets": "toolkit.widgets:",
 }
 
 __all__ = [
-    "Batch", "Clip", "Pipeline", "audio", "compare", "jobs", "open", "probe", "restore", "simulate", "stages", "sweep",
-    "tape",
+    "Batch", "Clip", "Pipeline", "audio", "compare", "jobs", "open", "probe", "profiling", "restore", "simulate",
+    "stages", "sweep", "tape", "widgets",
 ]  # fmt: skip
 
 
