@@ -122,6 +122,17 @@ def test_bad_requests_are_named(tmp_path):
         contact_sheet({"a": red}, [0.0], regions=[(0.9, 0, 0.5, 0.5)])
     with pytest.raises(OutputRefused, match="png"):
         contact_sheet({"a": red}, [0.0], path=tmp_path / "a.jpg")
+    (tmp_path / "mine.png").write_bytes(b"precious")
+    for asked in (
+        lambda **more: contact_sheet({"a": red}, [0.0], path=tmp_path / "mine.png", height=48, **more),
+        lambda **more: before_after(red, red, tmp_path / "mine.png", time=0.0, height=48, **more),
+    ):
+        with pytest.raises(OutputRefused, match="mine.png exists"):
+            asked()
+    assert (tmp_path / "mine.png").read_bytes() == b"precious"
+    asked(overwrite=True)
+    assert Image.open(tmp_path / "mine.png").format == "PNG"
+    (tmp_path / "mine.png").unlink()
     with pytest.raises(OutputRefused, match="cannot be written"):
         contact_sheet({"a": red}, [0.0], path=tmp_path / "nowhere" / "a.png")
     assert not list(tmp_path.iterdir())

@@ -74,5 +74,8 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
     print("comparing with the truth ...", file=sys.stderr)
     before = compare(files["truth"], files["tape"])
     after = compare(files["truth"], files["restored"])
-    before_after(files["tape"], files["restored"], files["picture"], truth=files["truth"], labels=("tape", "restored"))
+    before_after(
+        files["tape"], files["restored"], files["picture"], truth=files["truth"], labels=("tape", "restored"),
+        overwrite=True,
+    )  # fmt: skip
     return Demo(files, probe(files["tape"]), done, before, after)

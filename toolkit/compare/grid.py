@@ -99,6 +99,7 @@ def contact_sheet(
     regions: Sequence[Region] = (),
     height: int = 480,
     path: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Image:
     """One picture of all `sources` (a column each, with its name) at all `times` (a row each).
 
@@ -106,10 +107,13 @@ def contact_sheet(
     regions : parts to magnify, below each row; fractions of the picture (left, top, width, height).  Samples are
               shown as they are, as squares.
     height  : of each picture; 480 shows every line of an NTSC frame.
-    path    : also written there as PNG.
+    path    : also written there as PNG; an existing file only with `overwrite`.
+
+    Raises `RequestError` for no sources, times or such a region, `OutputRefused` for a path that cannot be written.
     """
     from PIL import Image, ImageDraw
 
+    _check_path(path, overwrite)
     if not sources or not times:
         raise RequestError("a contact sheet needs sources and times", expected="at least one of each")
     for region in regions:
@@ -157,18 +161,21 @@ def before_after(
     labels: tuple[str, str] = ("before", "after"),
     truth: Any = None,
     height: int = 480,
+    overwrite: bool = False,
 ) -> Image:
     """The same moment before and after (and the truth, when given), with one part magnified below.
 
+    path   : also written there as PNG; an existing file only with `overwrite`.
     time   : seconds; the middle of `before` when left out.
     region : what to magnify; where the two differ most, away from the edges, when left out.
     """
+    _check_path(path, overwrite)
     if time is None:
         time = _middle(before)
     sources = {labels[0]: before, labels[1]: after} | ({"truth": truth} if truth is not None else {})
     if region is None:
         region = _most_different(*(frames_at(s, [time])[0] for s in (before, after)))
-    return contact_sheet(sources, [time], regions=[region], height=height, path=path)
+    return contact_sheet(sources, [time], regions=[region], height=height, path=path, overwrite=overwrite)
 
 
 def _middle(source: Any) -> float:
@@ -239,11 +246,19 @@ def _label(draw: Any, at: tuple[int, int], text: str) -> None:
     draw.text(at, text, _INK, ImageFont.load_default(14))
 
 
+def _check_path(path: str | Path | None, overwrite: bool) -> None:
+    """Raises `OutputRefused` before any frame is read."""
+    if path is None:
+        return
+    if Path(path).suffix.lower() != ".png":
+        raise OutputRefused(f"{Path(path).name} is not a PNG", expected="a name ending in .png")
+    if Path(path).exists() and not overwrite:
+        raise OutputRefused(f"{path} exists", expected="a new name", hint="overwrite=True")
+
+
 def _saved(sheet: Image, path: str | Path | None) -> Image:
     if path is not None:
         path = Path(path)
-        if path.suffix.lower() != ".png":
-            raise OutputRefused(f"{path.name} is not a PNG", expected="a name ending in .png")
         part = path.with_name(path.name + ".part")
         try:
             sheet.save(part, format="PNG")
