@@ -319,3 +319,12 @@ def test_blink_says_what_is_on_display_and_zoom_keeps_the_middle(tmp_path):
         page.wait_for_function(f"{film}.paused")
         assert not errors
         browser.close()
+
+
+def test_a_sweep_that_is_stopped_says_that_its_rows_are_kept(capsys, monkeypatch):
+    def stopped(*words, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toolkit.sweep.sweep", stopped)
+    assert main(["sweep", str(s.files()[0]), "--knob", "denoise.gate=2,4"]) == 130
+    assert "what is finished was kept: the same command goes on" in capsys.readouterr().err

@@ -321,7 +321,7 @@ def main(words: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         kept, none = "what is finished was kept: the same command goes on", "nothing half-written was left"
-        left = kept if {"--resume", "--scheduler"} & set(words) or words[:1] == ["queue"] else none
+        left = kept if {"--resume", "--scheduler"} & set(words) or words[:1] in (["queue"], ["sweep"]) else none
         print(f"vhs-toolkit: stopped; {left}, the input was not touched", file=sys.stderr)
         return 130
     except BrokenPipeError:
