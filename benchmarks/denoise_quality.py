@@ -58,7 +58,7 @@ THEIRS: dict[str, tuple[str, tuple[float, ...], float]] = {
     "atadenoise": ("atadenoise=s=9:0a={z}:0b={y}", (0.1, 0.25, 0.6, 1.5), 5),
     "nlmeans": ("nlmeans=p=5:r=9:s={x}", (0.25, 0.35, 0.5, 0.65, 0.8), 30),
     "fftdnoiz": ("fftdnoiz=sigma={x}:block=32:overlap=0.75:prev=1:next=1", (0.5, 1, 2, 3.5, 5), 100),
-    "bm3d": ("bm3d=sigma={x}:block=8:bstep=4:group=8", (8, 20, 50, 100), 99999),
+    "bm3d": ("bm3d=sigma={x}:block=8:bstep=4:group=8", (3, 8, 20, 50, 100), 99999),
 }
 
 
