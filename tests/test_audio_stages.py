@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels.sound.clicks import fill, predictor
 from tests._audio import late, programme, through
 from toolkit.audio import STAGES, Cleaner, clean, clean_samples, example, judge
-from toolkit.audio.declick import fill, predictor
 from toolkit.audio.fir import bell, butterworth
 from toolkit.audio.hum import HumFinder
 from toolkit.audio.signal import Fifo, SoundFormat

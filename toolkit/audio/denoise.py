@@ -20,13 +20,14 @@ from numba import njit
 from scipy import fft
 from scipy.ndimage import uniform_filter1d
 
+from kernels.simd import LANES
+from kernels.sound import fourier, wiener
 from toolkit.audio.run import PassRun, Prepared, Run
 from toolkit.audio.signal import Fifo, SoundFormat
 
 WINDOW = 0.043  # s
-_BATCH = 48  # frames
-_AHEAD = 3  # frames that the gain looks each way
 _MARGIN = np.float32(2.0)  # of the noise, that the first estimate leaves out
+_GROUP = 5  # frames whose power the meter averages
 _SHARE, _LEAST = 0.03, 4  # of the groups, but at least so many, lie below what is taken for noise
 _SILENT = -93.0  # dBFS: under this there is nothing but the dither of 16 bits
 _LOW, _LEVELS = -170, 190  # dB of the first level that is counted, and how many
@@ -37,44 +38,6 @@ def frame_size(rate: int) -> int:
     return 1 << max(6, round(np.log2(rate * WINDOW)))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
-def _weigh(parts, frames, bins, noise, margin, floor):
-    """Weighs, in place, all frames but the first and last three of one channel.
-
-    parts : `frames * bins` complex values as float32 pairs, frame after frame.  noise : power per bin.
-    """
-    power = np.empty((frames, bins), np.float32)
-    first = np.zeros((frames, bins), np.float32)
-    column, gain = np.zeros(bins + 4, np.float32), np.empty(bins, np.float32)
-    for t in range(frames):
-        row, z = power[t], parts[2 * bins * t : 2 * bins * (t + 1)]
-        for k in range(bins):
-            row[k] = z[2 * k] * z[2 * k] + z[2 * k + 1] * z[2 * k + 1]
-    for t in range(2, frames - 2):
-        a, b, c, d, e = power[t - 2], power[t - 1], power[t], power[t + 1], power[t + 2]
-        inner = column[2 : 2 + bins]
-        for k in range(bins):
-            inner[k] = a[k] + b[k] + c[k] + d[k] + e[k]
-        column[0] = column[1] = column[2]
-        column[bins + 2] = column[bins + 3] = column[bins + 1]
-        c0, c1, c2, c3, c4 = column[:bins], column[1:], column[2:], column[3:], column[4:]
-        row = first[t]
-        for k in range(bins):
-            mean = (c0[k] + c1[k] + c2[k] + c3[k] + c4[k]) * np.float32(0.04)
-            over = max(mean - margin * noise[k], np.float32(0))
-            part = over / (over + noise[k])
-            row[k] = part * part * c[k]
-    for t in range(3, frames - 3):
-        a, b, c = first[t - 1], first[t], first[t + 1]
-        for k in range(bins):
-            clean = (a[k] + b[k] + c[k]) * np.float32(1 / 3)
-            gain[k] = max(clean / (clean + noise[k]), floor)
-        z = parts[2 * bins * t : 2 * bins * (t + 1)]
-        for k in range(bins):
-            z[2 * k] *= gain[k]
-            z[2 * k + 1] *= gain[k]
-
-
 class Denoise(Prepared):
     meters = True
 
@@ -82,16 +45,12 @@ class Denoise(Prepared):
         super().__init__(sound)
         self.size = frame_size(sound.rate)
         self.hop = self.size // 4
-        self.window = np.hanning(self.size + 1)[:-1].astype(np.float32)
-        self.back = self.window / np.float32(1.5)  # four squared windows overlap to 1.5
+        window = np.hanning(self.size + 1)[:-1]
+        self.window = (window / 2).astype(np.float32)  # two channels in one transform come out doubled
+        self.back = (window / 1.5 / self.size).astype(np.float32)  # four squared windows overlap to 1.5
         self.floor, self.strength = np.float32(10 ** (-reduction / 20)), strength
         self.hiss = hiss
         self.meters = hiss == 0
-
-    def spectra(self, held: np.ndarray, frames: int) -> np.ndarray:
-        """`(channels, frames, bins)` of the first `frames` windows."""
-        windows = np.lib.stride_tricks.sliding_window_view(held, self.size, axis=1)[:, :: self.hop][:, :frames]
-        return fft.rfft(windows * self.window)
 
     def meter(self) -> NoiseMeter:
         return NoiseMeter(self)
@@ -106,6 +65,25 @@ class Denoise(Prepared):
         return {"noise_dbfs": None if learned is None else profile_level(learned, self.size)}
 
 
+class Windows:
+    """Short-time spectra of the channels, two by two, LANES windows at a time."""
+
+    def __init__(self, prepared: Denoise):
+        self.size, self.window = prepared.size, prepared.window
+        self.table, self.rows = fourier.table(self.size), fourier.rows_of(self.size)
+        self.turns = fourier.turns(self.size)
+        self.nothing = np.zeros(self.size, np.float32)
+
+    def transform(self, held: np.ndarray, one: int, first: int, pitch: int) -> None:
+        """Channels `one` and `one + 1` (silence where there is none) of windows `pitch` apart, into the table."""
+        fourier.gather(held[one], first, pitch, self.size, self.window, self.table, 0)
+        if one + 1 < len(held):
+            fourier.gather(held[one + 1], first, pitch, self.size, self.window, self.table, 1)
+        else:
+            fourier.gather(self.nothing, 0, 0, self.size, self.window, self.table, 1)
+        fourier.forward(self.table, self.size, self.turns)
+
+
 def profile_level(profile: np.ndarray, size: int) -> float:
     """RMS in dBFS of the noise that a profile describes, mean of all channels."""
     return float(10 * np.log10(2 * profile.sum(axis=1).mean() / size / (size * 3 / 8) + 1e-30))
@@ -118,22 +96,34 @@ class NoiseMeter:
         self.p = prepared
         channels, bins = prepared.sound.channels, prepared.size // 2 + 1
         self.fifo = Fifo(channels)
-        self.span = prepared.size + 4 * prepared.hop
+        self.span = prepared.size + (_GROUP - 1) * prepared.hop
         self.every = max(self.span, prepared.sound.rate // 8)
+        self.batch = (LANES - 1) * self.every + self.span
+        self.windows = Windows(prepared)
+        self.powers = np.empty((channels + channels % 2, bins, LANES), np.float32)
         self.restless, self.steady = (np.zeros((channels, bins, _LEVELS), np.uint32) for _ in range(2))
         self.segment: list[np.ndarray] = []
 
     def push(self, block: np.ndarray) -> None:
-        self.fifo.push(block)
-        while len(self.fifo) >= self.every:
-            self._group(self.fifo.peek(self.span))
-            self.fifo.drop(self.every)
+        self.fifo.push(rotate(block, self.p.sound))
+        while len(self.fifo) >= self.batch:
+            self._groups(LANES)
+            self.fifo.drop(LANES * self.every)
 
-    def _group(self, samples: np.ndarray) -> None:
-        z = self.p.spectra(rotate(samples, self.p.sound), 5)
-        power = uniform_filter1d((z.real**2 + z.imag**2).mean(axis=1), 5, axis=1)
-        if profile_level(power, self.p.size) > _SILENT:
-            self.segment.append(np.log10(np.maximum(power, 1e-16)).astype(np.float32) * 10)
+    def _groups(self, count: int) -> None:
+        """Takes the levels of the next groups, each in a lane of its own."""
+        held, channels = self.fifo.peek(self.batch), self.p.sound.channels
+        self.powers[:] = 0
+        for one in range(0, channels, 2):
+            for i in range(_GROUP):
+                self.windows.transform(held, one, i * self.p.hop, self.every)
+                args = self.windows.table, self.windows.rows, self.p.size
+                wiener.add_powers(*args, self.powers[one].ravel(), self.powers[one + 1].ravel())
+        power = uniform_filter1d(self.powers[:channels] * np.float32(1 / _GROUP), 5, axis=1)
+        heard = [profile_level(power[..., group], self.p.size) > _SILENT for group in range(count)]
+        levels = np.log(np.maximum(power, 1e-16)) * np.float32(10 / np.log(10))
+        for group in np.flatnonzero(heard):
+            self.segment.append(levels[..., group].copy())
             if len(self.segment) == _SEGMENT:
                 self._count()
 
@@ -143,15 +133,14 @@ class NoiseMeter:
         levels = np.array(self.segment)
         whole = np.sort(levels.max(axis=2).max(axis=1))
         restless = whole[-1 - len(whole) // 10] - whole[len(whole) // 10] > 6
-        into = self.restless if restless else self.steady
-        for group in levels:
-            index = np.clip(np.round(group - _LOW), 0, _LEVELS - 1).astype(np.intp)
-            np.put_along_axis(into, index[..., None], np.take_along_axis(into, index[..., None], 2) + 1, 2)
+        _count_levels(levels, self.restless if restless else self.steady)
         self.segment = []
 
     def result(self) -> np.ndarray | None:
         if len(self.fifo) >= self.span:
-            self._group(self.fifo.peek(self.span))
+            count = (len(self.fifo) - self.span) // self.every + 1
+            self.fifo.pad(self.batch - len(self.fifo))
+            self._groups(count)
         self._count()
         counts = self.restless if self.restless[0, 0].sum() >= _SEGMENT // 4 else self.restless + self.steady
         total = int(counts[0, 0].sum())
@@ -167,6 +156,15 @@ class NoiseMeter:
         low = smooth_over_frequency(low)
         hold_down(low, self.p.sound.rate / self.p.size)
         return (low + 1e-20).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _count_levels(levels, into):
+    """Counts levels `(groups, channels, bins)` in dB by whole ones, for each channel and bin."""
+    for g in range(levels.shape[0]):
+        for c in range(levels.shape[1]):
+            for k in range(levels.shape[2]):
+                into[c, k, min(max(int(levels[g, c, k] - _LOW + 0.5), 0), _LEVELS - 1)] += 1
 
 
 @functools.cache
@@ -218,63 +216,63 @@ def rotate(block: np.ndarray, sound: SoundFormat) -> np.ndarray:
     return out
 
 
+class _Channel:
+    """What a channel's frames leave for those after them; see `kernels.sound.wiener`."""
+
+    def __init__(self, size: int):
+        bins = size // 2 + 1
+        self.spectrum, self.power = wiener.spectrum_room(bins), wiener.power_room(bins)
+        self.before = np.zeros(2 * bins, np.float32)
+        self.carry = np.zeros(3 * size, np.float32)
+
+
 class _DenoiseRun(Run):
     def __init__(self, prepared: Denoise, noise: np.ndarray):
         self.p = prepared
-        channels, bins = noise.shape
         self.noise = noise * np.float32(prepared.strength)
         self.lead = prepared.size - prepared.hop
-        self.fifo = Fifo(channels)
+        self.batch = LANES * prepared.hop
+        self.fifo = Fifo(len(noise))
         self.fifo.pad(self.lead)
-        self.spectra = np.zeros((channels, _AHEAD, bins), np.complex64)  # frames that are not weighed yet, and context
-        self.sum = np.zeros((channels, self.lead), np.float32)
-        self.skip = self.lead
+        self.windows = Windows(prepared)
+        self.channels = [_Channel(prepared.size) for _ in range(len(noise) + len(noise) % 2)]
+        self.skip = self.lead + wiener.AHEAD * prepared.hop
         self.taken = self.given = 0
 
     def process(self, block: np.ndarray) -> np.ndarray:
         self.fifo.push(rotate(block, self.p.sound))
         self.taken += block.shape[1]
-        frames = max(0, (len(self.fifo) - self.lead) // self.p.hop)
-        return self._advance(frames)
+        return self._advance(max(0, (len(self.fifo) - self.lead) // self.batch))
 
     def flush(self) -> np.ndarray:
         left = self.taken - self.given
-        frames = -(-(left + self.skip) // self.p.hop) + _AHEAD
-        self.fifo.pad(max(0, self.lead + frames * self.p.hop - len(self.fifo)))
-        return self._advance(frames)[:, :left]
+        batches = -(-(left + self.skip) // self.batch)
+        self.fifo.pad(max(0, self.lead + batches * self.batch - len(self.fifo)))
+        return self._advance(batches)[:, :left]
 
-    def _advance(self, frames: int) -> np.ndarray:
-        p, parts = self.p, []
-        while frames > 0:
-            count = min(frames, _BATCH)
-            frames -= count
-            fresh = p.spectra(self.fifo.peek(), count)
-            self.fifo.drop(count * p.hop)
-            spectra = np.concatenate([self.spectra, fresh], axis=1)
-            total = spectra.shape[1]
-            ready = total - 2 * _AHEAD
-            self.spectra = spectra[:, max(0, ready) :].copy()
-            if ready <= 0:
-                continue
-            for z, noise in zip(spectra, self.noise, strict=True):
-                _weigh(z.reshape(-1).view(np.float32), total, z.shape[1], noise, _MARGIN, p.floor)
-            parts.append(self._overlap_add(spectra[:, _AHEAD : _AHEAD + ready]))
-        if not parts:
-            return np.zeros((p.sound.channels, 0), np.float32)
-        out = np.concatenate(parts, axis=1)
+    def _advance(self, batches: int) -> np.ndarray:
+        out = np.empty((len(self.noise), batches * self.batch), np.float32)
+        for first in range(0, out.shape[1], self.batch):
+            held = self.fifo.peek()
+            for one in range(0, len(out), 2):
+                self._treat(held, one, out[:, first : first + self.batch])
+            self.fifo.drop(self.batch)
         cut = min(self.skip, out.shape[1])
         self.skip -= cut
         out = out[:, cut:]
         self.given += out.shape[1]
-        return rotate(out, p.sound)
+        return rotate(out, self.p.sound)
 
-    def _overlap_add(self, spectra: np.ndarray) -> np.ndarray:
-        p, count = self.p, spectra.shape[1]
-        pieces = fft.irfft(spectra, p.size)
-        pieces *= p.back
-        out = np.zeros((len(spectra), count + 3, p.hop), np.float32)
-        out[:, :3] = self.sum.reshape(-1, 3, p.hop)
-        for quarter in range(4):
-            out[:, quarter : quarter + count] += pieces[:, :, quarter * p.hop : (quarter + 1) * p.hop]
-        self.sum = out[:, count:].reshape(len(out), -1).copy()
-        return out[:, :count].reshape(len(out), -1)
+    def _treat(self, held: np.ndarray, one: int, out: np.ndarray) -> None:
+        """LANES frames of channels `one` and `one + 1`."""
+        p, windows = self.p, self.windows
+        table, rows, size = windows.table, windows.rows, p.size
+        a, b = self.channels[one : one + 2]
+        windows.transform(held, one, 0, p.hop)
+        wiener.take_apart(table, rows, size, a.spectrum, a.power, b.spectrum, b.power)
+        for channel, noise in zip((a, b), self.noise[one : one + 2], strict=False):
+            wiener.lower(channel.spectrum, channel.power, channel.before, noise, _MARGIN, p.floor)
+        wiener.put_together(a.spectrum, b.spectrum, rows, size, table)
+        fourier.backward(table, size, windows.turns)
+        for part, (channel, quarters) in enumerate(zip((a, b), out[one : one + 2], strict=False)):
+            fourier.overlap_add(table, part, size, p.back, channel.carry, quarters)

@@ -1,4 +1,5 @@
-"""Linear-phase filters: a wanted magnitude becomes a symmetric FIR, run by overlap-save with its delay taken out.
+"""Linear-phase filters: a wanted magnitude becomes a symmetric FIR, run by partitioned overlap-save with its delay
+taken out (`kernels.sound.convolve`).
 
 Neighbouring filter stages are multiplied into one (`Response.merge`), so a high-pass, a low-pass and an equaliser
 cost one convolution.  A linear phase keeps the waveform: a 100 Hz Butterworth high-pass in its usual recursive form
@@ -13,9 +14,12 @@ from typing import Any
 import numpy as np
 from scipy import fft, signal
 
+from kernels.simd import LANES
+from kernels.sound import convolve, fourier
 from toolkit.audio.run import Prepared, Run
 from toolkit.audio.signal import Fifo, SoundFormat
 
+BLOCK = 0.0213  # s; LANES blocks are filtered at once
 Magnitude = Callable[[np.ndarray], np.ndarray]
 
 
@@ -45,7 +49,7 @@ class Response(Prepared):
     def __init__(self, sound: SoundFormat, magnitude: Magnitude, lowest: float):
         super().__init__(sound)
         self.magnitude, self.lowest = magnitude, lowest
-        self._spectrum: np.ndarray | None = None
+        self._filters: np.ndarray | None = None
 
     def merge(self, other: Response) -> Response:
         first, second = self.magnitude, other.magnitude
@@ -64,47 +68,65 @@ class Response(Prepared):
             taps -= window * (taps.sum() / window.sum())
         return taps
 
-    def design(self) -> tuple[np.ndarray, int, int]:
-        """Spectrum of the taps, half their length, and new samples per transform."""
-        if self._spectrum is None:
+    def design(self) -> tuple[np.ndarray, int]:
+        """Spectra of the parts of the taps, and half the number of taps."""
+        if self._filters is None:
             taps = self.taps()
-            size = 1 << int(np.ceil(np.log2(4 * len(taps))))
-            self._half, self._step = len(taps) // 2, size - len(taps) + 1
-            self._spectrum = fft.rfft(taps, size).astype(np.complex64)
-        return self._spectrum, self._half, self._step
+            self._half = len(taps) // 2
+            self._filters = convolve.parts_of(taps, 1 << max(6, round(np.log2(self.sound.rate * BLOCK))))
+        return self._filters, self._half
 
     def start(self, learned: Any = None) -> Run:
         return _FirRun(*self.design(), self.sound.channels)
 
 
 class _FirRun(Run):
-    def __init__(self, spectrum: np.ndarray, half: int, step: int, channels: int):
-        self.spectrum, self.half, self.step = spectrum, half, step
-        self.size = 2 * (len(spectrum) - 1)
+    def __init__(self, filters: np.ndarray, half: int, channels: int):
+        self.filters, self.skip = filters, half
+        self.size, parts, _ = filters.shape
+        self.block = self.size // 2
+        self.batch = LANES * self.block
+        self.table, self.turns = fourier.table(self.size), fourier.turns(self.size)
+        self.wide = convolve.width(parts)
+        self.held = [convolve.held_room(parts, self.block) for _ in range(0, channels, 2)]
+        self.silence, self.whole = np.zeros(self.size, np.float32), np.zeros(0, np.float32)
         self.given = self.taken = 0
         self.fifo = Fifo(channels)
-        self.fifo.pad(half)
+        self.fifo.pad(self.block)
 
     def process(self, block: np.ndarray) -> np.ndarray:
         self.fifo.push(block)
         self.taken += block.shape[1]
-        count = max(0, (len(self.fifo) - 2 * self.half) // self.step)
-        out = self._convolve(count)
-        self.given += out.shape[1]
-        return out
+        return self._advance(max(0, (len(self.fifo) - self.block) // self.batch))
 
     def flush(self) -> np.ndarray:
         left = self.taken - self.given
-        count = -(-left // self.step)
-        self.fifo.pad(max(0, count * self.step + 2 * self.half - len(self.fifo)))
-        return self._convolve(count)[:, :left]
+        batches = -(-(left + self.skip) // self.batch)
+        self.fifo.pad(max(0, self.block + batches * self.batch - len(self.fifo)))
+        return self._advance(batches)[:, :left]
 
-    def _convolve(self, count: int) -> np.ndarray:
-        held = self.fifo.peek()
-        out = np.empty((held.shape[0], count * self.step), np.float32)
-        for i in range(count):  # one transform at a time keeps the memory flat and the data in the cache
-            window = held[:, i * self.step : i * self.step + self.size]
-            result = fft.irfft(fft.rfft(window) * self.spectrum)
-            out[:, i * self.step : (i + 1) * self.step] = result[:, 2 * self.half : 2 * self.half + self.step]
-        self.fifo.drop(count * self.step)
-        return out
+    def _advance(self, batches: int) -> np.ndarray:
+        x = self.fifo.peek()
+        out = np.empty((len(x), batches * self.batch), np.float32)
+        for first in range(0, out.shape[1], self.batch):
+            for one in range(0, len(x), 2):
+                self._convolve(x, one, first, out[:, first : first + self.batch])
+        self.fifo.drop(out.shape[1])
+        cut = min(self.skip, out.shape[1])
+        self.skip -= cut
+        self.given += out.shape[1] - cut
+        return out[:, cut:]
+
+    def _convolve(self, x: np.ndarray, one: int, first: int, out: np.ndarray) -> None:
+        """Two channels at once, as real and imaginary part: a real filter leaves them apart."""
+        table, size = self.table, self.size
+        fourier.gather(x[one], first, self.block, size, self.whole, table, 0)
+        if one + 1 < len(x):
+            fourier.gather(x[one + 1], first, self.block, size, self.whole, table, 1)
+        else:
+            fourier.gather(self.silence, 0, 0, size, self.whole, table, 1)
+        fourier.forward(table, size, self.turns)
+        convolve.convolve(table, self.filters, self.held[one // 2], self.wide)
+        fourier.backward(table, size, self.turns)
+        for part, filtered in enumerate(out[one : one + 2]):
+            fourier.scatter(table, part, self.block, self.block, filtered)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from kernels.sound import humming
 from toolkit.audio.decimate import Decimator
 from toolkit.audio.run import PassRun, Prepared, Run
 from toolkit.audio.signal import Fifo, SoundFormat
@@ -234,7 +235,7 @@ class Dehum(Prepared):
 
 
 class DehumRun(Run):
-    """Estimates at the low rate, subtracts at the full one; holds `smoothing` seconds back."""
+    """Estimates the hum and makes it at the low rate, subtracts at the full one; holds `smoothing` seconds back."""
 
     def __init__(self, prepared: Dehum, track: HumTrack):
         self.p, self.track = prepared, track
@@ -244,13 +245,17 @@ class DehumRun(Run):
         self.low = Fifo(channels)
         self.low.pad(hop)  # frame i is centred on i * hop
         self.fifo = Fifo(channels)
+        self.side = self.decimator.half // prepared.factor  # low samples on each side that interpolating asks for
+        self.hum = Fifo(channels, -self.side)  # at the low rate, not yet subtracted
+        self.phases = humming.phases_of(self.decimator.taps, prepared.factor)
         self.reach = max(1, round(prepared.smoothing / (FRAME / 2)))
         self.window = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
         self.amplitudes = np.zeros((0, channels, prepared.harmonics), np.complex64)  # raw, frames `first` onwards
         self.around = np.zeros((0, channels, prepared.harmonics), np.float32)
         self.first = 0
         self.next = 0  # frame whose smoothed amplitude comes next
-        self.settled: list[np.ndarray] = []  # smoothed, of frames not yet subtracted
+        self.settled: list[np.ndarray] = []  # smoothed, of frames whose hum is not yet made
+        self.made = 0  # low samples of hum
         self.removed, self.frames = 0.0, 0
 
     def process(self, block: np.ndarray) -> np.ndarray:
@@ -266,9 +271,9 @@ class DehumRun(Run):
             return self.fifo.take(0)
         hop = self.p.hop
         self.low.push(self.decimator.finish())
-        self.low.pad((2 + SETTLE) * hop)
+        self.low.pad((3 + SETTLE) * hop)
         frames = self.first + len(self.amplitudes)
-        wanted = -(-(self.fifo.position + left) // (hop * self.p.factor)) + SETTLE
+        wanted = -(-(self.fifo.position + left) // (hop * self.p.factor)) + SETTLE + 1
         self._measure(max(0, min(wanted - frames, len(self.low) // hop - 1)))
         self._settle(self.first + len(self.amplitudes))
         self.fifo.pad((1 + SETTLE) * hop * self.p.factor)
@@ -305,23 +310,37 @@ class DehumRun(Run):
         self.amplitudes, self.around, self.first = self.amplitudes[old:], self.around[old:], self.first + old
 
     def _subtract(self) -> np.ndarray:
-        hop = SETTLE * self.p.hop * self.p.factor
-        count = min(len(self.settled) - 1, len(self.fifo) // hop)
-        if count <= 0:
-            return np.zeros((self.p.sound.channels, 0), np.float32)
-        x = self.fifo.peek(count * hop)
-        at = (self.fifo.position + np.arange(count + 1) * hop) / self.p.sound.rate
-        turns = self.track.turns(at)
-        middle = self.track.turns((at[1:] + at[:-1]) / 2)
-        out = np.empty_like(x)
-        amplitudes = np.array(self.settled[: count + 1])
-        for c in range(len(x)):
-            _subtract_hum(x[c], np.ascontiguousarray(amplitudes[:, c]), turns, middle, hop, out[c])
-        self.removed += float((np.abs(amplitudes[:count]) ** 2).sum() / 2 / amplitudes.shape[1])
-        self.frames += count
-        self.settled = self.settled[count:]
-        self.fifo.drop(count * hop)
+        self._hum()
+        factor = self.p.factor
+        count = max(0, min(len(self.hum) - 2 * self.side, len(self.fifo) // factor))
+        out = np.empty((self.p.sound.channels, count * factor), np.float32)
+        x, raised = self.fifo.peek(count * factor), np.empty(count * factor + self.phases.shape[1], np.float32)
+        for c, hum in enumerate(self.hum.peek()):
+            humming.raised(hum, self.phases, factor, count, raised)
+            np.subtract(x[c], raised[: count * factor], out[c])
+        self.hum.drop(count)
+        self.fifo.drop(count * factor)
         return out
+
+    def _hum(self) -> None:
+        """Makes the hum up to the last settled amplitude."""
+        hop, amplitudes = SETTLE * self.p.hop, np.array(self.settled)
+        count = len(amplitudes) - 1
+        if count <= 0:
+            return
+        if self.made == 0:  # what lies before the track is wanted as a neighbour
+            amplitudes, count = np.concatenate([amplitudes[:1], amplitudes]), count + 1
+        first = self.made - hop * (self.made == 0)
+        at = (first + np.arange(count + 1) * hop) * (self.p.factor / self.p.sound.rate)
+        turns, middle = self.track.turns(at), self.track.turns((at[1:] + at[:-1]) / 2)
+        made = np.empty((amplitudes.shape[1], count * hop), np.float32)
+        for c, channel in enumerate(made):
+            humming.hum(np.ascontiguousarray(amplitudes[:, c]), turns, middle, hop, channel)
+        self.hum.push(made[:, hop - self.side :] if self.made == 0 else made)
+        self.made = first + count * hop
+        self.removed += float((np.abs(amplitudes[:-1]) ** 2).sum() / 2 / amplitudes.shape[1])
+        self.frames += count
+        self.settled = self.settled[-1:]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -489,54 +508,3 @@ def _bend(turned, weight, mean, used, centre, reach, phase):
     for i in range(frames):
         for a in range(terms):
             phase[i] += bend[a] * basis[i, a]
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _clock(start, slope, zr, zi):
-    """cos and sin of 2 pi (start + slope i), by doubling."""
-    angle = 2 * np.pi * (start - np.floor(start))
-    zr[0], zi[0] = np.cos(angle), np.sin(angle)
-    done = 1
-    while done < len(zr):
-        angle = 2 * np.pi * slope * done
-        r, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        n = min(done, len(zr) - done)
-        fr, fi, tr, ti = zr[:n], zi[:n], zr[done : done + n], zi[done : done + n]
-        for i in range(n):
-            tr[i] = fr[i] * r - fi[i] * s
-            ti[i] = fr[i] * s + fi[i] * r
-        done += n
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _subtract_hum(x, amplitudes, turns, middle, hop, out):
-    """One channel minus the sum over k of Re(a_k z^k), z on the clock, a_k running in a line from frame to frame."""
-    tile = 128
-    zr, zi = np.ones(tile, np.float32), np.zeros(tile, np.float32)
-    pr, pi = np.empty(tile, np.float32), np.empty(tile, np.float32)
-    across = np.arange(tile).astype(np.float32) / np.float32(hop)
-    for f in range(len(x) // hop):
-        order = amplitudes.shape[1]
-        while order > 0 and amplitudes[f, order - 1] == 0 and amplitudes[f + 1, order - 1] == 0:
-            order -= 1
-        # Turns within a hop as a parabola through its ends and its middle.
-        whole, half = turns[f + 1] - turns[f], middle[f] - turns[f]
-        slope, bend = 4 * half - whole, 2 * whole - 4 * half
-        for first in range(0, hop, tile):
-            n = min(tile, hop - first)
-            u = first / hop
-            _clock(turns[f] + (slope + bend * u) * u, (slope + bend * (2 * u + n / hop)) / hop, zr[:n], zi[:n])
-            pr[:], pi[:] = 0, 0
-            for k in range(order - 1, -1, -1):
-                a, b = amplitudes[f, k], amplitudes[f + 1, k]
-                dr, di = b.real - a.real, b.imag - a.imag
-                ar, ai = a.real + np.float32(u) * dr, a.imag + np.float32(u) * di
-                for i in range(tile):
-                    r = pr[i] + ar + across[i] * dr
-                    s = pi[i] + ai + across[i] * di
-                    pr[i] = r * zr[i] - s * zi[i]
-                    pi[i] = r * zi[i] + s * zr[i]
-            source = x[f * hop + first : f * hop + first + n]
-            target = out[f * hop + first : f * hop + first + n]
-            for i in range(n):
-                target[i] = source[i] - pr[i]

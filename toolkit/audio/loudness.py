@@ -186,7 +186,7 @@ class _LoudnessRun(Run):
         self.plan = learned
         self.at = 0
         self.fifo = Fifo(prepared.sound.channels)
-        self.meter = M.Meter(prepared.sound, only_top=True)
+        self.meter = M.Meter(prepared.sound)
         self.after: M.History | None = None
 
     def process(self, block: np.ndarray) -> np.ndarray:

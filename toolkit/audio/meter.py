@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from kernels.sound.peaks import cell_peaks
 from toolkit.audio.signal import Fifo, SoundFormat
 
 CELLS_PER_SECOND = 500
@@ -60,50 +61,31 @@ def _kaiser(t: np.ndarray, beta: float = 5.0) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _powers(x, filters, state, weight, cell, out):
-    """Adds each cell's weighted sum of squares of one channel to out; `state` (4) goes on."""
+def _powers(x, y, filters, state, weights, cell, out):
+    """Adds each cell's weighted sums of squares of two channels to out; `state` `(2, 4)` goes on.
+
+    A recursive filter waits for its own last result; two of them side by side wait together.
+    """
     b0, b1, b2, a1, a2 = filters[0, 0], filters[0, 1], filters[0, 2], filters[0, 4], filters[0, 5]
     d1, d2 = filters[1, 4], filters[1, 5]
-    s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+    s0, s1, s2, s3 = state[0, 0], state[0, 1], state[0, 2], state[0, 3]
+    t0, t1, t2, t3 = state[1, 0], state[1, 1], state[1, 2], state[1, 3]
     for k in range(len(out)):
-        total = 0.0
-        for v in x[k * cell : (k + 1) * cell]:
-            y = b0 * v + s0
-            s0 = b1 * v - a1 * y + s1
-            s1 = b2 * v - a2 * y
-            z = y + s2
-            s2 = -2 * y - d1 * z + s3
-            s3 = y - d2 * z
-            total += z * z
-        out[k] += weight * total
-    state[0], state[1], state[2], state[3] = s0, s1, s2, s3
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _peaks(x, phases, cell, enough, out):
-    """Raises out to the largest magnitude in each cell, on the samples and between them.
-
-    x is one channel, with `taps` more samples than the cells.  Between samples of less than `enough` nobody looks.
-    """
-    lead = phases.shape[1] // 2 - 1
-    between = np.empty(cell, np.float32)
-    for k in range(len(out)):
-        first = k * cell
-        top = out[k]
-        for v in x[first + lead : first + lead + cell]:
-            top = max(top, abs(v))
-        around = np.float32(0)
-        for v in x[first : first + cell + phases.shape[1]]:
-            around = max(around, abs(v))
-        for p in range(phases.shape[0] if around >= enough else 0):
-            between[:] = 0
-            for t in range(phases.shape[1]):
-                h, held = phases[p, t], x[first + t : first + t + cell]
-                for i in range(cell):
-                    between[i] += h * held[i]
-            for i in range(cell):
-                top = max(top, abs(between[i]))
-        out[k] = top
+        sum_x = sum_y = 0.0
+        one, two = x[k * cell : (k + 1) * cell], y[k * cell : (k + 1) * cell]
+        for i in range(cell):
+            v, w = np.float64(one[i]), np.float64(two[i])
+            p, q = b0 * v + s0, b0 * w + t0
+            s0, t0 = b1 * v + s1 - a1 * p, b1 * w + t1 - a1 * q
+            s1, t1 = b2 * v - a2 * p, b2 * w - a2 * q
+            m, n = p + s2, q + t2
+            s2, t2 = s3 - 2 * p - d1 * m, t3 - 2 * q - d1 * n
+            s3, t3 = p - d2 * m, q - d2 * n
+            sum_x += m * m
+            sum_y += n * n
+        out[k] += weights[0] * sum_x + weights[1] * sum_y
+    state[0, 0], state[0, 1], state[0, 2], state[0, 3] = s0, s1, s2, s3
+    state[1, 0], state[1, 1], state[1, 2], state[1, 3] = t0, t1, t2, t3
 
 
 def cell_size(rate: int) -> int:
@@ -111,14 +93,11 @@ def cell_size(rate: int) -> int:
 
 
 class PeakScan:
-    """True peak of each cell of a stream; with `only_top`, of those cells that may hold the highest one so far."""
+    """True peak of each cell of a stream."""
 
-    def __init__(self, sound: SoundFormat, only_top: bool = False):
-        self.only_top, self.top = only_top, 0.0
+    def __init__(self, sound: SoundFormat):
         self.cell = cell_size(sound.rate)
         self.phases = interpolator(sound.rate)
-        # No value between samples is more than so many times the largest sample near it.
-        self.most = float(np.abs(self.phases).sum(axis=1).max()) if len(self.phases) else 1.0
         self.fifo = Fifo(sound.channels)
         self.fifo.pad(_TAPS // 2 - 1)
 
@@ -136,9 +115,7 @@ class PeakScan:
     def _scan(self, cells: int) -> np.ndarray:
         out = np.zeros(cells, np.float32)
         for channel in self.fifo.peek():
-            _peaks(channel, self.phases, self.cell, self.top / self.most, out)
-        if self.only_top and cells:
-            self.top = max(self.top, float(out.max()))
+            cell_peaks(channel, self.phases, self.cell, out)
         self.fifo.drop(cells * self.cell)
         return out
 
@@ -160,19 +137,16 @@ def decode(code, factor):
 
 
 class Meter:
-    """Loudness of a stream: `push` blocks, then `result()`.
+    """Loudness of a stream: `push` blocks, then `result()`."""
 
-    With `only_top` the peaks of quiet cells are those of their samples; the highest of all is right nevertheless.
-    """
-
-    def __init__(self, sound: SoundFormat, only_top: bool = False):
+    def __init__(self, sound: SoundFormat):
         self.sound = sound
         self.cell = cell_size(sound.rate)
         self.filters = k_weighting(sound.rate)
-        self.weights = np.array([WEIGHTS.get(n, 1.0) for n in sound.names])
-        self.state = np.zeros((sound.channels, 4))
+        self.weights = np.array([WEIGHTS.get(n, 1.0) for n in sound.names] + [0.0])  # 0 for the partner of an odd one
+        self.state = np.zeros((sound.channels + 1, 4))
         self.fifo = Fifo(sound.channels)
-        self.scan = PeakScan(sound, only_top)
+        self.scan = PeakScan(sound)
         self.powers: list[np.ndarray] = []
         self.peaks: list[np.ndarray] = []
         self.samples = 0
@@ -184,10 +158,10 @@ class Meter:
         self.peaks.append(encode(self.scan.push(block), 20))
 
     def _weigh(self, cells: int) -> None:
-        out = np.zeros(cells)
-        for channel, state, weight in zip(self.fifo.peek(), self.state, self.weights, strict=True):
-            if weight:
-                _powers(channel, self.filters, state, weight, self.cell, out)
+        out, held = np.zeros(cells), self.fifo.peek()
+        for c in range(0, len(held), 2):
+            partner = held[min(c + 1, len(held) - 1)]
+            _powers(held[c], partner, self.filters, self.state[c : c + 2], self.weights[c : c + 2], self.cell, out)
         self.fifo.drop(cells * self.cell)
         self.powers.append(encode(out / self.cell, 10))
 

@@ -1,0 +1,1 @@
+"""Sound in short windows, many at once: Fourier transforms, hiss, long filters; peaks between samples."""

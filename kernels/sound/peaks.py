@@ -1,0 +1,57 @@
+"""Peaks between samples, as ITU-R BS.1770 means them: the highest magnitude of an oversampled signal."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from kernels.simd import LANES, keep, load, mul, pointer, splat, store, weigh
+
+
+@intrinsic
+def larger(typing, a, b):
+    """The larger of the magnitudes of two float32 vectors, lane by lane."""
+
+    def emit(context, builder, signature, args):
+        kind = ir.FunctionType(args[0].type, [args[0].type])
+        magnitude = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fabs.v{LANES}f32")
+        a, b = (builder.call(magnitude, [v]) for v in args)
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+    return a(a, b), emit
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def cell_peaks(x, phases, cell, out):
+    """Raises each of `out` to the largest magnitude in its cell of `cell` samples of one channel, and between them.
+
+    phases : `(p, taps)`, the interpolating filters for the places between two samples.  Sample i of the cells is
+    `x[i + taps / 2 - 1]`; x has `taps` more samples than the cells.
+    """
+    count, taps = phases.shape
+    n = len(out) * cell
+    if n < LANES:
+        longer = np.zeros(LANES + taps, np.float32)
+        longer[: n + taps] = x[: n + taps]
+        x, room = longer, np.empty(LANES, np.float32)
+    else:
+        room = np.empty(n, np.float32)
+    source, h, to = pointer(x), pointer(phases), pointer(room)
+    for i in range(0, n, LANES):
+        at = max(min(i, n - LANES), 0)
+        top = load(source, at + taps // 2 - 1)
+        for p in range(count):
+            total = mul(load(source, at), splat(h[p * taps]))
+            for t in range(1, taps):
+                total = weigh(total, load(source, at + t), splat(h[p * taps + t]))
+            top = larger(top, total)
+        store(to, at, larger(top, top))
+    for k in range(len(out)):
+        top = out[k]
+        for v in room[k * cell : (k + 1) * cell]:
+            top = max(top, v)
+        out[k] = top
+    keep(x, phases, room)
