@@ -8,7 +8,7 @@ from scipy import signal
 from scipy.ndimage import uniform_filter1d
 
 from kernels.simd import LANES
-from kernels.sound import clicks, convolve, fourier, peaks, wiener
+from kernels.sound import convolve, fourier, order, peaks, wiener
 
 
 def noise(*shape, seed=0):
@@ -160,4 +160,4 @@ def test_a_value_is_found_at_its_place_without_sorting(n):
     values = values.astype(np.float32)
     values[n // 2 :: 7] = 0
     for place in {0, n // 3, int(0.9 * n), n - 1}:
-        assert clicks._in_order(values, place) == np.sort(values)[place]
+        assert order.in_order(values, place) == np.sort(values)[place]

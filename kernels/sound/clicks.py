@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kernels.simd import LANES, keep, load, mul, pointer, splat, store, weigh
+from kernels.simd import LANES, keep, load, pointer, splat, store, weigh
+from kernels.sound.order import in_order
 from kernels.sound.peaks import larger
 
 ORDER = 24
@@ -244,7 +245,7 @@ def _bound(errors, threshold):
     Each pulse of the vocal folds surprises the predictor too, but many of them do in one segment; a click is alone.
     """
     some = errors[::8].copy()
-    scale = _in_order(some, int(0.9 * len(some))) / 1.645  # a normal error lies within 1.645 sigma nine times in ten
+    scale = in_order(some, int(0.9 * len(some))) / 1.645  # a normal error lies within 1.645 sigma nine times in ten
     blocks = 16
     tops = np.empty(blocks)
     size = len(errors) // blocks
@@ -260,21 +261,3 @@ def _highest(values):
     for v in values:
         top = max(top, v)
     return top
-
-
-@njit(nogil=True)
-def _in_order(values, place):
-    """What would stand at `place` if the values, none negative, were sorted; counting vectorises and sorting does not.
-
-    The bits of such floats are in their order, so the value is found bit by bit from the top.
-    """
-    bits = values.view(np.int32)
-    found = np.zeros(1, np.int32)
-    for b in range(30, -1, -1):
-        attempt = np.int32(found[0] | (1 << b))
-        below = np.int32(0)
-        for v in bits:
-            below += np.int32(v < attempt)
-        if below <= place:
-            found[0] = attempt
-    return found.view(np.float32)[0]

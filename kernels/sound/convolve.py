@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kernels.simd import LANES, add, keep, load, mul, pointer, splat, store, weigh
+from kernels.simd import LANES, keep, load, mul, pointer, splat, store, weigh
 from kernels.sound.fourier import PAIR, aligned, bins_of
 
 

@@ -8,7 +8,7 @@ from numba import njit
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.simd import LANES, keep, load, mul, pointer, splat, store, weigh
+from kernels.simd import LANES, keep, load, pointer, splat, store, weigh
 
 
 @intrinsic
@@ -28,8 +28,8 @@ def larger(typing, a, b):
 def cell_peaks(x, phases, cell, out):
     """Raises each of `out` to the largest magnitude in its cell of `cell` samples of one channel, and between them.
 
-    phases : `(p, taps)`, the interpolating filters for the places between two samples.  Sample i of the cells is
-    `x[i + taps / 2 - 1]`; x has `taps` more samples than the cells.
+    phases : `(p, taps)`, up to three interpolating filters for the places between two samples.  Sample i of the cells
+    is `x[i + taps / 2 - 1]`; x has `taps` more samples than the cells.
     """
     count, taps = phases.shape
     n = len(out) * cell
@@ -39,16 +39,18 @@ def cell_peaks(x, phases, cell, out):
         x, room = longer, np.empty(LANES, np.float32)
     else:
         room = np.empty(n, np.float32)
+    second, third = taps * min(count - 1, 1), taps * (count - 1)  # of one alone, all three
     source, h, to = pointer(x), pointer(phases), pointer(room)
     for i in range(0, n, LANES):
         at = max(min(i, n - LANES), 0)
         top = load(source, at + taps // 2 - 1)
-        for p in range(count):
-            total = mul(load(source, at), splat(h[p * taps]))
-            for t in range(1, taps):
-                total = weigh(total, load(source, at + t), splat(h[p * taps + t]))
-            top = larger(top, total)
-        store(to, at, larger(top, top))
+        a, b, c = splat(np.float32(0)), splat(np.float32(0)), splat(np.float32(0))
+        for t in range(taps if count > 0 else 0):
+            v = load(source, at + t)
+            a = weigh(a, v, splat(h[t]))
+            b = weigh(b, v, splat(h[second + t]))
+            c = weigh(c, v, splat(h[third + t]))
+        store(to, at, larger(larger(top, a), larger(b, c)))
     for k in range(len(out)):
         top = out[k]
         for v in room[k * cell : (k + 1) * cell]:

@@ -29,6 +29,16 @@ def higher(typing, a, b):
     return a(a, b), emit
 
 
+@njit(cache=True, nogil=True, fastmath=True)
+def turn(left, right, middle, side):
+    """Middle and side of two channels, without change of power; its own inverse."""
+    half = np.float32(np.sqrt(0.5))
+    for i in range(len(left)):
+        a, b = left[i], right[i]
+        middle[i] = (a + b) * half
+        side[i] = (a - b) * half
+
+
 def spectrum_room(bins: int) -> np.ndarray:
     return aligned(bins * 2 * PITCH + LANES)
 

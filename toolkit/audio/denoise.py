@@ -209,10 +209,8 @@ def rotate(block: np.ndarray, sound: SoundFormat) -> np.ndarray:
     """Stereo as middle and side; its own inverse.  Hiss differs between the channels, most programme does not."""
     if sound.layout != "stereo":
         return block
-    out = np.empty_like(block)
-    np.add(block[0], block[1], out[0])
-    np.subtract(block[0], block[1], out[1])
-    out *= np.float32(np.sqrt(0.5))
+    out = np.empty(block.shape, np.float32)
+    wiener.turn(block[0], block[1], out[0], out[1])
     return out
 
 

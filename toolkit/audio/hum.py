@@ -1,8 +1,8 @@
 """Mains hum: found over the whole track, followed, and subtracted.
 
 Finding.  The track at about 2 kHz is cut into windows of 4 s; their spectra, divided by their local median, are
-summed over harmonics (`librosa.salience`) for each fundamental near 50 and 60 Hz, and the best path through time is
-taken.  What stands out in three windows of four is hum; a note is not there all the time.
+summed over harmonics (as `librosa.salience` does) for each fundamental near 50 and 60 Hz, and the best path through
+time is taken.  What stands out in three windows of four is hum; a note is not there all the time.
 
 Subtracting.  A clock runs with the found frequency.  Against it each harmonic in each 3/8 s has one complex amplitude
 that hardly changes, except for what is left of the drift, which all harmonics share.  The amplitude is averaged over
@@ -13,13 +13,13 @@ little and pauses much.  A harmonic that does not stand out of its own uncertain
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from kernels.sound import humming
+from kernels.sound import hum_fit, humming
 from toolkit.audio.decimate import Decimator
 from toolkit.audio.run import PassRun, Prepared, Run
 from toolkit.audio.signal import Fifo, SoundFormat
@@ -56,11 +56,7 @@ class HumTrack:
 
     def turns(self, times: np.ndarray) -> np.ndarray:
         """Whole turns of the fundamental since time 0, float64: the integral of `at`, exactly."""
-        knots = np.concatenate([[0.0], self.first + STEP * np.arange(len(self.frequencies))])
-        values = np.concatenate([self.frequencies[:1], self.frequencies])
-        sums = np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2 * np.diff(knots))])
-        i = np.clip(np.searchsorted(knots, times, "right") - 1, 0, len(knots) - 1)
-        return sums[i] + (times - knots[i]) * (values[i] + self.at(times)) / 2
+        return humming.turns_of(np.asarray(times, np.float64), self.frequencies, self.first, STEP)
 
     def __repr__(self) -> str:
         f = self.frequencies
@@ -142,18 +138,20 @@ class Evidence:
 
 
 def evidence(excess: np.ndarray, spacing: float, mains: int) -> Evidence:
-    """Harmonic summation of log spectra `(bins, windows)` for each fundamental within `SPAN` of the mains."""
-    import librosa
+    """Harmonic summation of log spectra `(bins, windows)` for each fundamental within `SPAN` of the mains.
 
-    freqs = np.arange(len(excess)) * spacing
-    salience = librosa.salience(
-        np.clip(excess, 0, 3), freqs=freqs, harmonics=HARMONICS, weights=1 / HARMONICS, filter_peaks=False, fill_value=0
-    )
-    rows = np.flatnonzero(np.abs(freqs - mains) <= mains * SPAN)
-    base = np.median(salience[np.abs(freqs - mains) <= 0.08 * mains], axis=0)
-    refined = [_refine(excess, freqs[row], spacing) for row in rows]
-    fine, weight = (np.array(part, np.float32) for part in zip(*refined, strict=True))
-    return Evidence(freqs[rows], (salience[rows] - base).astype(np.float32), fine, weight)
+    The harmonics of a bin's frequency stand in whole bins, so nothing has to be interpolated, and only the bins near
+    the mains are asked (what `librosa.salience` gives for them; it would work out all the others too).
+    """
+    near = np.arange(math.ceil(0.92 * mains / spacing), math.floor(1.08 * mains / spacing) + 1)
+    clipped = np.clip(excess, 0, 3)
+    salience = sum(clipped[near * h] / h for h in HARMONICS) / (1 / HARMONICS).sum()
+    base = np.median(salience, axis=0)
+    freqs = near * spacing
+    inner = np.abs(freqs - mains) <= mains * SPAN
+    reaches = np.array([max(1, round(0.06 * h / spacing)) for h in HARMONICS])
+    fine, weight = humming.refine(excess, near[inner], reaches, spacing)
+    return Evidence(freqs[inner], (salience[inner] - base).astype(np.float32), fine, weight)
 
 
 def follow(parts: list[Evidence], mains: int) -> HumTrack:
@@ -180,23 +178,6 @@ def follow(parts: list[Evidence], mains: int) -> HumTrack:
     smooth = np.convolve(believed * fine[path, windows], kernel, "same") / np.convolve(believed, kernel, "same")
     found = np.clip(smooth, freqs[0], freqs[-1])
     return HumTrack(mains, WINDOW / 2 if len(path) > 1 else 0.0, found, confidence)
-
-
-def _refine(excess: np.ndarray, coarse: float, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """The fundamental in each window, from parabolas through the peaks next to multiples of `coarse`; and weights."""
-    windows = np.arange(excess.shape[1])
-    weights, sums = np.full(len(windows), 1e-6), np.full(len(windows), 1e-6 * coarse)
-    for h in HARMONICS:
-        reach = max(1, round(0.06 * h / spacing))
-        first = round(h * coarse / spacing) - reach
-        peak = first + excess[first : first + 2 * reach + 1].argmax(axis=0)
-        a, b, c = (excess[peak + d, windows] for d in (-1, 0, 1))
-        bend = np.minimum(a - 2 * b + c, -1e-3)
-        shift = np.clip((a - c) / (2 * bend), -0.5, 0.5)
-        weight = np.where(b > 1.5, np.exp(2 * np.minimum(b, 4)) * h * h, 0)
-        weights += weight
-        sums += weight * (peak + shift) * spacing / h
-    return sums / weights, weights
 
 
 FRAME = 0.375  # s; frames follow one another by half
@@ -286,12 +267,12 @@ class DehumRun(Run):
         hop, p = self.p.hop, self.p
         first = self.first + len(self.amplitudes)
         held = self.low.peek((count + 1) * hop)
-        at = ((first - 1) * hop + np.arange(held.shape[1])) * p.factor
-        turns = self.track.turns(np.maximum(at, 0) / p.sound.rate)
-        half = np.exp(-1j * np.pi * turns).astype(np.complex64)  # of half the fundamental
-        windows = np.lib.stride_tricks.sliding_window_view(held, 2 * hop, axis=1)[:, ::hop]
-        phases = np.lib.stride_tricks.sliding_window_view(half, 2 * hop)[::hop]
-        raw = _demodulate(np.ascontiguousarray(windows), phases, self.window, 2 * p.harmonics + 1)
+        at = (first - 1 + np.arange(count + 2)) * (hop * p.factor / p.sound.rate)
+        turns, middle = self.track.turns(at), self.track.turns((at[1:] + at[:-1]) / 2)
+        half = humming.clock(turns / 2, middle / 2, hop)  # of half the fundamental
+        raw = np.empty((count, len(held), 2 * p.harmonics + 1), np.complex64)
+        for c, channel in enumerate(held):
+            humming.demodulate(channel, half, self.window, raw[:, c])
         raw *= 2 / self.window.sum()
         power = raw[:, :, ::2].real ** 2 + raw[:, :, ::2].imag ** 2
         self.amplitudes = np.concatenate([self.amplitudes, raw[:, :, 1::2]])
@@ -304,7 +285,7 @@ class DehumRun(Run):
             lo = max(self.first, self.next - self.reach)
             hi = min(self.first + len(self.amplitudes), self.next + self.reach + 1)
             near = slice(lo - self.first, hi - self.first)
-            self.settled.append(average(self.amplitudes[near], self.around[near], self.next - lo))
+            self.settled.append(hum_fit.average(self.amplitudes[near], self.around[near], self.next - lo))
             self.next += SETTLE
         old = min(max(0, self.next - self.reach - self.first), len(self.amplitudes))
         self.amplitudes, self.around, self.first = self.amplitudes[old:], self.around[old:], self.first + old
@@ -341,170 +322,3 @@ class DehumRun(Run):
         self.removed += float((np.abs(amplitudes[:-1]) ** 2).sum() / 2 / amplitudes.shape[1])
         self.frames += count
         self.settled = self.settled[-1:]
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _demodulate(windows, phases, shape, orders):
-    """`(frames, channels, orders)`: windows against e^(-j m turn/2), m = 1 ... orders."""
-    channels, frames, n = windows.shape
-    out = np.empty((frames, channels, orders), np.complex64)
-    zr, zi = np.empty(n, np.float32), np.empty(n, np.float32)
-    for f in range(frames):
-        pr, pi = phases[f].real.copy(), phases[f].imag.copy()
-        zr[:], zi[:] = shape, 0
-        for m in range(orders):
-            for i in range(n):
-                r = zr[i] * pr[i] - zi[i] * pi[i]
-                zi[i] = zr[i] * pi[i] + zi[i] * pr[i]
-                zr[i] = r
-            for c in range(channels):
-                a = b = np.float32(0)
-                for i in range(n):
-                    a += windows[c, f, i] * zr[i]
-                    b += windows[c, f, i] * zi[i]
-                out[f, c, m] = complex(a, b)
-    return out
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def average(amplitudes, around, centre):
-    """The amplitudes `(channels, harmonics)` at frame `centre`, from `(frames, channels, harmonics)`.
-
-    A constant amplitude for each harmonic and one phase for all, a cubic in time times the harmonic's number, are
-    fitted by turns.  Low harmonics begin: their phase cannot be a whole turn wrong.
-    """
-    frames, channels, harmonics = amplitudes.shape
-    reach = max(centre, frames - 1 - centre, 1) + 1
-    noise, weight = np.empty((frames, channels, harmonics)), np.empty((frames, channels, harmonics))
-    taper = 0.5 + 0.5 * np.cos(np.pi * (np.arange(frames) - centre) / reach)
-    for c in range(channels):
-        for k in range(harmonics):
-            floor = 0.0
-            for i in range(frames):
-                floor += around[i, c, k]
-            floor = 0.001 * floor / frames + 1e-14
-            for i in range(frames):
-                noise[i, c, k] = around[i, c, k] + floor
-                weight[i, c, k] = taper[i] / noise[i, c, k]
-    phase = np.zeros(frames)
-    mean = np.zeros((channels, harmonics), np.complex128)
-    turned = np.empty((frames, channels, harmonics), np.complex128)
-    _start(amplitudes, weight, centre, phase)
-    for used in (3, 6, 12, harmonics, harmonics):
-        used = min(used, harmonics)
-        _turn(amplitudes, phase, turned)
-        _means(turned, weight, used, mean)
-        if frames > 3:
-            _doubt(turned, noise, used, mean, taper, weight)
-            _bend(turned, weight, mean, used, centre, reach, phase)
-    _turn(amplitudes, phase, turned)
-    _doubt(turned, noise, harmonics, mean, taper, weight)
-    _means(turned, weight, harmonics, mean)
-    out = np.empty((channels, harmonics), np.complex64)
-    for c in range(channels):
-        for k in range(harmonics):
-            total = missed = 0.0
-            m = mean[c, k]
-            for i in range(frames):
-                z = turned[i, c, k] - m
-                total += weight[i, c, k]
-                missed += weight[i, c, k] ** 2 * (z.real**2 + z.imag**2)
-            # How sure the mean is, from how far its frames lie from it; overlapping ones are not independent.
-            doubt = 9 * missed / total**2
-            power = m.real**2 + m.imag**2
-            keep = 1 - doubt / power if power > doubt else 0.0
-            out[c, k] = m * keep * np.exp(1j * (k + 1) * phase[centre])
-    return out
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _turn(amplitudes, phase, turned):
-    frames, channels, harmonics = amplitudes.shape
-    for i in range(frames):
-        z = complex(np.cos(phase[i]), -np.sin(phase[i]))
-        for c in range(channels):
-            p = 1 + 0j
-            for k in range(harmonics):
-                p *= z
-                turned[i, c, k] = amplitudes[i, c, k] * p
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _means(turned, weight, used, mean):
-    frames, channels, _ = turned.shape
-    for c in range(channels):
-        for k in range(used):
-            total = 1e-30
-            value = 0j
-            for i in range(frames):
-                value += weight[i, c, k] * turned[i, c, k]
-                total += weight[i, c, k]
-            mean[c, k] = value / total
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _doubt(turned, noise, used, mean, taper, weight):
-    """Frames far from the mean hold something else, a note that passes through the harmonic: they count less."""
-    frames, channels, _ = turned.shape
-    far = np.empty(frames)
-    for c in range(channels):
-        for k in range(used):
-            for i in range(frames):
-                z = turned[i, c, k] - mean[c, k]
-                far[i] = z.real**2 + z.imag**2
-            usual = 0.3 * np.median(far)
-            for i in range(frames):
-                weight[i, c, k] = taper[i] / (noise[i, c, k] + usual + far[i])
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _start(amplitudes, weight, centre, phase):
-    """A steady turn per frame, from the products of neighbouring frames of the low harmonics."""
-    frames, channels, harmonics = amplitudes.shape
-    low = min(6, harmonics)
-    steps = np.zeros(low, np.complex128)
-    for i in range(frames - 1):
-        for c in range(channels):
-            for k in range(low):
-                w = np.sqrt(weight[i, c, k] * weight[i + 1, c, k])
-                steps[k] += w * amplitudes[i + 1, c, k] * np.conj(amplitudes[i, c, k])
-    best, turn = -1e300, 0.0
-    for g in range(-24, 25):
-        value = 0.0
-        for k in range(low):
-            value += (steps[k] * np.exp(-1j * (k + 1) * g * 0.005)).real
-        if value > best:
-            best, turn = value, g * 0.005
-    for i in range(frames):
-        phase[i] = turn * (i - centre)
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _bend(turned, weight, mean, used, centre, reach, phase):
-    """Adds to the phase the smooth curve (Chebyshev, one term for 5 frames) that turns the frames to their means."""
-    frames, channels, _ = turned.shape
-    terms = min(max(4, frames // 5), 12)
-    normal, right, basis = np.zeros((terms, terms)), np.zeros(terms), np.ones((frames, terms))
-    for i in range(frames):
-        pull = stiff = 0.0
-        for c in range(channels):
-            for k in range(used):
-                h, m = k + 1, mean[c, k]
-                z, w = turned[i, c, k], weight[i, c, k]
-                pull += h * w * (m.real * z.imag - m.imag * z.real)
-                stiff += h * h * w * (m.real**2 + m.imag**2)
-        t = (i - centre) / reach
-        row = basis[i]
-        row[1] = t
-        for a in range(2, terms):
-            row[a] = 2 * t * row[a - 1] - row[a - 2]
-        for a in range(terms):
-            right[a] += pull * row[a]
-            for b in range(terms):
-                normal[a, b] += stiff * row[a] * row[b]
-    for a in range(terms):
-        normal[a, a] += 4.0  # half a radian is what is expected beforehand
-    bend = np.linalg.solve(normal, right)
-    for i in range(frames):
-        for a in range(terms):
-            phase[i] += bend[a] * basis[i, a]

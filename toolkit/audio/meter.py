@@ -66,8 +66,10 @@ def _powers(x, y, filters, state, weights, cell, out):
 
     A recursive filter waits for its own last result; two of them side by side wait together.
     """
-    b0, b1, b2, a1, a2 = filters[0, 0], filters[0, 1], filters[0, 2], filters[0, 4], filters[0, 5]
+    b0, a1, a2 = filters[0, 0], filters[0, 4], filters[0, 5]
+    c1, c2 = filters[0, 1] - a1 * b0, filters[0, 2] - a2 * b0  # states from states, not from the result: it is shorter
     d1, d2 = filters[1, 4], filters[1, 5]
+    e1, e2 = -2 - d1, 1 - d2
     s0, s1, s2, s3 = state[0, 0], state[0, 1], state[0, 2], state[0, 3]
     t0, t1, t2, t3 = state[1, 0], state[1, 1], state[1, 2], state[1, 3]
     for k in range(len(out)):
@@ -76,11 +78,11 @@ def _powers(x, y, filters, state, weights, cell, out):
         for i in range(cell):
             v, w = np.float64(one[i]), np.float64(two[i])
             p, q = b0 * v + s0, b0 * w + t0
-            s0, t0 = b1 * v + s1 - a1 * p, b1 * w + t1 - a1 * q
-            s1, t1 = b2 * v - a2 * p, b2 * w - a2 * q
             m, n = p + s2, q + t2
-            s2, t2 = s3 - 2 * p - d1 * m, t3 - 2 * q - d1 * n
-            s3, t3 = p - d2 * m, q - d2 * n
+            s0, s1 = (s1 + c1 * v) - a1 * s0, c2 * v - a2 * s0
+            t0, t1 = (t1 + c1 * w) - a1 * t0, c2 * w - a2 * t0
+            s2, s3 = (s3 + e1 * p) - d1 * s2, e2 * p - d2 * s2
+            t2, t3 = (t3 + e1 * q) - d1 * t2, e2 * q - d2 * t2
             sum_x += m * m
             sum_y += n * n
         out[k] += weights[0] * sum_x + weights[1] * sum_y
