@@ -10,7 +10,7 @@ from numba import njit
 
 from kernels.simd import LANES, keep, load, pointer, splat, store, weigh
 from kernels.sound.order import in_order
-from kernels.sound.peaks import larger
+from kernels.sound.peaks import highest, larger
 
 ORDER = 24
 _JOIN = 16  # samples; failures closer than this belong together
@@ -179,8 +179,9 @@ def _repair_once(x, window, segment, threshold, longest):
     gaps = samples = 0
     ahead = _errors(x, a, lo, hi, 1)
     bound = _bound(ahead, threshold)
-    if _highest(ahead) < bound:
+    if highest(pointer(ahead), 0, segment) < bound:
         return gaps, samples
+    keep(ahead)
     back = _errors(x, a, lo, min(hi + longest + _JOIN, len(x) - ORDER), -1)
     bound = max(bound, _bound(back[:segment], threshold))
     low = bound / 4
@@ -250,14 +251,7 @@ def _bound(errors, threshold):
     tops = np.empty(blocks)
     size = len(errors) // blocks
     for k in range(blocks):
-        tops[k] = _highest(errors[k * size : (k + 1) * size])
+        tops[k] = highest(pointer(errors), k * size, size)
+    keep(errors)
     tops.sort()
     return max(threshold * scale, 2.5 * tops[blocks - 3], _FAINT)
-
-
-@njit(nogil=True, fastmath=True)
-def _highest(values):
-    top = np.float32(0)
-    for v in values:
-        top = max(top, v)
-    return top

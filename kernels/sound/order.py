@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
 from numba import njit
+from numba.extending import intrinsic
+
+from kernels.simd import LANES, add, keep, lane_sum, load, pointer, splat
+
+
+@intrinsic
+def _less(typing, a, b):
+    """1 in the lanes where a < b, otherwise 0."""
+
+    def emit(context, builder, signature, args):
+        one, nothing = (ir.Constant(args[0].type, [value] * LANES) for value in (1.0, 0.0))
+        return builder.select(builder.fcmp_ordered("<", *args), one, nothing)
+
+    return a(a, b), emit
 
 
 @njit(nogil=True)
 def in_order(values, place):
-    """What would stand at `place` if the values, none negative, were sorted; counting vectorises and sorting does not.
+    """The float32 at `place` in the order of `values`, none of them negative.
 
-    The bits of such floats are in their order, so the value is found bit by bit from the top.
+    The bits of such floats are in their order too, so it is found bit by bit from the top, by counting what lies below;
+    counting is done in vectors and sorting is not.
     """
-    bits = values.view(np.int32)
-    found = np.zeros(1, np.int32)
+    padded = np.full(-(-len(values) // LANES) * LANES, np.float32(np.inf))
+    padded[: len(values)] = values
+    source = pointer(padded)
+    bits = np.zeros(1, np.int32)
+    value = bits.view(np.float32)
     for b in range(30, -1, -1):
-        attempt = np.int32(found[0] | (1 << b))
-        below = np.int32(0)
-        for v in bits:
-            below += np.int32(v < attempt)
-        if below <= place:
-            found[0] = attempt
-    return found.view(np.float32)[0]
+        bits[0] |= 1 << b
+        limit, below = splat(value[0]), splat(np.float32(0))
+        for i in range(0, len(padded), LANES):
+            below = add(below, _less(load(source, i), limit))
+        if lane_sum(below) > place:
+            bits[0] ^= 1 << b
+    keep(padded)
+    return value[0]

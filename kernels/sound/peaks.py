@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -24,6 +24,33 @@ def larger(typing, a, b):
     return a(a, b), emit
 
 
+@intrinsic
+def lane_top(typing, vector):
+    """The highest of a float32 vector's lanes."""
+
+    def emit(context, builder, signature, args):
+        kind = ir.FunctionType(ir.FloatType(), [args[0].type])
+        reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fmax.v{LANES}f32")
+        return builder.call(reduce, args, fastmath=("nnan",))
+
+    return types.float32(vector), emit
+
+
+@njit(nogil=True)
+def highest(values, first, count):
+    """The largest magnitude of `count` values behind a pointer; `max` in a loop does not become vectors."""
+    if count < LANES:
+        top = np.float32(0)
+        for i in range(first, first + count):
+            top = max(top, abs(values[i]))
+        return top
+    best = load(values, first)
+    best = larger(best, load(values, first + count - LANES))
+    for i in range(first + LANES, first + count - LANES, LANES):
+        best = larger(best, load(values, i))
+    return lane_top(best)
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def cell_peaks(x, phases, cell, out):
     """Raises each of `out` to the largest magnitude in its cell of `cell` samples of one channel, and between them.
@@ -33,6 +60,8 @@ def cell_peaks(x, phases, cell, out):
     """
     count, taps = phases.shape
     n = len(out) * cell
+    if n == 0:
+        return
     if n < LANES:
         longer = np.zeros(LANES + taps, np.float32)
         longer[: n + taps] = x[: n + taps]
@@ -52,8 +81,5 @@ def cell_peaks(x, phases, cell, out):
             c = weigh(c, v, splat(h[third + t]))
         store(to, at, larger(larger(top, a), larger(b, c)))
     for k in range(len(out)):
-        top = out[k]
-        for v in room[k * cell : (k + 1) * cell]:
-            top = max(top, v)
-        out[k] = top
+        out[k] = max(out[k], highest(to, k * cell, cell))
     keep(x, phases, room)
