@@ -8,7 +8,8 @@ from scipy import signal
 from scipy.ndimage import uniform_filter1d
 
 from kernels.simd import LANES
-from kernels.sound import convolve, fourier, order, peaks, wiener
+from kernels.sound import convolve, fourier, humming, order, peaks, wiener
+from toolkit.audio.decimate import Decimator
 
 
 def noise(*shape, seed=0):
@@ -161,3 +162,52 @@ def test_a_value_is_found_at_its_place_without_sorting(n):
     values[n // 2 :: 7] = 0
     for place in {0, n // 3, int(0.9 * n), n - 1}:
         assert order.in_order(values, place) == np.sort(values)[place]
+
+
+@pytest.mark.parametrize("taps, factor", [(33, 2), (49, 3), (64, 4), (193, 12), (177, 11)])
+def test_thinning_equals_the_filter_at_every_so_manieth_sample(taps, factor):
+    h, x = noise(taps), noise(taps + 9 * factor)
+    out = np.empty(10, np.float32)
+    humming.thinned(x, humming.weights_of(h), taps, factor, out)
+    np.testing.assert_allclose(out, np.correlate(x, h)[::factor], atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 11, 12, 49])
+def test_raising_gives_the_tone_back(factor):
+    taps = Decimator(1, factor).taps
+    side = 8 if factor > 1 else 0
+    m = np.arange(-side, 100 + side)
+    low = np.cos(2 * np.pi * 0.31 * m).astype(np.float32)
+    out = np.empty(100 * factor + LANES * -(-factor // LANES), np.float32)
+    humming.raised(low, humming.phases_of(taps, factor), factor, 100, out)
+    wanted = np.cos(2 * np.pi * 0.31 * np.arange(100 * factor) / factor)
+    assert np.abs(out[: 100 * factor] - wanted).max() < 2e-3
+
+
+def test_the_clock_is_the_integral_of_its_frequency():
+    rng = np.random.default_rng(0)
+    f = 60 + 0.3 * rng.standard_normal(9)
+    times = np.linspace(-0.3, 13, 400)
+    knots = np.concatenate([[-1.0], 2 + np.arange(9), [20.0]])
+    fine = np.linspace(-0.3, 13, 400001)
+    rate = np.interp(fine, knots, np.concatenate([f[:1], f, f[-1:]]))
+    integral = np.concatenate([[0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(fine))])
+    wanted = np.interp(times, fine, integral) - np.interp(0, fine, integral)
+    np.testing.assert_allclose(humming.turns_of(times, f, 2.0, 1.0), wanted, atol=1e-5)
+
+
+def test_amplitudes_are_measured_against_the_clock_and_make_the_hum_again():
+    hop, frames, orders = 200, 6, 3
+    edges = 60 * np.arange(frames + 1) * 0.05
+    turns = humming.clock(edges, (edges[1:] + edges[:-1]) / 2, hop)
+    angle = 2 * np.pi * 60 * 0.05 * np.arange(frames * hop) / hop
+    np.testing.assert_allclose(turns, [np.cos(angle), np.sin(angle)], atol=1e-3)
+    x = (0.5 * np.cos(angle) + 0.2 * np.sin(3 * angle)).astype(np.float32)
+    window = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
+    found = np.empty((frames - 1, orders), np.complex64)
+    humming.demodulate(x, turns, window, found)
+    found *= 2 / window.sum()
+    np.testing.assert_allclose(found, np.tile([0.5, 0, -0.2j], (frames - 1, 1)), atol=2e-3)
+    again = np.empty((frames - 2) * hop, np.float32)
+    humming.hum(found, edges[1:-1], (edges[2:-1] + edges[1:-2]) / 2, hop, again)
+    np.testing.assert_allclose(again, x[hop:-hop], atol=5e-3)

@@ -64,10 +64,10 @@ def _turn(amplitudes, phase, turned):
     frames, channels, harmonics = amplitudes.shape
     for i in range(frames):
         z = complex(np.cos(phase[i]), -np.sin(phase[i]))
-        for c in range(channels):
-            p = 1 + 0j
-            for k in range(harmonics):
-                p *= z
+        p = 1 + 0j
+        for k in range(harmonics):
+            p *= z
+            for c in range(channels):
                 turned[i, c, k] = amplitudes[i, c, k] * p
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kernels.simd import LANES, keep, load, mul, pointer, splat, store, weigh
+from kernels.simd import LANES, keep, lane_sum, load, mul, pointer, splat, store, weigh
 
 _TILE = 128
 
@@ -180,3 +180,26 @@ def raised(low, phases, factor, count, out):
                 total = weigh(total, load(h, t * wide + p), splat(x[j + t]))
             store(to, j * factor + p, total)
     keep(low, phases, out)
+
+
+def weights_of(taps: np.ndarray) -> np.ndarray:
+    """Taps, LANES or more, cut for `thinned`: the last vector ends with the last tap and repeats none."""
+    whole = len(taps) // LANES * LANES
+    last = np.where(np.arange(len(taps) - LANES, len(taps)) < whole, 0, taps[-LANES:])
+    return np.concatenate([taps[:whole], last] if whole < len(taps) else [taps]).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def thinned(x, weights, taps, factor, out):
+    """Every `factor`-th sample behind a filter; sample m of `out` is the sum over `x[m * factor :][:taps]`.
+
+    weights : of the `taps`, as `weights_of` cuts them.
+    """
+    source, w = pointer(x), pointer(weights)
+    for m in range(len(out)):
+        at = m * factor
+        total = mul(load(source, at), load(w, 0))
+        for i in range(LANES, len(weights), LANES):
+            total = weigh(total, load(source, at + min(i, taps - LANES)), load(w, i))
+        out[m] = lane_sum(total)
+    keep(x, weights)

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy import signal
 
+from kernels.sound import humming
 from toolkit.audio.signal import Fifo
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _strided(x, taps, factor, out):
-    for m in range(len(out)):
-        held = x[m * factor : m * factor + len(taps)]  # a slice of one row compiles to vector instructions
-        total = np.float32(0)
-        for t in range(len(taps)):
-            total += taps[t] * held[t]
-        out[m] = total
 
 
 class Decimator:
@@ -30,6 +20,7 @@ class Decimator:
         self.half = half = 8 * factor if factor > 1 else 0
         taps = signal.firwin(2 * half + 1, 1 / factor, window=("kaiser", 6.0)) if half else np.ones(1)
         self.taps = taps.astype(np.float32)
+        self.weights = humming.weights_of(self.taps) if half else self.taps
         self.fifo = Fifo(channels)
         self.fifo.pad(half)
         self.taken = self.given = 0
@@ -45,10 +36,13 @@ class Decimator:
         return self._advance(max(0, left))
 
     def _advance(self, count: int) -> np.ndarray:
+        if self.factor == 1:
+            self.given += count
+            return self.fifo.take(count)
         held = self.fifo.peek()
         out = np.empty((held.shape[0], count), np.float32)
         for channel, low in zip(held, out, strict=True):
-            _strided(channel, self.taps, self.factor, low)
+            humming.thinned(channel, self.weights, len(self.taps), self.factor, low)
         self.fifo.drop(count * self.factor)
         self.given += count
         return out

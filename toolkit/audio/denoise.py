@@ -98,7 +98,7 @@ class NoiseMeter:
         self.fifo = Fifo(channels)
         self.span = prepared.size + (_GROUP - 1) * prepared.hop
         self.every = max(self.span, prepared.sound.rate // 8)
-        self.batch = (LANES - 1) * self.every + self.span
+        self.batch = LANES * self.every
         self.windows = Windows(prepared)
         self.powers = np.empty((channels + channels % 2, bins, LANES), np.float32)
         self.restless, self.steady = (np.zeros((channels, bins, _LEVELS), np.uint32) for _ in range(2))

@@ -7,6 +7,7 @@ second of sound.  Everything that loudness normalising needs to know can be reck
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,9 +96,13 @@ def cell_size(rate: int) -> int:
 
 
 class PeakScan:
-    """True peak of each cell of a stream."""
+    """True peak of each cell of a stream.
 
-    def __init__(self, sound: SoundFormat):
+    heard : called with the samples of the cells `(channels, cells * cell)`, before their peaks are given.
+    """
+
+    def __init__(self, sound: SoundFormat, heard: Callable[[np.ndarray], None] | None = None):
+        self.heard = heard
         self.cell = cell_size(sound.rate)
         self.phases = interpolator(sound.rate)
         self.fifo = Fifo(sound.channels)
@@ -115,8 +120,11 @@ class PeakScan:
         return self._scan(cells)
 
     def _scan(self, cells: int) -> np.ndarray:
-        out = np.zeros(cells, np.float32)
-        for channel in self.fifo.peek():
+        out, held = np.zeros(cells, np.float32), self.fifo.peek()
+        if self.heard is not None:
+            lead = _TAPS // 2 - 1
+            self.heard(held[:, lead : lead + cells * self.cell])
+        for channel in held:
             cell_peaks(channel, self.phases, self.cell, out)
         self.fifo.drop(cells * self.cell)
         return out
@@ -147,31 +155,24 @@ class Meter:
         self.filters = k_weighting(sound.rate)
         self.weights = np.array([WEIGHTS.get(n, 1.0) for n in sound.names] + [0.0])  # 0 for the partner of an odd one
         self.state = np.zeros((sound.channels + 1, 4))
-        self.fifo = Fifo(sound.channels)
-        self.scan = PeakScan(sound)
+        self.scan = PeakScan(sound, self._weigh)
         self.powers: list[np.ndarray] = []
         self.peaks: list[np.ndarray] = []
         self.samples = 0
 
     def push(self, block: np.ndarray) -> None:
         self.samples += block.shape[1]
-        self.fifo.push(block)
-        self._weigh(len(self.fifo) // self.cell)
         self.peaks.append(encode(self.scan.push(block), 20))
 
-    def _weigh(self, cells: int) -> None:
-        out, held = np.zeros(cells), self.fifo.peek()
+    def _weigh(self, held: np.ndarray) -> None:
+        out = np.zeros(held.shape[1] // self.cell)
         for c in range(0, len(held), 2):
             partner = held[min(c + 1, len(held) - 1)]
             _powers(held[c], partner, self.filters, self.state[c : c + 2], self.weights[c : c + 2], self.cell, out)
-        self.fifo.drop(cells * self.cell)
         self.powers.append(encode(out / self.cell, 10))
 
     def result(self) -> History:
         """What was measured.  The last cell is filled with silence; the meter takes no more."""
-        if len(self.fifo):
-            self.fifo.pad(self.cell - len(self.fifo))
-            self._weigh(1)
         self.peaks.append(encode(self.scan.finish(), 20))
         nothing = np.zeros(0, np.uint16)  # an empty list would make floats of hours of codes
         powers, peaks = np.concatenate([nothing, *self.powers]), np.concatenate(self.peaks)

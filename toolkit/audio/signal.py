@@ -117,11 +117,11 @@ class Fifo:
         if self._last + n > self._data.shape[1]:
             kept = len(self)
             size = self._data.shape[1]
+            held = self._data[:, self._first : self._last]
             if kept + n > size // 2:
-                size = 2 * (kept + n)
-            fresh = np.empty((self._data.shape[0], size), np.float32)
-            fresh[:, :kept] = self._data[:, self._first : self._last]
-            self._data, self._first, self._last = fresh, 0, kept
+                self._data = np.empty((self._data.shape[0], 2 * (kept + n)), np.float32)
+            self._data[:, :kept] = held  # mostly in place: fresh memory has to be cleared by the system first
+            self._first, self._last = 0, kept
         self._data[:, self._last : self._last + n] = block
         self._last += n
 

@@ -11,22 +11,26 @@ FRAME = 0.1  # s
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _band_powers(x, coefs, frame, out):
-    """Mean square in the second half of each frame of one channel, behind a biquad that settles in the first."""
-    for k in range(len(out)):
-        s0 = s1 = 0.0
-        middle = k * frame + frame // 2
-        for v in x[middle - frame // 8 : middle]:
-            y = coefs[0] * v + s0
-            s0 = coefs[1] * v - coefs[4] * y + s1
-            s1 = coefs[2] * v - coefs[5] * y
-        total = 0.0
-        for v in x[middle : (k + 1) * frame]:
-            y = coefs[0] * v + s0
-            s0 = coefs[1] * v - coefs[4] * y + s1
-            s1 = coefs[2] * v - coefs[5] * y
-            total += y * y
-        out[k] = total / (frame - frame // 2)
+def _band_powers(x, y, coefs, frame, out):
+    """Mean square in the second half of each frame of two channels, behind a biquad that settles in the first.
+
+    Two channels side by side wait together for their last results.
+    """
+    b0, a1, a2 = coefs[0], coefs[4], coefs[5]
+    c1, c2 = coefs[1] - a1 * b0, coefs[2] - a2 * b0
+    for k in range(out.shape[1]):
+        s0 = s1 = t0 = t1 = sum_x = sum_y = 0.0
+        middle, last = k * frame + frame // 2, (k + 1) * frame
+        for i in range(middle - frame // 8, last):
+            v, w = np.float64(x[i]), np.float64(y[i])
+            p, q = b0 * v + s0, b0 * w + t0
+            s0, s1 = (s1 + c1 * v) - a1 * s0, c2 * v - a2 * s0
+            t0, t1 = (t1 + c1 * w) - a1 * t0, c2 * w - a2 * t0
+            if i >= middle:
+                sum_x += p * p
+                sum_y += q * q
+        out[0, k] = sum_x / (last - middle)
+        out[1, k] = sum_y / (last - middle)
 
 
 class Survey:
@@ -59,9 +63,11 @@ class Survey:
         if "channels" not in self.wants:
             return
         self.fifo.push(block)
-        powers = np.empty((len(block), len(self.fifo) // self.frame))
-        for channel, power in zip(self.fifo.peek(), powers, strict=True):
-            _band_powers(channel, self.coefs, self.frame, power)
+        powers, held = np.empty((len(block) + 1, len(self.fifo) // self.frame)), self.fifo.peek()
+        for c in range(0, len(held), 2):
+            partner = held[min(c + 1, len(held) - 1)]
+            _band_powers(held[c], partner, self.coefs, self.frame, powers[c : c + 2])
+        powers = powers[: len(block)]
         self.fifo.drop(powers.shape[1] * self.frame)
         with np.errstate(divide="ignore"):
             levels = np.clip(10 * np.log10(powers), -219, 9)

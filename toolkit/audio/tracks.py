@@ -48,12 +48,18 @@ def clean_samples(
         for i in firsts:
             cleaner.measure(samples[:, i : i + step])
         cleaner.end_pass()
-    if cleaner.can_replay:
-        parts = list(cleaner.replay())
-    else:
-        parts = [cleaner.process(samples[:, i : i + step]) for i in firsts]
-        parts.append(cleaner.flush())
-    return np.concatenate(parts, axis=1), cleaner.report()
+
+    def worked() -> Iterator[np.ndarray]:
+        for i in firsts:
+            yield cleaner.process(samples[:, i : i + step])
+        yield cleaner.flush()
+
+    out, done = np.empty((cleaner.output.channels, samples.shape[1]), np.float32), 0
+    # Each part is copied while it is in the cache, and its memory serves the next.
+    for part in cleaner.replay() if cleaner.can_replay else worked():
+        out[:, done : done + part.shape[1]] = part
+        done += part.shape[1]
+    return out, cleaner.report()
 
 
 def clean_clip(
