@@ -148,13 +148,18 @@ def audio(result: dict[str, Any]) -> str:
             f"files left on disk: {len(m['left_on_disk'])}.\n"
         )
     if s := data.get("speed"):
+        theirs = s["ffmpeg (two passes)"]["cpu_s"]
         rows = [
-            [k, v["cpu_s"], v["times_real_time_cpu"], v["times_real_time_wall"]]
+            [k, v["cpu_s"], v["times_real_time_cpu"], v["times_real_time_wall"], f"{theirs / v['cpu_s']:.1f}"]
             for k, v in s.items()
             if isinstance(v, dict)
         ]
-        head = ["chain", "CPU s", "times real time, CPU", "times real time, wall"]
-        text += f"\nOne core, {s['seconds_of_stereo']:g} s of stereo at 48 kHz:\n\n" + table(head, rows)
+        head = ["chain", "CPU s", "times real time, CPU", "times real time, wall", "times FFmpeg's, CPU"]
+        text += f"\nOne core, {s['seconds_of_stereo']:g} s of stereo at 48 kHz"
+        if "goal" in s:
+            text += f"; goal {s['goal']} times real time by processor time for `moderate`: "
+            text += "met" if s["met"] else "MISSED"
+        text += ":\n\n" + table(head, rows)
     if p := data.get("prepare"):
         names = [k for k in p if k != "fresh process"]
         rows = [[k, p[k]["build_ms"], p[k]["from_lru_ms"], p[k]["text_of_the_chain_ms"]] for k in names]
