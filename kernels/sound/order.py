@@ -21,7 +21,7 @@ def _less(typing, a, b):
     return a(a, b), emit
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def in_order(values, place):
     """The float32 at `place` in the order of `values`, none of them negative.
 
