@@ -119,6 +119,15 @@ def test_powers_of_both_channels_add_up():
     np.testing.assert_allclose(sums.reshape(2, -1, LANES).transpose(0, 2, 1), wanted, rtol=1e-3, atol=1e-4)
 
 
+def test_bins_are_averaged_as_scipy_does():
+    sums = np.abs(noise(17, LANES))
+    out, totals = np.empty_like(sums), np.empty(LANES, np.float32)
+    wiener.average_bins(sums, 0.2, out, totals)
+    wanted = uniform_filter1d(sums * 0.2, 5, axis=0)
+    np.testing.assert_allclose(out, wanted, rtol=1e-5)
+    np.testing.assert_allclose(totals, wanted.sum(axis=0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("taps", [1, 31, 32, 33, 200, 32 * 40])
 def test_filters_of_any_length_equal_plain_convolution(taps):
     block, rounds = 32, 3

@@ -67,6 +67,24 @@ def add_powers(z, rows, size, one, two):
 
 
 @njit(cache=True, nogil=True)
+def average_bins(sums, scale, out, totals):
+    """Means over 5 bins, mirrored at the ends, of `sums` `(bins, LANES)`, times `scale`; their sums over bins."""
+    bins = sums.shape[0]
+    p, to = pointer(sums), pointer(out)
+    weight, whole = splat(np.float32(scale / 5)), splat(np.float32(0))
+    for k in range(bins):
+        low, lower = max(k - 1, 0), k - 2 if k > 1 else 1 - k
+        high, higher_still = min(k + 1, bins - 1), k + 2 if k + 2 < bins else 2 * bins - 3 - k
+        total = add(add(load(p, low * LANES), load(p, lower * LANES)), load(p, k * LANES))
+        total = add(total, add(load(p, high * LANES), load(p, higher_still * LANES)))
+        total = mul(total, weight)
+        store(to, k * LANES, total)
+        whole = add(whole, total)
+    store(pointer(totals), 0, whole)
+    keep(sums, out, totals)
+
+
+@njit(cache=True, nogil=True)
 def take_apart(z, rows, size, one, power_one, two, power_two):
     """Appends a table of LANES new frames, of windows halved beforehand, to both channels' spectra and powers."""
     source, place = pointer(z), pointer(rows)

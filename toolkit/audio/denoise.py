@@ -86,7 +86,12 @@ class Windows:
 
 def profile_level(profile: np.ndarray, size: int) -> float:
     """RMS in dBFS of the noise that a profile describes, mean of all channels."""
-    return float(10 * np.log10(2 * profile.sum(axis=1).mean() / size / (size * 3 / 8) + 1e-30))
+    return float(_level_of(profile.sum(axis=1).mean(), size))
+
+
+def _level_of(power: Any, size: int) -> Any:
+    """RMS in dBFS of the sums over bins of powers."""
+    return 10 * np.log10(2 * power / size / (size * 3 / 8) + 1e-30)
 
 
 class NoiseMeter:
@@ -119,10 +124,12 @@ class NoiseMeter:
                 self.windows.transform(held, one, i * self.p.hop, self.every)
                 args = self.windows.table, self.windows.rows, self.p.size
                 wiener.add_powers(*args, self.powers[one].ravel(), self.powers[one + 1].ravel())
-        power = uniform_filter1d(self.powers[:channels] * np.float32(1 / _GROUP), 5, axis=1)
-        heard = [profile_level(power[..., group], self.p.size) > _SILENT for group in range(count)]
+        power, totals = np.empty_like(self.powers[:channels]), np.empty((channels, LANES), np.float32)
+        for c in range(channels):
+            wiener.average_bins(self.powers[c], 1 / _GROUP, power[c], totals[c])
+        heard = _level_of(totals.mean(axis=0), self.p.size) > _SILENT
         levels = np.log(np.maximum(power, 1e-16)) * np.float32(10 / np.log(10))
-        for group in np.flatnonzero(heard):
+        for group in np.flatnonzero(heard[:count]):
             self.segment.append(levels[..., group].copy())
             if len(self.segment) == _SEGMENT:
                 self._count()
