@@ -1,4 +1,4 @@
-"""Panel and wipe in a notebook that is opened again without a kernel: their pictures are still there."""
+"""Viewers in a notebook that is opened again without a kernel: what they showed is still there."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ def test_pictures_stay_where_there_is_no_kernel_and_hide_beside_the_living_widge
         "from toolkit import widgets\nwidgets.panel('vhs-fast', 'tape.avi', field_order='bff')",
         "widgets.wipe('tape.avi', 'tape.avi')",
         "from IPython.display import Image, display\ndisplay(Image(open('own.png', 'rb').read()), widgets.Wipe())",
+        "widgets.look('tape.avi', 'tape.avi')",
+        "widgets.open('tape.avi')",
+        "widgets.jobs('q.db')",
     )
     m.ffmpeg("-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", 1, tmp_path / "own.png")
     with lab(tmp_path) as url:
         run_all(page, url, book.name, ".vhs-wipe .stage img[src]")
         page.wait_for_selector(".vhs-picture[data-shown]")
-        page.wait_for_function(f"document.querySelectorAll('{STILLS}').length === 3")
+        page.wait_for_function(f"document.querySelectorAll('{STILLS}').length === 5")
+        page.wait_for_selector(".vhs-bench .base[data-shown]")
+        page.wait_for_selector(".vhs-grid table")
         shown = [image.is_visible() for image in page.locator(STILLS).all()]
-        assert shown == [False, False, True], "the stills hide, a picture of the user's own does not"
+        assert shown == [False, False, True, False, False], "the stills hide, a picture of the user's own does not"
+        assert page.locator(".vhs-still").count() == 1 and not page.locator(".vhs-still").is_visible()
         page.screenshot(path=tmp_path / "living.png")
         page.keyboard.press("Control+s")
         for _ in range(100):
-            if book.read_text().count("image/jpeg") >= 2:
+            if book.read_text().count("image/jpeg") >= 4:
                 break
             time.sleep(0.1)
         later = tmp_path / "later.ipynb"  # a notebook of its own has a kernel of its own, which knows no widgets
@@ -38,7 +44,9 @@ def test_pictures_stay_where_there_is_no_kernel_and_hide_beside_the_living_widge
         other = browser.new_page(viewport={"width": 1300, "height": 1300})
         other.goto(f"{url}/lab/tree/{later.name}?reset", timeout=60_000)
         other.wait_for_selector(STILLS, timeout=60_000)
-        for image in other.locator(STILLS).all()[:2]:
-            assert image.is_visible() and image.evaluate("i => i.naturalWidth") == 640
+        images = other.locator(STILLS).all()
+        assert all(image.is_visible() for image in images)
+        assert [image.evaluate("i => i.naturalWidth") for image in images] == [640, 640, 64, 640, 640]
+        assert "the queue is empty" in other.locator(".vhs-still").inner_text()
         other.screenshot(path=tmp_path / "later.png")
         other.close()

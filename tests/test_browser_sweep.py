@@ -118,7 +118,7 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     page.screenshot(path=folder / "narrow.png")
     restart(page, "sweep.ipynb")
     page.locator(".vhs-grid circle").first.click()
-    page.wait_for_selector(".vhs-grid .message:has-text('No kernel answers')")
+    page.wait_for_selector(".vhs-pulse .message:has-text('The kernel was restarted')")
     head.click()
     assert sorted(float(v) for v in column(page, "psnr_Y")) == sorted(best)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -149,3 +150,21 @@ def test_a_program_that_makes_way_is_nicer_and_so_is_what_it_starts(tmp_path, no
         process.end(program)
         wanted = str(min(19, os.nice(0) + makes_way * process.NICE))
         assert (tmp_path / "outer").read_text() == wanted == (tmp_path / "inner").read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGSTOP is POSIX")
+def test_nobody_waits_for_a_killed_program_to_get_its_turn_to_go(tmp_path, no_child_left):
+    program = process.start(["sleep", "600"], output=tmp_path / "log")
+    real, turns = program.wait, threading.Event()
+
+    def wait(timeout=None):  # a machine so busy that the dead are not buried
+        if not turns.wait(timeout):
+            raise subprocess.TimeoutExpired("sleep", timeout)
+        return real()
+
+    program.wait = wait
+    os.kill(program.pid, signal.SIGSTOP)
+    process.end(program, grace=0.05, patience=0.05)
+    assert not turns.is_set() and gone(program.pid), "it was killed, and nobody waited"
+    turns.set()
+    assert gone(program.pid) and any(program.returncode is not None or time.sleep(0.02) for _ in range(500))

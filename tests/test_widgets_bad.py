@@ -11,9 +11,11 @@ from IPython.utils.capture import capture_output
 from tests import _media as m
 from tests import _sweep as s
 from tests.test_widgets_sweep import FAST, begun, place, waited  # noqa: F401
+from toolkit.clip import Clip
 from toolkit.errors import InputMissing, UnknownName
 from toolkit.jobs import Queue, Wish
 from toolkit.pipeline import Pipeline
+from toolkit.presets import preset
 from toolkit.stages import deinterlace, denoise
 from toolkit.stages.upscale import choose_device
 from toolkit.widgets import jobs, panel, sweep
@@ -82,10 +84,10 @@ def test_a_clip_that_changes_under_the_panel_and_one_of_twelve_hours(tmp_path):
 
 def test_a_wrong_request_in_a_cell_is_one_sentence_and_no_traceback():
     shell = InteractiveShell.instance()
-    shell.user_ns["panel"] = panel
+    shell.user_ns |= {"preset": preset, "Clip": Clip}
     for cell, error, words in (
-        ("panel('vsh', 'tape.avi')", UnknownName, "did you mean vhs"),
-        ("panel('vhs', 'nowhere.avi')", InputMissing, "there is no file nowhere.avi"),
+        ("preset('vsh')", UnknownName, "did you mean vhs"),
+        ("Clip.open('nowhere.avi')", InputMissing, "there is no file nowhere.avi"),
     ):
         with capture_output() as said:
             done = shell.run_cell(cell)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from tests import _sweep as s
+from tests._process import gone
 from toolkit import scratch
 from toolkit.presets import load
 from toolkit.widgets import sweep
@@ -36,8 +38,13 @@ def waited(view, done=lambda view: False, within=120.0):
 
 
 def test_rows_fill_in_open_beside_the_tape_and_become_a_preset(tmp_path):
-    view = waited(begun(tmp_path / "runs"))
+    view, kept = begun(tmp_path / "runs"), []
+    view._handle = SimpleNamespace(update=lambda data, **_: kept.append(data["text/html"]))  # as if it was displayed
+    waited(view)
     assert view.state == "done", view.message.value
+    best = max(row["psnr_Y"] for row in view.rows.values())
+    cells = kept[-1].split("<tr>")[2:]
+    assert len(cells) == 4 and f"<td>{best:.4g}</td>" in cells[0], "what stays without a kernel, the best first"
     assert "4 of 4 settings" in view.message.value and view.bar.value == 4
     assert view.grid.axes == ["fps", "psnr_Y"] and {"deinterlace", "denoise.gate", "psnr_Y"} <= set(view.grid.columns)
     assert not scratch.root().exists(), "the process's papers are gone"
@@ -62,16 +69,15 @@ def test_rows_fill_in_open_beside_the_tape_and_become_a_preset(tmp_path):
     assert {k: r["fps"] for k, r in once.rows.items()} == {k: r["fps"] for k, r in view.rows.items()}
 
 
-def test_stop_ends_within_a_second_keeps_the_rows_and_leaves_nothing_behind(tmp_path):
+def test_stop_keeps_the_rows_and_leaves_nothing_behind(tmp_path):
     space = {"denoise": ["nlmeans"], "denoise.strength": [1.0 + n / 100 for n in range(200)]}
     view = waited(begun(tmp_path / "runs", space), lambda view: len(view.rows) >= 1)
     assert view.state == "running", view.message.value
     child = psutil.Process(view._program.pid)
     family = [child, *child.children(recursive=True)]
-    began = time.monotonic()
+    child.suspend()  # as on a machine so busy that it never gets its turn to hear that it is to end
     view.stop_button.click()
-    assert time.monotonic() - began < 5, "it waited for the trials that were begun"
-    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family)
+    assert all(gone(p.pid) for p in family)
     assert view.state == "stopped" and "stopped with" in view.message.value and len(view.grid.rows) >= 1
     assert not list((tmp_path / "runs").glob("*.part")) and not scratch.root().exists()
     assert set(view.rows) <= set(sweep(tmp_path / "runs").rows)

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,15 +150,23 @@ def _make_way(pid: int, nice: int) -> None:
         Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
-def end(program: subprocess.Popen, grace: float = GRACE) -> None:
-    """Ends `program` and its process group: asked first, killed after `grace` seconds; reaped, pipes closed."""
+def end(program: subprocess.Popen, grace: float = GRACE, patience: float | None = None) -> None:
+    """Ends `program` and its process group: asked first, killed after `grace` seconds; reaped, pipes closed.
+
+    patience : seconds to wait for one that was killed to be gone, for those who have a hand waiting.  It does nothing
+               any more, but on a busy machine it gets its turn to go late; a thread reaps it then.
+    """
     _running.discard(program)
     if program.poll() is None:
         _signal(program, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             program.wait(grace)
     _signal(program, getattr(signal, "SIGKILL", signal.SIGTERM))
-    program.wait()
+    try:
+        program.wait(patience)
+    except subprocess.TimeoutExpired:
+        # lint: ignore[thread-left-running] it ends with a program that was killed
+        threading.Thread(target=program.wait, name="vhs-reap", daemon=True).start()
     for pipe in (program.stdin, program.stdout, program.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):

@@ -20,7 +20,7 @@ function render({ model, el }) {
     const tag = make("span", "tag", pane);
     return { pane, base: make("canvas", "base", pane), detail: make("canvas", "detail", pane), tag };
   });
-  const bar = make("div", "bar", left);
+  const bar = make("div", "bar asks", left);
   const button = (text, title, act, parent = bar) => {
     const b = make("button", "", parent, { textContent: text, title, type: "button" });
     b.setAttribute("aria-label", title);
@@ -56,16 +56,17 @@ function render({ model, el }) {
     return canvas;
   });
   const scale = make("div", "scale", scopes);
-  const slider = make("input", "slider", root, { type: "range", min: 0, step: 1 });
+  const slider = make("input", "slider asks", root, { type: "range", min: 0, step: 1 });
   slider.setAttribute("aria-label", "frame");
-  const strip = make("div", "strip", root);
+  const strip = make("div", "strip asks", root);
   const line = words(root, () => kernel.tell("again"));
 
   // -- below it ---------------------------------------------------------------------------------------------------
   const sound = make("div", "sound", root);
-  const track = make("select", "", sound, { title: "sound track" });
+  const track = make("select", "asks", sound, { title: "sound track" });
   track.setAttribute("aria-label", "sound track");
   const hear = button("sound from here", "load five seconds of sound from this frame on", () => kernel.tell("sound", { track: track.selectedIndex }), sound);
+  hear.classList.add("asks");
   const player = make("audio", "", sound, { controls: true, hidden: true });
   const heard = make("span", "heard", sound);
   const details = make("details", "", root, { open: true });
@@ -83,7 +84,7 @@ function render({ model, el }) {
   const view = windowOn(now, ask, () => get("most"));
   function ask(changes) {
     if (burst) stop();
-    kernel.ask(changes);
+    if (!kernel.ask(changes)) return;
     if ("position" in changes) follow(changes.position);
     if ("zoom" in changes || "centre" in changes) place();
   }
@@ -151,7 +152,7 @@ function render({ model, el }) {
   }
   function say(text, kind) {
     line(text, kind);
-    stage.classList.toggle("stale", kind === "error" && Boolean(text));
+    stage.classList.toggle("stale", ["error", "dead"].includes(kind) && Boolean(text));
   }
   function fill() {
     fillStrip(strip, get("strip"), get("last") + 1, get("rate"), (position) => ask({ position }));
@@ -274,7 +275,7 @@ function render({ model, el }) {
   list();
   paint();
   settle();
-  hideStill(el, get("still"), gone.signal);
+  el.addEventListener("pointerenter", () => kernel.check(), { signal: gone.signal });
   kernel.tell("shown");
   return () => {
     gone.abort();

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from toolkit.clip import Clip
 from toolkit.errors import InputUnreadable
@@ -16,6 +18,7 @@ from toolkit.widgets.pictures import film, magnified, part_shown, shown_as, whol
 from toolkit.widgets.reel import Reel
 from toolkit.widgets.scopes import WHOLE, describe, vectorscope_png, waveform_png
 from toolkit.widgets.sentence import plain
+from toolkit.widgets.still import Still
 from toolkit.widgets.thumbnails import along, shared
 from toolkit.widgets.timecode import parse, written
 
@@ -24,7 +27,7 @@ BURST, _BURST_FRAMES = 2.0, 60  # seconds, and at most so many frames
 SOUND = 5.0  # seconds
 
 
-class Bench(BenchState):
+class Bench(Still, BenchState):
     """What `open` gives.  Everything that can be set in the widget can be set from Python, see `BenchState`."""
 
     def __init__(self, source: Clip | Path | str, *, time: float | None = None, view: str = "woven") -> None:
@@ -192,20 +195,11 @@ class Bench(BenchState):
     def __repr__(self) -> str:
         return f"Bench({self.name}, frame {self.position} of 0-{self.last})"
 
-    def _ipython_display_(self, **_: Any) -> None:
-        """A picture first, which stays when there is no kernel to move the slider; the page hides it otherwise."""
-        from IPython.display import display
-
-        with self._saying():
-            if self._reel and self.pictures:
-                picture = whole(shown_as(self._reel.frame(self.position), "woven")[0], 640, quality=80)
-                text = base64.b64encode(picture).decode()
-                self.still = text[-64:]
-                size = {"image/jpeg": {"width": 640, "height": round(640 / self.aspect)}}
-                display({"image/jpeg": text, "text/plain": repr(self)}, metadata=size, raw=True)
-        data, metadata = self._repr_mimebundle_()
-        data["text/plain"] = f"{self!r}: run the cell to move through the tape"
-        display(data, metadata=metadata, raw=True)
+    def still(self) -> Any:
+        if not self.pictures:
+            return None
+        picture = Image.open(io.BytesIO(self.pictures[0]))
+        return picture.resize((picture.width, max(1, round(picture.width / self.aspect))))
 
 
 def _probed(clip: Clip) -> Any:

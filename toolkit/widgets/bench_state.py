@@ -24,7 +24,7 @@ class BenchState(Zooming):
     """
 
     _esm = joined("page.js", "kernel.js", "zoom.js", "play.js", "strip.js", "bench.js")
-    _css = joined("bench.css")
+    _css = joined("page.css", "bench.css")
     name = traitlets.Unicode().tag(sync=True)
     about = traitlets.Unicode().tag(sync=True)
     position = traitlets.Int(0).tag(sync=True)
@@ -43,7 +43,6 @@ class BenchState(Zooming):
     strip = traitlets.List().tag(sync=True)
     findings = traitlets.List().tag(sync=True)
     tracks = traitlets.List().tag(sync=True)
-    still = traitlets.Unicode().tag(sync=True)  # the end of the picture that stays when there is no kernel
 
     @traitlets.validate("position")
     def _position_within(self, proposal: Any) -> int:

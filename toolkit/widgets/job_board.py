@@ -22,10 +22,13 @@ from toolkit.jobs.queue import Job, Queue
 from toolkit.media import thumbnails
 from toolkit.widgets.page import joined
 from toolkit.widgets.polling import Polling
+from toolkit.widgets.pulse import WHOLE, Pulse
 from toolkit.widgets.sentence import sentence
+from toolkit.widgets.still import Still, table
 
 EVERY = 2.0  # seconds between two looks at the queue
 MOST = 200  # jobs shown
+STAYS = 50  # of them in a notebook without a kernel
 #: What may be done with a job in each state.
 ACTIONS = {
     "pending": ("earlier", "later", "pause", "cancel"), "running": ("pause", "cancel"),
@@ -41,16 +44,17 @@ class JobTable(anywidget.AnyWidget):
     rows = traitlets.List().tag(sync=True)
 
 
-class JobBoard(ipywidgets.VBox):
+class JobBoard(Still, ipywidgets.VBox):
     """What `jobs` shows; `queue` is None while the file cannot be opened."""
 
     def __init__(self, path: Path | str | None = None, queue: Queue | None = None) -> None:
-        self.queue, self._path, self._worker = queue, path, None
+        self.queue, self._path, self._worker, self.said = queue, path, None, ""
         self.table, self.message = JobTable(), ipywidgets.HTML()
         self.start_button = ipywidgets.Button(description="start a worker", icon="play")
         self.stop_button = ipywidgets.Button(description="stop the worker", icon="stop", disabled=True)
         self._buttons = ipywidgets.HBox([self.start_button, self.stop_button])
-        super().__init__([self._buttons, self.message, self.table])
+        super().__init__([Pulse(), self._buttons, self.message, self.table])
+        self.add_class(WHOLE)
         self.start_button.on_click(lambda _: self._try(self.start_worker))
         self.stop_button.on_click(lambda _: self._try(self.stop_worker))
         self.table.on_msg(self._told)
@@ -86,6 +90,7 @@ class JobBoard(ipywidgets.VBox):
         jobs, counts = self.queue.jobs(limit=MOST), self.queue.counts()
         waits = self.queue.waits([j.id for j in jobs if j.state in ("pending", "paused")])
         rows = [self._row(job, waits.get(job.id, [])) for job in jobs]
+        moved = _states(rows) != _states(self.table.rows)
         if rows != self.table.rows:
             self.table.rows = rows
         self.start_button.disabled, self.stop_button.disabled = self._worker is not None, self._worker is None
@@ -93,6 +98,8 @@ class JobBoard(ipywidgets.VBox):
         if (more := sum(counts.values()) - len(jobs)) > 0:
             words += f"; {more} more are not shown"
         self.say(note or words, error=bool(note))
+        if moved:
+            self.keep()
 
     def _row(self, job: Job, waits: list[int]) -> dict[str, Any]:
         told = job.progress if job.state == "running" else None
@@ -167,7 +174,17 @@ class JobBoard(ipywidgets.VBox):
             self.say(f"the queue cannot be shown: {type(error).__name__}: {error}")
 
     def say(self, text: str, error: bool = True) -> None:
+        self.said = text
         self.message.value = sentence(text, error)
+
+    def still(self) -> str:
+        """The queue as a table, without its pictures."""
+        names = {"id": "job", "state": "state", "tape": "tape", "output": "result", "note": "note"}
+        return table(self.said, [{told: row[name] for name, told in names.items()} for row in self.table.rows[:STAYS]])
+
+
+def _states(rows: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    return [(row["id"], row["state"]) for row in rows]
 
 
 @functools.lru_cache(maxsize=128)

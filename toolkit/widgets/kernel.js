@@ -1,31 +1,90 @@
-// Asks the kernel: one request on its way at a time, always ending with the newest; notices that none answers.
-const SILENCE = 4000; // milliseconds after which the kernel is said not to answer
-const NO_ANSWER = "No kernel answers: it is busy, was restarted, or there is none. Run the cell again when it is idle.";
+// Asks the kernel: one request on its way at a time, always ending with the newest; says so when nobody is there to
+// answer, and takes what needs a kernel out of the hand's reach.
+const SILENCE = 4000; // milliseconds after which no answer is told
+const CALM = 3000; // milliseconds for which an answer is believed
+const SAID = {
+  restarted: "The kernel was restarted: what is shown here is from before. Run the cell again.",
+  none: "There is no kernel any more: what is shown here is from before. Start one and run the cell again.",
+  busy: "The kernel is busy with a cell; it answers when that is done.",
+  silence: "No kernel answers: it is busy, was restarted, or there is none. Run the cell again when it is idle.",
+};
+const ASKS = ".asks, .jupyter-button, .widget-inline-hbox, .widget-toggle-buttons"; // ours, and those of ipywidgets
 
 // say(text, kind) shows a sentence; settled() follows the answer to the newest request.  Settings travel as traits with
 // a number, `asked`, which comes back as `answered`; words (`tell`) come back as { kind: "done", number }.
-function kernelOf(model, el, say, settled = () => null) {
+// whole is the element that dies with the kernel, el unless others speak through this one.
+function kernelOf(model, el, say, settled = () => null, whole = el) {
   let wanted = {}; // what was set here and not yet sent
   let waiting = 0; // the number of the request on its way
   let telling = 0;
+  let pinging = ""; // the question on its way whether anybody is there
+  let pings = 0;
+  let pinged = 0; // when it was asked
+  let heard = performance.now(); // when the kernel gave the last sign of life
   let patience = null;
+  let later = null;
   let silent = false;
+  let dead = "";
 
   function watch() {
     clearTimeout(patience);
     patience = setTimeout(() => {
+      patience = null;
       waiting = 0;
       silent = true;
       el.classList.remove("busy");
-      say(NO_ANSWER, "silence");
+      const { kernel } = model.widget_manager ?? {}; // JupyterLab and Voila tell, others may not
+      say(kernel?.status === "busy" ? SAID.busy : SAID.silence, "silence");
+      ping();
     }, SILENCE);
   }
-  function calm() {
+  function rest() {
     clearTimeout(patience);
+    patience = null;
+  }
+  function calm() {
+    rest();
+    heard = performance.now();
     el.classList.remove("busy");
     const { text, kind } = model.get("message") ?? { text: "", kind: "note" };
-    if (silent) say(text, kind);
+    if (silent || dead) say(text, kind);
     silent = false;
+    if (dead) bury("");
+  }
+  function bury(why) {
+    if (why) {
+      rest();
+      wanted = {};
+      waiting = 0;
+      el.classList.remove("busy");
+    }
+    dead = why;
+    whole.classList.toggle("vhs-dead", Boolean(why));
+    for (const part of whole.querySelectorAll(ASKS)) part.inert = Boolean(why);
+    if (why) say(SAID[why], "dead");
+  }
+  const kernelThere = () => (model.widget_manager?.kernel ? "restarted" : "none");
+  // A message that cannot be sent has nobody to go to; a page that lost its kernel for another says so here, too.
+  function sent(content, callbacks) {
+    try {
+      model.send(content, callbacks);
+    } catch {
+      bury(kernelThere());
+    }
+  }
+  // Only a widget that is known to the kernel answers.  One that is through with the question and has not answered was
+  // started after this was drawn: it says so with its status, which no message can overtake.
+  function ping() {
+    if (pinging && performance.now() - pinged < 2 * SILENCE) return; // else it got lost
+    const mine = (pinging = `ping ${(pings += 1)}`);
+    pinged = performance.now();
+    const status = ({ content }) => {
+      if (content.execution_state === "idle" && pinging === mine) {
+        pinging = "";
+        bury("restarted");
+      }
+    };
+    sent({ kind: "ping", number: mine }, { iopub: { status } });
   }
   function send() {
     const number = model.get("asked") + 1;
@@ -45,31 +104,61 @@ function kernelOf(model, el, say, settled = () => null) {
     else settled();
   }
   function told(said) {
-    if (said.kind !== "done" || said.number !== telling) return;
+    if (said.kind !== "done") return;
+    heard = performance.now();
+    const newest = said.number === telling;
+    if (said.number === pinging) pinging = "";
+    else if (!newest) return;
     calm();
     if (waiting) watch();
-    settled();
+    if (newest) settled();
+  }
+  // JupyterLab marks the widgets of a kernel that it saw restarting; marks that go may mean a connection that is back.
+  function live() {
+    if (el.closest(".jupyter-widgets-disconnected")) bury(kernelThere());
+    else if (dead) ping();
   }
   model.on("change:answered", answered);
   model.on("msg:custom", told);
+  model.on("comm_live_update", live);
+  const begun = setTimeout(live); // when it stands in the page and has said what it has to say
   return {
+    // false where there is nobody to ask.
     ask(changes) {
+      if (dead) return false;
       Object.assign(wanted, changes);
       if (!waiting) send();
+      return true;
     },
     tell(kind, more = {}) {
+      if (dead) return false;
       telling += 1;
       el.classList.add("busy");
-      model.send({ kind, number: telling, ...more });
       watch();
+      sent({ kind, number: telling, ...more });
+      return !dead;
+    },
+    // Somebody looks (or acts: then silence is told): is anybody there?
+    check(acts = false) {
+      if (dead) return;
+      if (performance.now() - heard < CALM) {
+        if (acts) later ??= setTimeout(() => ping((later = null)), CALM);
+        return;
+      }
+      if (acts && !patience && !silent) watch();
+      ping();
     },
     // What is set here, sent or not.
     now: (name) => (name in wanted ? wanted[name] : model.get(name)),
     waiting: () => waiting > 0,
+    dead: () => Boolean(dead),
     close() {
-      clearTimeout(patience);
+      rest();
+      clearTimeout(later);
+      clearTimeout(begun);
       model.off("change:answered", answered);
       model.off("msg:custom", told);
+      model.off("comm_live_update", live);
     },
   };
 }

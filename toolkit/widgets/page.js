@@ -49,16 +49,3 @@ function words(parent, again = null) {
     if (button) button.hidden = kind !== "error";
   };
 }
-
-// The picture that stands in for the widget where there is no kernel is not needed beside the living one.
-function hideStill(el, end, signal) {
-  const look = () => {
-    const output = el.closest(".jp-OutputArea-child, .output_area");
-    const image = output?.previousElementSibling?.querySelector("img");
-    if (end && image?.src.endsWith(end)) output.previousElementSibling.style.display = "none";
-  };
-  for (const delay of [0, 100, 1000, 3000]) {
-    const planned = setTimeout(look, delay);
-    signal.addEventListener("abort", () => clearTimeout(planned));
-  }
-}

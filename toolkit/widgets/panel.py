@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import shlex
 import time
 from dataclasses import replace
@@ -17,10 +18,10 @@ from PIL import Image
 from kernels.resize import resize
 from toolkit.clip import FIELD_ORDERS, Batch, Clip
 from toolkit.compare.grid import to_rgb
-from toolkit.errors import KnobError, ToolkitError
+from toolkit.errors import KnobError, RequestError, ToolkitError
 from toolkit.media.times import frame_times
 from toolkit.pipeline import Pipeline
-from toolkit.presets import Preset, save
+from toolkit.presets import Preset, preset, save
 from toolkit.settings import spoken
 from toolkit.stages import Step
 from toolkit.widgets.controls import Control
@@ -29,8 +30,10 @@ from toolkit.widgets.interruptible import interruptible
 from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.moment import Moment
 from toolkit.widgets.picture import Picture
-from toolkit.widgets.sentence import sentence
-from toolkit.widgets.still import Still, hidden_beside
+from toolkit.widgets.pulse import WHOLE, Pulse
+from toolkit.widgets.reel import opened
+from toolkit.widgets.sentence import plain, sentence
+from toolkit.widgets.still import Still
 
 ZOOMS = {"whole picture": 1, "2x": 2, "4x": 4, "8x": 8}
 VIEWS = ("after", "before", "both")
@@ -68,17 +71,52 @@ def _doc(stage: Any) -> str:
 
 
 class Panel(Still, ipywidgets.VBox):
-    """What `panel` gives.  `pipeline` is the one that is set, `call` and `command` the words for it."""
+    """What `panel` gives.  `pipeline` is the one that is set, `call` and `command` the words for it.
 
-    def __init__(self, pipeline: Pipeline, clip: Clip, *, field_order: str = "auto", time: float | None = None) -> None:
-        self.clip = _decided(clip, field_order)
-        self._moment = Moment(self.clip)
-        self._later = Debounced(self._follow, quick=QUICK)
-        self.pipeline, self.call, self.command = pipeline, "", ""
+    As long as the clip or the pipeline cannot be had, `clip` is None and the panel says why in place of its controls.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline | str, clip: Clip | str | Path, *, field_order: str = "auto", time: float | None = None
+    ) -> None:
+        self._wanted = pipeline, clip, field_order, time
+        self.clip: Clip | None = None
+        self.pipeline, self.call, self.command = Pipeline([]), "", ""
+        self.rows: list[StepRow] = []
         self.drawn = 0  # pictures
+        self.picture = Picture(label="the tape's frame through the steps")
+        self.message, self.words = ipywidgets.HTML(), ipywidgets.HTML()
+        self.again_button = ipywidgets.Button(description="try again", icon="refresh")
+        self._pulse, self._later = Pulse(), Debounced(self._follow, quick=QUICK)
+        super().__init__()
+        for name in ("vhs-panel", WHOLE):
+            self.add_class(name)
+        self.again_button.on_click(lambda _: self.load())
+        self.load()
+
+    def load(self) -> None:
+        """Opens the clip and shows its controls; what stands in the way is said in their place."""
+        pipeline, clip, field_order, time = self._wanted
+        try:
+            if not isinstance(pipeline, (Pipeline, str)):
+                kind = type(pipeline).__name__
+                raise RequestError(f"the pipeline is {kind}", expected="a Pipeline or a preset's name", files="")
+            self.pipeline = pipeline if isinstance(pipeline, Pipeline) else preset(pipeline).pipeline
+            if time is not None and not math.isfinite(time):
+                raise RequestError(f"the time is {time}", expected="seconds from the beginning", files="")
+            decided = _decided(opened(clip), field_order)
+            self._build(decided, time)
+        except Exception as error:  # a traceback in place of the panel would help nobody
+            self._say(plain(error, str(clip)))
+            self.children = [self._pulse, self.message, self.again_button]
+            return
+        self.clip, self._moment = decided, Moment(decided)
+        self.draw()
+
+    def _build(self, clip: Clip, time: float | None) -> None:
         length = clip.duration or 0.0
         self.time = ipywidgets.FloatSlider(
-            value=length / 2 if time is None else time, min=0, max=max(length, 0.01), step=_frame(clip),
+            value=length / 2 if time is None else float(time), min=0, max=max(length, 0.01), step=_frame(clip),
             description="seconds", readout_format=".2f", layout=ipywidgets.Layout(width="40em"),
         )  # fmt: skip
         self.view = ipywidgets.ToggleButtons(options=VIEWS, style={"button_width": "5em"})
@@ -86,20 +124,16 @@ class Panel(Still, ipywidgets.VBox):
         place = {"min": 0.0, "max": 1.0, "step": 0.01, "value": 0.5, "layout": ipywidgets.Layout(width="18em")}
         self.across = ipywidgets.FloatSlider(description="across", readout=False, **place)
         self.down = ipywidgets.FloatSlider(description="down", readout=False, **place)
-        self.picture = Picture(label="the tape's frame through the steps")
-        self.message, self.words = ipywidgets.HTML(), ipywidgets.HTML()
         self.preset = KeepPreset(self.save, self._say, lambda: self.clip.path.name)
-        self.rows = [StepRow(step, self) for step in pipeline]
+        self.rows = [StepRow(step, self) for step in self.pipeline]
         self._list = ipywidgets.VBox([row.box for row in self.rows])
         where = ipywidgets.HBox([self.zoom, self.across, self.down])
-        super().__init__(
-            [ipywidgets.HBox([self.time, self.view]), where, self.message, self.picture, self._list, self.words,
-             self.preset, ipywidgets.HTML(f"<style>{hidden_beside('.vhs-panel')}</style>")]
-        )  # fmt: skip
-        self.add_class("vhs-panel")
+        self.children = [
+            self._pulse, ipywidgets.HBox([self.time, self.view]), where, self.message, self.picture, self._list,
+            self.words, self.preset,
+        ]  # fmt: skip
         for widget in (self.time, self.view, self.zoom, self.across, self.down):
             widget.observe(self.update, "value")
-        self.draw()
 
     def update(self, *_: Any) -> None:
         """Draws anew: at once while pictures are made quickly, else as soon as changes pause."""
@@ -115,6 +149,9 @@ class Panel(Still, ipywidgets.VBox):
 
     def draw(self) -> None:
         """Computes and shows the picture for what is set now; what cannot be done is said in words."""
+        if self.clip is None:
+            self.load()
+            return
         began = time.perf_counter()
         try:
             self.pipeline = Pipeline(row.step for row in self.rows if row.on.value)
@@ -227,9 +264,7 @@ def panel(
 
     Steps can be switched off and put into another order.  Only the frames that the steps look at and the part that is
     shown are computed, and nothing in front of the step that was changed is computed again.  The panel says the call
-    and the command line that do the same to the whole tape, and saves them as a preset.
+    and the command line that do the same to the whole tape, and saves them as a preset.  What cannot be opened or read
+    is said in the panel, which can try again.
     """
-    from toolkit.presets import preset
-
-    steps = preset(pipeline).pipeline if isinstance(pipeline, str) else pipeline
-    return Panel(steps, clip if isinstance(clip, Clip) else Clip.open(clip), field_order=field_order, time=time)
+    return Panel(pipeline, clip, field_order=field_order, time=time)

@@ -17,6 +17,18 @@ from toolkit.media.read import Reader
 from toolkit.media.times import frame_times, identity
 
 
+def check(source: Any, name: str = "clip", expected: str = "a path or a Clip") -> None:
+    """Raises `RequestError` where neither a path nor a Clip was given."""
+    if not isinstance(source, (Clip, str, os.PathLike)):
+        raise RequestError(f"the {name} is {type(source).__name__}", expected=expected, files="")
+
+
+def opened(source: Clip | Path | str) -> Clip:
+    """The clip itself, or the one at a path.  Raises `RequestError` for anything else, and as `Clip.open`."""
+    check(source)
+    return source if isinstance(source, Clip) else Clip.open(source)
+
+
 class Reel:
     """Frames of a clip by position, which counts at the clip's average rate; all of them are sought, none counted.
 
@@ -27,8 +39,7 @@ class Reel:
     """
 
     def __init__(self, source: Clip | Path | str) -> None:
-        if not isinstance(source, (Clip, str, os.PathLike)):
-            raise RequestError(f"the clip is {type(source).__name__}", expected="a path or a Clip")
+        check(source)
         self._given = source if isinstance(source, Clip) else None
         self.path = Path(self._given.path if self._given else source).absolute()
         self.clip: Clip | None = None

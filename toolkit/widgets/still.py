@@ -1,47 +1,70 @@
-"""The picture that stays in a notebook where there is no kernel to draw a widget."""
+"""What stays in a notebook where there is no kernel to draw a widget: a picture, or a table."""
 
 from __future__ import annotations
 
 import base64
+import html
 import io
+from collections.abc import Sequence
 from typing import Any
 
 WIDTH = 640  # pixels
-#: A class that JupyterLab, Voila and nbconvert give the picture, by which the page tells it from the user's own.
-_MARK = {"needs_background": "dark"}
-
-
-def hidden_beside(selector: str) -> str:
-    """The CSS that hides the picture where the widget, found by `selector`, is there as well."""
-    return (
-        ".jp-OutputArea-child:has(img.jp-needs-dark-background)"
-        f":has(+ .jp-OutputArea-child {selector}) {{ display: none; }}"
-    )
+#: A class that JupyterLab, Voila and nbconvert give the picture, by which page.css tells it from the user's own.
+MARK = {"needs_background": "dark"}
+#: What a notebook keeps of one output: data and metadata by MIME type.
+Output = tuple[dict[str, Any], dict[str, Any]]
 
 
 class Still:
-    """A widget (mix this in before its class) that leaves a picture in the notebook, right before itself.
+    """A widget (mix this in before its class) that leaves something to see in the notebook, right before itself.
 
-    A notebook does not keep what widgets show unless asked to, so it would open empty without a kernel.  The widget's
-    CSS holds what `hidden_beside` gives, `still` returns the picture, or None as long as there is none.
+    A notebook does not keep what widgets show unless asked to, so it would open empty without a kernel.  `still`
+    returns what stays: a Pillow image, or a `table`; None as long as there is nothing to be seen.  The page's style
+    (page.css) hides it beside the living widget.
     """
 
+    _handle: Any = None
+
     def still(self) -> Any:
-        """What stays, as a Pillow image."""
         raise NotImplementedError
+
+    def keep(self) -> None:
+        """Brings what stays up to date, for widgets that go on after their cell."""
+        if self._handle is not None and (found := self._leaves()) is not None:
+            self._handle.update(found[0], metadata=found[1], raw=True)
+
+    def _leaves(self) -> Output | None:
+        found = self.still()
+        if found is None:
+            return None
+        words = f"{type(self).__name__}, as it was"
+        if isinstance(found, str):
+            return {"text/html": found, "text/plain": words}, {}
+        height = max(1, round(found.height * WIDTH / found.width))
+        box = io.BytesIO()
+        found.convert("RGB").resize((WIDTH, height)).save(box, "JPEG", quality=80)
+        data = {"image/jpeg": base64.b64encode(box.getvalue()).decode(), "text/plain": words}
+        return data, {"image/jpeg": {"width": WIDTH, "height": height}, **MARK}
 
     def _ipython_display_(self, **_: Any) -> None:
         from IPython.display import display
 
-        picture = self.still()
-        name = type(self).__name__
-        if picture is not None:
-            height = max(1, round(picture.height * WIDTH / picture.width))
-            box = io.BytesIO()
-            picture.convert("RGB").resize((WIDTH, height)).save(box, "JPEG", quality=80)
-            data = {"image/jpeg": base64.b64encode(box.getvalue()).decode(), "text/plain": f"{name}, a picture of it"}
-            display(data, metadata={"image/jpeg": {"width": WIDTH, "height": height}, **_MARK}, raw=True)
+        if (found := self._leaves()) is not None:
+            self._handle = display(found[0], metadata=found[1], raw=True, display_id=True)
         found = self._repr_mimebundle_()
         data, metadata = found if isinstance(found, tuple) else (found, {})
-        data["text/plain"] = f"{name}: run the cell to use it"
+        data["text/plain"] = f"{type(self).__name__}: run the cell to use it"
         display(data, metadata=metadata, raw=True)
+
+
+def table(words: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as an HTML table under a sentence, as `Still.still` may return it."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        texts = ("" if c is None else f"{c:.4g}" if isinstance(c, float) else html.escape(str(c)) for c in cells)
+        return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
+
+    body = "".join(line("td", [row.get(name) for name in names]) for row in rows)
+    grid = f"<table>{line('th', names)}{body}</table>" if rows else ""
+    return f'<div class="vhs-still"><p>{html.escape(words)}</p>{grid}</div>'

@@ -8,12 +8,13 @@ function render({ model, el }) {
     <div class="hint">bold, and orange in the plot: no other setting is both better and faster</div><div class="wide"><table>
     <thead><tr></tr></thead><tbody></tbody></table></div>`;
   const [plot, hint, head, body] = [".plot", ".hint", "thead tr", "tbody"].map((name) => el.querySelector(name));
-  const kernel = kernelOf(model, el, words(el));
+  const kernel = kernelOf(model, el, () => null); // the box around it says what is to be said
   let [order, up] = [null, false];
 
   const number = (v) => typeof v === "number";
   const shown = (v) => (v == null ? "" : number(v) && !Number.isInteger(v) ? String(+v.toPrecision(4)) : String(v));
   function choose(key) {
+    if (kernel.dead()) return;
     model.set("chosen", key);
     model.save_changes();
     kernel.tell("open", { open: key });  // told again for a row that is chosen already: its tape may be back

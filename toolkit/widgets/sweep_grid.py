@@ -48,6 +48,14 @@ class Grid(anywidget.AnyWidget):
             return "no truth was given, so they are ranked by how well they predict the tape (blind)"
         return "no truth was given and no blind score applies, so only combing is told" if quality == "combing" else ""
 
+    def best(self, count: int) -> list[dict[str, Any]]:
+        """The first rows by the plot's quality, with the columns that are shown."""
+        quality = self.axes[1]
+        sign = -1 if more_is_better(quality) else 1
+        good = sorted((r for r in self.rows if r.get(quality) is not None), key=lambda r: sign * r[quality])
+        others = [r for r in self.rows if r.get(quality) is None]
+        return [{name: row.get(name) for name in self.columns} for row in [*good, *others][:count]]
+
     def label(self, row: dict[str, Any]) -> str:
         """The settings of a row in words."""
         knobs = [c for c in self.columns if c not in self.best_up and c != "error"]

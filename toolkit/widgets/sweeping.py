@@ -13,7 +13,7 @@ import ipywidgets
 from toolkit import process, scratch
 from toolkit.clip import Clip
 from toolkit.compare.part import FrameAgainstTruth
-from toolkit.errors import InputMissing, RequestError, ToolkitError
+from toolkit.errors import RequestError, ToolkitError
 from toolkit.media.times import identity
 from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, preset, save
@@ -22,15 +22,20 @@ from toolkit.sweep.store import read_about
 from toolkit.widgets.interruptible import interruptible
 from toolkit.widgets.keep import KeepPreset
 from toolkit.widgets.polling import Polling
+from toolkit.widgets.pulse import WHOLE, Pulse
+from toolkit.widgets.reel import check
 from toolkit.widgets.sentence import plain, sentence
+from toolkit.widgets.still import Still, table
 from toolkit.widgets.sweep_grid import Grid
 from toolkit.widgets.trying import finite, packed_space
 from toolkit.widgets.wipe import Wipe
 
-GRACE = 0.7  # seconds between asking the sweep to end and killing it: stop is over within one
+STAYS = 20  # rows, in a notebook without a kernel
+#: Seconds between asking the sweep to end and killing it, and for it to be gone: stop is over within one.
+GRACE, PATIENCE = 0.6, 0.2
 
 
-class SweepView(ipywidgets.VBox):
+class SweepView(Still, ipywidgets.VBox):
     """What `sweep` shows.  `rows` are those so far; `state` is "running", "done", "stopped" or "failed"."""
 
     def __init__(self, wish: dict[str, Any] | None, metric: str | None) -> None:
@@ -44,9 +49,9 @@ class SweepView(ipywidgets.VBox):
         self.wipe = Wipe(layout=ipywidgets.Layout(display="none"))
         self.preset = KeepPreset(self.save, self.say, lambda: Path(self._tape()).name, disabled=True)
         super().__init__(
-            [ipywidgets.HBox([self.bar, self.stop_button]), self.message, self.grid,
-             self.preset, self.wipe]
-        )  # fmt: skip
+            [Pulse(), ipywidgets.HBox([self.bar, self.stop_button]), self.message, self.grid, self.preset, self.wipe]
+        )
+        self.add_class(WHOLE)
         self.stop_button.on_click(lambda _: self.stop())
         self.grid.on_msg(self._told)
         self._polling = Polling(self.refresh, 1.0)
@@ -71,6 +76,7 @@ class SweepView(ipywidgets.VBox):
         if self.state == "running":
             self._end("stopped")
             self.say(f"stopped with {len(self.rows)} rows; the same call goes on from there", error=False)
+            self.keep()
 
     def refresh(self) -> bool:
         """Shows what has come since; whether there is more to wait for."""
@@ -83,6 +89,7 @@ class SweepView(ipywidgets.VBox):
                 self.show()
             return True
         self._end("done" if self._program.returncode == 0 else "failed")
+        self.keep()
         return False
 
     def _take(self) -> bool:
@@ -108,12 +115,12 @@ class SweepView(ipywidgets.VBox):
                 self.notes = told["notes"]
         return bool(data)
 
-    error, notes, _words = "", (), ""
+    error, notes, said, _words = "", (), "", ""
 
     def _end(self, state: str) -> None:
         self._polling.stop()
         code = self._program.poll()
-        process.end(self._program, grace=GRACE)
+        process.end(self._program, grace=GRACE, patience=PATIENCE)
         self._take()
         self._program = None
         self._stack.close()
@@ -136,7 +143,12 @@ class SweepView(ipywidgets.VBox):
         self.say(self._words, error=False)
 
     def say(self, text: str, error: bool = True) -> None:
+        self.said = text
         self.message.value = sentence(text, error)
+
+    def still(self) -> str:
+        """The best rows as a table."""
+        return table(self.said, self.grid.best(STAYS))
 
     # -- the row that was clicked --------------------------------------------------------------------------------
 
@@ -223,6 +235,7 @@ def sweep(
     """
     view = SweepView(None, metric)
     try:
+        check(source, "tape", "a path, a Clip, or the folder of a sweep")
         if not isinstance(source, Clip) and Path(source).is_dir():
             _reopen(view, Path(source))
             return view
@@ -230,8 +243,7 @@ def sweep(
             raise RequestError("no settings to try were given", expected='space={"denoise.strength": [2, 4, 8]}')
         path = source.path if isinstance(source, Clip) else Path(source)
         for one in filter(None, (path, truth)):
-            if not Path(one).is_file():
-                raise InputMissing(f"there is no file {one}", expected="the path of a video file")
+            Clip.open(one)  # says now what its process would say later
         steps = preset(pipeline).pipeline if isinstance(pipeline, str) else pipeline
         view._wish = {
             "source": str(path), "pipeline": steps.to_dict(), "space": packed_space(space),
@@ -240,9 +252,9 @@ def sweep(
         }  # fmt: skip
         view._stamp = identity(path)
         view.start()
-    except ToolkitError as error:
+    except Exception as error:  # a traceback in place of the widget would help nobody
         view.state = "failed"
-        view.say(str(error))
+        view.say(plain(error, str(source), "run the cell again"))
     return view
 
 

@@ -1,4 +1,5 @@
 // A watched run: a row and a curve for each figure, alerts as they come, and a button that ends it.
+// Joined by page.py after page.js and kernel.js, whose functions it uses.
 const WIDTH = 300, HEIGHT = 26;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -6,20 +7,23 @@ function render({ model, el }) {
   const gone = new AbortController();
   el.classList.add("vhs-watch");
   el.innerHTML = `
-    <div class="head"><b class="name"></b><span class="state" role="status"></span><button type="button"></button></div>
-    <p class="message" role="status" hidden></p>
+    <div class="head"><b class="name"></b><span class="state" role="status"></span>
+      <button type="button" class="asks"></button></div>
     <ul class="alerts" role="log" aria-label="alerts"></ul>
     <div class="wide"><table>
       <thead><tr><th scope="col">figure</th><th scope="col">now</th><th scope="col">most</th>
         <th scope="col" class="time"></th></tr></thead>
       <tbody></tbody>
     </table></div>`;
-  const [name, state, button, message, alerts, time, body] =
-    [".name", ".state", "button", ".message", ".alerts", ".time", "tbody"].map((s) => el.querySelector(s));
-  button.onclick = () => {
-    button.disabled = true;
-    model.send({ do: "stop" });
-  };
+  const [name, state, button, alerts, time, body] =
+    [".name", ".state", "button", ".alerts", ".time", "tbody"].map((s) => el.querySelector(s));
+  const line = words(el);
+  alerts.before(el.lastChild);
+  const kernel = kernelOf(model, el, (text, kind) => {
+    line(text, kind);
+    if (kind === "dead") state.textContent = "not watched any more";
+  });
+  button.onclick = () => (button.disabled = kernel.tell("stop", { do: "stop" }));
 
   function head() {
     const watching = model.get("state") === "watching";
@@ -30,10 +34,6 @@ function render({ model, el }) {
     button.textContent = model.get("action");
     button.hidden = !watching;
     time.textContent = `0 to ${last.toFixed(0)} s`;
-    const { text, kind } = model.get("message");
-    message.hidden = !text;
-    message.textContent = text;
-    message.dataset.kind = kind;
   }
 
   function warn() {
@@ -79,13 +79,17 @@ function render({ model, el }) {
     gone.signal.addEventListener("abort", () => model.off(events, act));
     act();
   };
-  on("name state seen action message", head);
+  on("name state seen action", head);
+  on("message", () => line(model.get("message").text, model.get("message").kind));
   on("seen", () => {
     warn();
     table();
   });
-  hideStill(el, () => model.get("still"), gone.signal);
-  return () => gone.abort();
+  el.addEventListener("pointerenter", () => kernel.check(), { signal: gone.signal });
+  return () => {
+    gone.abort();
+    kernel.close();
+  };
 }
 
 function told(value, unit) {
@@ -108,19 +112,6 @@ function path(points, times, most) {
     drawing = true;
     return piece;
   }).join("");
-}
-
-// The picture that stands in for the widget where there is no kernel is not needed beside the living one.
-function hideStill(el, end, signal) {
-  const look = () => {
-    const output = el.closest(".jp-OutputArea-child, .output_area");
-    const image = output?.previousElementSibling?.querySelector("img");
-    if (end() && image?.src.endsWith(end())) output.previousElementSibling.style.display = "none";
-  };
-  for (const delay of [0, 100, 1000, 3000]) {
-    const planned = setTimeout(look, delay);
-    signal.addEventListener("abort", () => clearTimeout(planned));
-  }
 }
 
 export default { render };

@@ -20,29 +20,29 @@ from toolkit.profiling.alerts import Alert, Limits
 from toolkit.profiling.course import Course
 from toolkit.profiling.looks import Look
 from toolkit.profiling.records import Records
+from toolkit.widgets.page import joined
 from toolkit.widgets.polling import Polling
+from toolkit.widgets.still import MARK, Output, Still
 
-HERE = Path(__file__).parent
 DRAW = 1.0  # least seconds between two drawings
 KEEP = 60.0  # seconds between two stills that stay in the notebook
 ALERTS = 20  # shown, the last ones
 _watching: set[WatchView] = set()
 
 
-class WatchView(anywidget.AnyWidget):
+class WatchView(Still, anywidget.AnyWidget):
     """What `watch` shows.  All it shows lies in its traits; `found` is the sum of it once it has ended.
 
     state : "watching", "ended" or "failed".
     """
 
-    _esm = HERE / "watch.js"
-    _css = HERE / "watch.css"
+    _esm = joined("page.js", "kernel.js", "watch.js")
+    _css = joined("page.css", "watch.css")
     name = traitlets.Unicode().tag(sync=True)
     state = traitlets.Unicode("watching").tag(sync=True)
     seen = traitlets.Dict({"times": [], "rows": [], "alerts": []}).tag(sync=True)  # one trait: one message a drawing
     message = traitlets.Dict({"text": "", "kind": "note"}).tag(sync=True)
     action = traitlets.Unicode("stop watching").tag(sync=True)
-    still = traitlets.Unicode().tag(sync=True)  # the end of the picture that stays when there is no kernel
 
     def __init__(
         self, wanted: dict[str, Any], every: float, limits: Limits | None, output: Path | None, **more: Any
@@ -53,13 +53,18 @@ class WatchView(anywidget.AnyWidget):
         self._told: list[Alert] = []
         self._stop, self._ended, self._next = threading.Event(), threading.Event(), 0.0
         self._lock = threading.Lock()  # on the course
-        self._kept, self._handle, self._cell = 0.0, None, _running_cell()
+        self._kept, self._cell = 0.0, _running_cell()
         if wanted.get("command") is not None:
             self.action = "end the command"
-        self.on_msg(lambda _, said, __: self._stop.set() if said.get("do") == "stop" else None)
+        self.on_msg(self._asked)
         # A thread, so that a cell that computes is watched too.  It ends with the target, the button and the kernel.
         self._thread = threading.Thread(target=self._run, name="vhs-watch")
         self._polling = Polling(self._keep_still, DRAW)
+
+    def _asked(self, _: Any, said: dict[str, Any], __: Any) -> None:
+        if said.get("do") == "stop":
+            self._stop.set()
+        self.send({"kind": "done", "number": said.get("number")})
 
     def start(self) -> None:
         """Begins; what was asked for is opened in the watching thread.  What the same cell began before is stopped."""
@@ -150,38 +155,30 @@ class WatchView(anywidget.AnyWidget):
     def _keep_still(self) -> bool:
         """Brings the still up to date when it is time; whether there is more to wait for."""
         ended = self._ended.is_set()  # before drawing, so that the last looks are in it
-        if self._handle is not None and (ended or time.monotonic() - self._kept >= KEEP) and self.course.times:
-            data, metadata = self._still()
-            self._handle.update(data, metadata=metadata, raw=True)
+        if self.course.times and (ended or time.monotonic() - self._kept >= KEEP):
+            self.keep()
         if ended:
             self._handle = None
         return not ended
 
-    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _leaves(self) -> Output:
         words = self.message["text"] or f"{self.name or 'the run'} is watched"
         with self._lock:
             course, told = copy.deepcopy(self.course), list(self._told)
-        picture = course.picture(words, told)._repr_png_()
-        text = base64.b64encode(picture).decode()
-        self.still, self._kept = text[-64:], time.monotonic()
-        return {"image/png": text, "text/plain": repr(self)}, {}
+        self._kept = time.monotonic()
+        picture = base64.b64encode(course.picture(words, told)._repr_png_()).decode()
+        return {"image/png": picture, "text/plain": repr(self)}, MARK
+
+    def _ipython_display_(self, **_: Any) -> None:
+        ended = self._ended.is_set()
+        super()._ipython_display_()
+        if ended:
+            self._handle = None
+        else:
+            self._kept += 5 - KEEP  # the first one with something in it comes soon
 
     def __repr__(self) -> str:
         return f"WatchView({self.message['text'] or self.name or 'nothing seen yet'})"
-
-    def _ipython_display_(self, **_: Any) -> None:
-        """A picture first, which stays when there is no kernel; the page hides it beside the living widget."""
-        from IPython.display import display
-
-        ended = self._ended.is_set()
-        data, metadata = self._still()
-        handle = display(data, metadata=metadata, raw=True, display_id=True)
-        if not ended:
-            self._handle = handle
-            self._kept += 5 - KEEP  # the first one with something in it comes soon
-        data, metadata = self._repr_mimebundle_()
-        data["text/plain"] = f"{self!r}: run the cell to watch again"
-        display(data, metadata=metadata, raw=True)
 
 
 def _running_cell() -> tuple[str, str] | None:

@@ -29,7 +29,8 @@ function render({ model, el }) {
   const now = kernel.now;
   const view = windowOn(now, ask, () => get("most"));
   function ask(changes) {
-    kernel.ask(changes);
+    // The pictures that are there can be moved without a kernel, too.
+    if (!kernel.ask(changes)) Object.entries(changes).forEach(([name, value]) => model.set(name, value));
     place();
   }
   const button = (text, title, act) => {
@@ -167,6 +168,8 @@ function render({ model, el }) {
     ["change:figures change:labels", measure], ["change:message", () => line(get("message").text, get("message").kind)],
   ];
   for (const [names, act] of handlers) model.on(names, act);
+  const look = () => kernel.check();
+  el.addEventListener("pointerenter", look);
   load();
   draw();
   place();
@@ -174,6 +177,7 @@ function render({ model, el }) {
   measure();
   line(get("message").text, get("message").kind);
   return () => {
+    el.removeEventListener("pointerenter", look);
     kernel.close();
     clearInterval(blinking);
     for (const [names, act] of handlers) model.off(names, act);

@@ -17,6 +17,7 @@ from toolkit.errors import RequestError, ToolkitError
 from toolkit.media.preview import frame_at
 from toolkit.widgets.page import joined
 from toolkit.widgets.pictures import part_shown, png
+from toolkit.widgets.reel import opened
 from toolkit.widgets.saying import Zooming
 from toolkit.widgets.still import Still
 
@@ -37,7 +38,7 @@ class Wipe(Still, Zooming):
     """
 
     _esm = joined("page.js", "kernel.js", "zoom.js", "wipe.js")
-    _css = joined("wipe.css")
+    _css = joined("page.css", "wipe.css")
     before = traitlets.Unicode().tag(sync=True)
     after = traitlets.Unicode().tag(sync=True)
     labels = traitlets.List(["before", "after"]).tag(sync=True)
@@ -64,7 +65,7 @@ class Wipe(Still, Zooming):
             self._load(**self._source)
 
     def _load(self, before: Any, after: Any, truth: Any, time: float | None, height: int) -> None:
-        clips = [c if isinstance(c, Clip) else Clip.open(c) for c in (before, after)]
+        clips = [opened(c) for c in (before, after)]
         if time is None:
             time = min(c.duration or 0.0 for c in clips) / 2
         if not math.isfinite(time):
@@ -82,7 +83,7 @@ class Wipe(Still, Zooming):
         judges: tuple[FrameAgainstTruth, ...] = ()
         try:
             if truth is not None:
-                right, due = beside(truth if isinstance(truth, Clip) else Clip.open(truth))
+                right, due = beside(opened(truth))
                 if abs(float(right.times[0]) - due) > float(right.durations[0] * right.time_base):
                     raise RequestError(f"the truth has no frame at {due:.3f} s", files="")
                 judges = FrameAgainstTruth(right, first, at), FrameAgainstTruth(right, second, moment)

@@ -1,0 +1,104 @@
+"""A page left open while its kernel goes: each widget says so where one looks, none looks alive, a rerun mends it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests import _media as m
+from tests._browser import lab, needs_browser, notebook, restart, run_all, shows
+
+pytestmark = needs_browser
+CELLS = (
+    "from toolkit import widgets\nwidgets.panel('vhs-fast', 'tape.avi', field_order='bff')",
+    "widgets.open('tape.avi')",
+    "widgets.wipe('tape.avi', 'tape.avi')",
+    "widgets.look('tape.avi', 'tape.avi')",
+    "widgets.jobs('q.db')",
+    "import os\nwidgets.watch(os.getpid())",
+)
+LAST = ".vhs-watch tbody tr"
+#: Of each widget: where its words stand, and what needs a kernel.
+PARTS = {
+    "panel": (".vhs-panel .vhs-pulse .message", ".vhs-panel .widget-slider"),
+    "bench": (".vhs-bench .message", ".vhs-bench .slider"),
+    "wipe": (".vhs-wipe .message", ""),
+    "look": (".jp-CodeCell:nth-child(4) .vhs-pulse .message", ".jp-CodeCell:nth-child(4) .widget-slider"),
+    "jobs": (".jp-CodeCell:nth-child(5) .vhs-pulse .message", ".jp-CodeCell:nth-child(5) .jupyter-button"),
+    "watch": (".vhs-watch .message", ""),
+}
+RESTARTED = "The kernel was restarted"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(m.made("dv_pal.avi"), tmp_path / "tape.avi")
+    return tmp_path
+
+
+def dead(page, name: str) -> None:
+    words, control = PARTS[name]
+    shows(page, words, RESTARTED)
+    if control:
+        assert page.evaluate("s => document.querySelector(s).closest('[inert]') !== null", control), name
+
+
+def touch(page, name: str) -> None:
+    """Does with a widget what a hand does first."""
+    if name == "panel":
+        page.locator(".vhs-panel .widget-slider .noUi-handle").first.focus()
+        page.keyboard.press("ArrowRight")
+    elif name == "bench":
+        page.locator(".vhs-bench .slider").evaluate("s => { s.value = 3; s.dispatchEvent(new Event('input')) }")
+    elif name == "wipe":
+        page.locator(".vhs-wipe button[title^='zoom in']").click()
+    elif name == "look":
+        page.locator(PARTS["look"][1] + " .noUi-handle").focus()
+        page.keyboard.press("ArrowRight")
+    elif name == "jobs":
+        page.locator(PARTS["jobs"][1]).first.click()
+    else:
+        page.locator(".vhs-watch").hover()  # its button is gone: the watch has ended with the kernel, and says so, too
+
+
+def test_widgets_of_a_kernel_that_was_restarted_behind_the_page_say_so_when_touched(page, folder):
+    book = notebook(folder / "book.ipynb", *CELLS)
+    with lab(folder) as url:
+        run_all(page, url, book.name, LAST)
+        page.wait_for_selector(".vhs-bench .base[data-shown]")
+        assert page.locator(".vhs-dead").count() == 0
+        restart(page, book.name)
+        for name in PARTS:
+            touch(page, name)
+            dead(page, name)
+        # What is there can still be compared, and the words be copied.
+        page.locator(".vhs-wipe .stage").focus()
+        page.keyboard.press("2")
+        assert page.locator(".vhs-wipe .stage").get_attribute("data-mode") == "side-by-side"
+        assert "vhs-toolkit restore tape.avi" in page.locator(".vhs-panel pre").last.inner_text()
+        page.screenshot(path=folder / "dead.png")
+        run_all(page, url, book.name, ".vhs-panel")  # loads the page anew
+        page.wait_for_selector(LAST)
+        assert page.locator(".vhs-dead").count() == 0
+
+
+def test_a_busy_kernel_is_no_dead_one_and_a_restart_that_the_page_sees_is_said_untouched(page, folder):
+    book = notebook(folder / "book.ipynb", *CELLS, "import time\ntime.sleep(8)")
+    with lab(folder, "dark") as url:
+        run_all(page, url, book.name, LAST)
+        page.wait_for_selector(".vhs-panel .vhs-picture[data-shown]")
+        picture = "document.querySelector('.vhs-panel .vhs-picture').toDataURL()"
+        before = page.evaluate(picture)
+        touch(page, "panel")
+        shows(page, PARTS["panel"][0], "The kernel is busy with a cell")
+        assert page.locator(".vhs-dead").count() == 0
+        page.wait_for_selector(PARTS["panel"][0], state="hidden")
+        page.wait_for_function(f"before => {picture} !== before", arg=before)
+        page.locator(".jp-CodeCell").first.locator(".jp-InputArea-editor").click()
+        page.click("text=Kernel >> nth=0")
+        page.click("text=Restart Kernel… >> nth=0")
+        page.click(".jp-Dialog .jp-mod-accept")
+        for name in PARTS:
+            dead(page, name)
+        page.screenshot(path=folder / "dead.png")
