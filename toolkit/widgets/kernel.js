@@ -1,6 +1,7 @@
 // Asks the kernel: one request on its way at a time, always ending with the newest; says so when nobody is there to
 // answer, and takes what needs a kernel out of the hand's reach.
 const SILENCE = 4000; // milliseconds after which no answer is told
+const SHORT = 300;
 const CALM = 3000; // milliseconds for which an answer is believed
 const SAID = {
   restarted: "The kernel was restarted: what is shown here is from before. Run the cell again.",
@@ -113,15 +114,18 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
     if (waiting) watch();
     if (newest) settled();
   }
-  // JupyterLab marks the widgets of a kernel that it saw restarting; marks that go may mean a connection that is back.
+  // The page saw its kernel go, or its connection come back: asked a moment later, when it has let go of what it held.
   function live() {
+    pinging = "";
     if (el.closest(".jupyter-widgets-disconnected")) bury(kernelThere());
-    else if (dead) ping();
+    else later ??= setTimeout(() => ping((later = null)), SHORT);
   }
   model.on("change:answered", answered);
   model.on("msg:custom", told);
   model.on("comm_live_update", live);
-  const begun = setTimeout(live); // when it stands in the page and has said what it has to say
+  const begun = setTimeout(() => {
+    if (el.closest(".jupyter-widgets-disconnected")) bury(kernelThere()); // drawn from what a notebook keeps
+  });
   return {
     // false where there is nobody to ask.
     ask(changes) {
