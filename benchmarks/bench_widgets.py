@@ -132,7 +132,7 @@ def measured(page: Any, url: str, folder: Path, busy: bool, count: int) -> dict[
         notebook(folder / name, *cells)
         run_all(page, url, name, PICTURE)
         if busy:
-            page.wait_for_selector(".jp-OutputArea-output :text('running')", timeout=60_000)
+            page.wait_for_selector(".vhs-grid :text('running')", timeout=60_000)
             page.wait_for_timeout(6000)  # until it has imported and computes
         page.evaluate(WATCH, PICTURE)
         for slider, start in [(s, k) for p, s, k in CASES if p == preset]:

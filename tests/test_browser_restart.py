@@ -89,7 +89,7 @@ def test_a_busy_kernel_is_no_dead_one_and_a_dead_one_is_told_by_all(page, folder
             dead(page, name)
         page.locator(".vhs-wipe .stage").focus()
         page.keyboard.press("2")
-        assert page.locator(".vhs-wipe .stage").get_attribute("data-mode") == "side-by-side", "what is there is compared"
+        assert page.locator(".vhs-wipe .stage").get_attribute("data-mode") == "side-by-side", "it needs none"
         assert "vhs-toolkit restore tape.avi" in page.locator(".vhs-panel pre").last.inner_text()
         page.screenshot(path=folder / "dead.png")
         run_again(page)

@@ -11,7 +11,7 @@ from tests._browser import lab, needs_browser, notebook, restart, run_all, shows
 from toolkit.jobs import Queue
 
 pytestmark = needs_browser
-OUT = ".jp-OutputArea-output"
+OUT = ".vhs-whole"
 STEPS = (
     "import toolkit\n"
     "from toolkit import widgets\n"

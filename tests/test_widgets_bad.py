@@ -18,7 +18,7 @@ from toolkit.pipeline import Pipeline
 from toolkit.presets import preset
 from toolkit.stages import deinterlace, denoise
 from toolkit.stages.upscale import choose_device
-from toolkit.widgets import jobs, panel, sweep
+from toolkit.widgets import jobs, look, panel, sweep, wipe
 from toolkit.widgets.controls import Control
 
 BOB = {"deinterlace": ["bob"]}
@@ -69,10 +69,15 @@ def test_a_clip_that_changes_under_the_panel_and_one_of_twelve_hours(tmp_path):
     m.ffmpeg("-i", tape, "-vf", "negate", "-c:v", "huffyuv", "-an", other)
     other.replace(tape)
     p.view.value = "before"
+    assert p.picture.value not in (first, b"") and "was changed" in p.message.value
     p.view.value = "after"
-    assert p.picture.value not in (first, b"") and "ms" in p.message.value
+    assert p.picture.value not in (first, b"") and "was changed" not in p.message.value and "ms" in p.message.value
+    m.ffmpeg("-i", tape, "-vf", "scale=320:240", "-frames:v", 8, "-c:v", "huffyuv", "-an", other)
+    other.replace(tape)
+    p.time.value = 0.3
+    assert "was changed" in p.message.value and "320x240" in p.message.value and p.time.max < 0.5, p.message.value
     tape.write_bytes(b"no video" * 100)
-    p.time.value = 0.4
+    p.time.value = 0.1
     assert "not a video" in p.message.value and "Traceback" not in p.message.value
     p = panel(KNOBS, m.twelve_hours(), field_order="progressive")
     p.rows[0].on.value = False
@@ -80,6 +85,27 @@ def test_a_clip_that_changes_under_the_panel_and_one_of_twelve_hours(tmp_path):
     p.time.value = p.time.max
     p.time.value = 6 * 3600
     assert p.drawn > drawn and "ms" in p.message.value, p.message.value
+
+
+def test_a_clip_that_goes_away_or_changes_under_the_look_and_twelve_hours(tmp_path):
+    tape, other = tmp_path / "tape.avi", tmp_path / "other.avi"
+    shutil.copy(m.made("huffyuv.avi"), tape)
+    view = look(tape, tape)
+    first = view.picture.value
+    assert first and view.message.value == "" and view.again_button.layout.display == "none"
+    tape.rename(tmp_path / "away.avi")
+    view.slider.value = 0.2
+    assert "cannot be read" in view.message.value and view.picture.value == first
+    (tmp_path / "away.avi").rename(tape)
+    view.again_button.click()
+    assert view.message.value == "" and view.picture.value != first
+    m.ffmpeg("-i", tape, "-vf", "scale=320:240,negate", "-frames:v", 8, "-c:v", "huffyuv", "-an", other)
+    other.replace(tape)
+    view.slider.value = 0.1
+    assert "tape.avi changed" in view.message.value and view.slider.max < 0.5
+    for show in (look, wipe):
+        long = show(m.twelve_hours(), m.twelve_hours())
+        assert long.still() is not None
 
 
 def test_a_wrong_request_in_a_cell_is_one_sentence_and_no_traceback():

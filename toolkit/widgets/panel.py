@@ -19,7 +19,7 @@ from kernels.resize import resize
 from toolkit.clip import FIELD_ORDERS, Batch, Clip
 from toolkit.compare.grid import to_rgb
 from toolkit.errors import KnobError, RequestError, ToolkitError
-from toolkit.media.times import frame_times
+from toolkit.media.times import frame_times, identity
 from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, preset, save
 from toolkit.settings import spoken
@@ -110,8 +110,12 @@ class Panel(Still, ipywidgets.VBox):
             self._say(plain(error, str(clip)))
             self.children = [self._pulse, self.message, self.again_button]
             return
-        self.clip, self._moment = decided, Moment(decided)
+        self._take(decided)
         self.draw()
+
+    def _take(self, clip: Clip) -> None:
+        self.clip, self._moment, self._stamp = clip, Moment(clip), identity(clip.path)
+        self.time.max = max(clip.duration or 0.0, 0.01)
 
     def _build(self, clip: Clip, time: float | None) -> None:
         length = clip.duration or 0.0
@@ -154,6 +158,9 @@ class Panel(Still, ipywidgets.VBox):
             return
         began = time.perf_counter()
         try:
+            changed = identity(self.clip.path) != self._stamp
+            if changed:  # other headers, another field order
+                self._take(_decided(Clip.open(self.clip.path), self._wanted[2]))
             self.pipeline = Pipeline(row.step for row in self.rows if row.on.value)
             self._say_words()
             before, after = self._moment.frame(self.pipeline, self._index(), self._part())
@@ -166,7 +173,8 @@ class Panel(Still, ipywidgets.VBox):
             self._say(f"this could not be computed: {type(error).__name__}: {error}")
         else:
             self.drawn += 1
-            self._say(f"{after.format}, {1000 * (time.perf_counter() - began):.0f} ms", error=False)
+            news = f"{self.clip.path.name} was changed, this is its new content; " if changed else ""
+            self._say(f"{news}{after.format}, {1000 * (time.perf_counter() - began):.0f} ms", error=changed)
 
     def still(self) -> Image.Image | None:
         return Image.open(io.BytesIO(self.picture.value)) if self.picture.value else None
