@@ -158,7 +158,8 @@ def test_nobody_waits_for_a_killed_program_to_get_its_turn_to_go(tmp_path, no_ch
     real, turns = program.wait, threading.Event()
 
     def wait(timeout=None):  # a machine so busy that the dead are not buried
-        if not turns.wait(20 if timeout is None else timeout):
+        assert timeout is not None or threading.current_thread() is not threading.main_thread()
+        if not turns.wait(timeout):
             raise subprocess.TimeoutExpired("sleep", timeout)
         return real()
 
