@@ -1,8 +1,8 @@
 // Asks the kernel: one request on its way at a time, always ending with the newest; says so when nobody is there to
 // answer, and takes what needs a kernel out of the hand's reach.
 const SILENCE = 4000; // milliseconds after which no answer is told
-const SHORT = 300;
-const CALM = 3000; // milliseconds for which an answer is believed
+const CALM = 3000; // for which an answer is believed
+const SHORT = 300; // after which a page has let go of what it held of a kernel
 const SAID = {
   restarted: "The kernel was restarted: what is shown here is from before. Run the cell again.",
   none: "There is no kernel any more: what is shown here is from before. Start one and run the cell again.",
@@ -114,7 +114,7 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
     if (waiting) watch();
     if (newest) settled();
   }
-  // The page saw its kernel go, or its connection come back: asked a moment later, when it has let go of what it held.
+  // The page saw its kernel go, or its connection come back.
   function live() {
     pinging = "";
     if (el.closest(".jupyter-widgets-disconnected")) bury(kernelThere());

@@ -106,11 +106,11 @@ class Panel(Still, ipywidgets.VBox):
                 raise RequestError(f"the time is {time}", expected="seconds from the beginning", files="")
             decided = _decided(opened(clip), field_order)
             self._build(decided, time)
+            self._take(decided)
         except Exception as error:  # a traceback in place of the panel would help nobody
             self._say(plain(error, str(clip)))
             self.children = [self._pulse, self.message, self.again_button]
             return
-        self._take(decided)
         self.draw()
 
     def _take(self, clip: Clip) -> None:
