@@ -18,6 +18,7 @@ CELLS = (
     "widgets.jobs('q.db')",
     "import os\nwidgets.watch(os.getpid())",
 )
+BUSY = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.1)"
 LAST = ".vhs-watch tbody tr"
 #: Of each widget: where its words stand, and what needs a kernel.
 PARTS = {
@@ -70,7 +71,7 @@ def run_again(page) -> None:
 
 
 def test_a_busy_kernel_is_no_dead_one_and_a_dead_one_is_told_by_all(page, folder):
-    book = notebook(folder / "book.ipynb", *CELLS, "import time\ntime.sleep(7)")
+    book = notebook(folder / "book.ipynb", *CELLS, BUSY)
     with lab(folder, "dark") as url:
         run_all(page, url, book.name, LAST)
         page.wait_for_selector(".vhs-panel .vhs-picture[data-shown]")
@@ -79,6 +80,7 @@ def test_a_busy_kernel_is_no_dead_one_and_a_dead_one_is_told_by_all(page, folder
         touch(page, "panel")
         shows(page, PARTS["panel"][0], "The kernel is busy with a cell")
         assert page.locator(".vhs-dead").count() == 0
+        (folder / "go").touch()
         page.wait_for_selector(PARTS["panel"][0], state="hidden")
         page.wait_for_function(f"before => {picture} !== before", arg=before)
 
@@ -90,7 +92,9 @@ def test_a_busy_kernel_is_no_dead_one_and_a_dead_one_is_told_by_all(page, folder
         page.locator(".vhs-wipe .stage").focus()
         page.keyboard.press("2")
         assert page.locator(".vhs-wipe .stage").get_attribute("data-mode") == "side-by-side", "it needs none"
-        assert "vhs-toolkit restore tape.avi" in page.locator(".vhs-panel pre").last.inner_text()
+        words = page.locator(".vhs-panel pre").last
+        assert "vhs-toolkit restore tape.avi" in words.inner_text(), "the words stay, to be copied"
+        assert words.evaluate("e => e.closest('[inert]') === null")
         page.screenshot(path=folder / "dead.png")
         run_again(page)
 
@@ -100,5 +104,6 @@ def test_a_busy_kernel_is_no_dead_one_and_a_dead_one_is_told_by_all(page, folder
         page.click(".jp-Dialog .jp-mod-accept")
         for name in PARTS:
             dead(page, name)
-        page.locator(".vhs-panel").scroll_into_view_if_needed()
+        page.locator(".vhs-panel .vhs-pulse").scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
         page.screenshot(path=folder / "restarted.png")

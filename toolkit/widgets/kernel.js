@@ -4,12 +4,12 @@ const SILENCE = 4000; // milliseconds after which no answer is told
 const CALM = 3000; // for which an answer is believed
 const SHORT = 300; // after which a page has let go of what it held of a kernel
 const SAID = {
-  restarted: "The kernel was restarted: what is shown here is from before. Run the cell again.",
-  none: "There is no kernel any more: what is shown here is from before. Start one and run the cell again.",
+  restarted: "The kernel was restarted since this was drawn. Run the cell again.",
+  none: "The kernel that drew this is gone. Start one and run the cell again.",
   busy: "The kernel is busy with a cell; it answers when that is done.",
   silence: "No kernel answers: it is busy, was restarted, or there is none. Run the cell again when it is idle.",
 };
-const ASKS = ".asks, .jupyter-button, .widget-inline-hbox, .widget-toggle-buttons"; // ours, and those of ipywidgets
+const ASKS = ".asks, .jupyter-button, .widget-inline-hbox:not(.widget-html)"; // ours, and the controls of ipywidgets
 
 // say(text, kind) shows a sentence; settled() follows the answer to the newest request.  Settings travel as traits with
 // a number, `asked`, which comes back as `answered`; words (`tell`) come back as { kind: "done", number }.
@@ -87,6 +87,11 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
     };
     sent({ kind: "ping", number: mine }, { iopub: { status } });
   }
+  function look(acts) {
+    later = null;
+    if (acts && !patience && !silent) watch();
+    ping();
+  }
   function send() {
     const number = model.get("asked") + 1;
     for (const [name, value] of Object.entries(wanted)) model.set(name, value);
@@ -118,7 +123,7 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
   function live() {
     pinging = "";
     if (el.closest(".jupyter-widgets-disconnected")) bury(kernelThere());
-    else later ??= setTimeout(() => ping((later = null)), SHORT);
+    else later ??= setTimeout(() => look(false), SHORT);
   }
   model.on("change:answered", answered);
   model.on("msg:custom", told);
@@ -145,12 +150,9 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
     // Somebody looks (or acts: then silence is told): is anybody there?
     check(acts = false) {
       if (dead) return;
-      if (performance.now() - heard < CALM) {
-        if (acts) later ??= setTimeout(() => ping((later = null)), CALM);
-        return;
-      }
-      if (acts && !patience && !silent) watch();
-      ping();
+      const soon = heard + CALM - performance.now();
+      if (soon <= 0) look(acts);
+      else if (acts) later ??= setTimeout(() => look(true), soon);
     },
     // What is set here, sent or not.
     now: (name) => (name in wanted ? wanted[name] : model.get(name)),
