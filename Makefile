@@ -34,8 +34,8 @@ test: $(VENV)/.test  ## all tests, notebooks too
 test-gpu: $(VENV)/.test  ## the kernel tests on an NVIDIA GPU
 	$(BIN)/python -m pytest tests/test_kernels.py --device cuda
 
-lab: $(VENV)/.test  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/.test  ## open JupyterLab with the first notebook
+	$(BIN)/jupyter lab notebooks/00_first_tape.ipynb
 
 bench: $(VENV)/.test  ## measure against the rivals; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_restore.py

@@ -32,6 +32,15 @@ def test_a_tone_stands_in_the_spectrogram_at_its_frequency_and_level(frequency, 
     assert middle.max() == pytest.approx(level, abs=1.5)  # between two bins a Hann window loses up to 1.4 dB
 
 
+def test_what_was_made_louder_is_shown_as_loud_as_it_came():
+    before = programme(RATE, 2, seconds=4.0)
+    even = analysis.as_loud_as(before, 2.5 * before, RATE)
+    assert even.dtype == before.dtype and np.abs(even - before).max() < 1e-3
+    quiet = np.zeros((2, RATE), np.float32)
+    assert analysis.as_loud_as(before, quiet, RATE) is quiet
+    assert analysis.as_loud_as(quiet, before, RATE) is before
+
+
 def test_the_noise_profile_is_that_of_the_hiss():
     hurt, parts = damage(music(12, RATE, seed=1), RATE, Damage(hiss=-46, hum=None), seed=2)
     freqs, found = analysis.noise_of(hurt, RATE)

@@ -71,13 +71,22 @@ def spectrograms(
     top = max(float(np.quantile(levels, 0.999)) for levels, _, _ in drawn)
     for axis, name, (levels, freqs, times) in zip(axes[:, 0], names, drawn, strict=True):
         image = axis.imshow(
-            levels, origin="lower", aspect="auto", cmap="magma", vmin=top - 90, vmax=top, interpolation="nearest",
+            levels, origin="lower", aspect="auto", cmap="magma", vmin=top - 90, vmax=top, interpolation="auto",
             extent=(0, times[-1] if len(times) > 1 else 1, 0, freqs[-1] / 1000),
         )  # fmt: skip
         axis.set(ylabel="kHz", title=name)
     axes[-1, 0].set(xlabel="s")
     figure.colorbar(image, ax=axes[:, 0], label="dBFS", pad=0.01)
     return Picture(figure)
+
+
+def as_loud_as(before: np.ndarray, after: np.ndarray, rate: int) -> np.ndarray:
+    """`after`, turned up or down to the integrated loudness of `before`, so that a picture compares what is left of the
+    noise and not the level.  Silence is left as it is."""
+    from toolkit.audio.meter import measure
+
+    there, here = (measure(x, rate).integrated for x in (before, after))
+    return after * 10 ** ((there - here) / 20) if np.isfinite([there, here]).all() else after
 
 
 def loudness_over_time(

@@ -67,9 +67,11 @@ def listen(
         panel.report, panel.call = report, whole.format(mode=choice.value)
         said.value = f"<code>{panel.call}</code>"
 
-    panel = widgets.VBox(
-        [widgets.HBox([choice, note]), widgets.Label("before"), before, widgets.Label("after"), after, said]
-    )
+    class Listen(widgets.VBox):
+        def __repr__(self) -> str:  # what stays where there is no kernel
+            return "Listen: run the cell to hear before and after"
+
+    panel = Listen([widgets.HBox([choice, note]), widgets.Label("before"), before, widgets.Label("after"), after, said])
     hear()
     choice.observe(hear, "value")
     return panel

@@ -56,7 +56,7 @@ def bars(rows: Mapping[str, Mapping[str, float]]) -> Picture:
     panels = figure.subplots(1, len(rows), squeeze=False)[0]
     for axes, (title, values) in zip(panels, rows.items(), strict=True):
         drawn = axes.bar(list(values), list(values.values()), color=["#888888", "#2a7f62"])
-        axes.bar_label(drawn, fmt="%.3g")
+        axes.bar_label(drawn, labels=[f"{v:,.0f}" if abs(v) >= 100 else f"{v:.3g}" for v in values.values()])
         axes.set_title(title, fontsize=9)
         axes.margins(y=0.15)
     return Picture(figure)
