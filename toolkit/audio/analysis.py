@@ -34,9 +34,13 @@ class Picture:
         return Path(path)
 
     def _repr_png_(self) -> bytes:
-        out = io.BytesIO()
+        from PIL import Image
+
+        out, small = io.BytesIO(), io.BytesIO()
         self.figure.savefig(out, format="png", dpi=90)
-        return out.getvalue()
+        # The noise in a spectrogram is most of a notebook's size; its colour scale has no more than 256 colours.
+        Image.open(out).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        return small.getvalue()
 
 
 def _figure(rows: int, columns: int = 1, height: float = 2.6, **more: Any) -> tuple[Figure, Any]:
