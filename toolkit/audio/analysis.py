@@ -39,7 +39,8 @@ class Picture:
         out, small = io.BytesIO(), io.BytesIO()
         self.figure.savefig(out, format="png", dpi=90)
         # The noise in a spectrogram is most of a notebook's size; its colour scale has no more than 256 colours.
-        Image.open(out).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        few = Image.open(out).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(small, "PNG", optimize=True)
         return small.getvalue()
 
 
