@@ -35,7 +35,7 @@ test-gpu: $(VENV)/.test  ## the kernel tests on an NVIDIA GPU
 	$(BIN)/python -m pytest tests/test_kernels.py --device cuda
 
 lab: $(VENV)/.test  ## open JupyterLab with the first notebook
-	$(BIN)/jupyter lab notebooks/00_first_tape.ipynb
+	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/00_first_tape.ipynb
 
 bench: $(VENV)/.test  ## measure against the rivals; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_restore.py

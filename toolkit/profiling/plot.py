@@ -41,6 +41,8 @@ def plot(found: Mapping[str, Slope], *names: str) -> Picture:
             unit, scale = ("MiB", 2**20) if top > 2**20 else ("KiB", 2**10)
         for label, one in found.items():
             axes.plot([(v - one[name].values[0]) / scale for v in one[name].values], marker=".", label=label)
+        if all(v == one[name].values[0] for one in found.values() for v in one[name].values):
+            axes.set_ylim(-0.5, 1)  # nothing changed: a scale of hundredths would look like noise
         axes.set(xlabel="round", ylabel=f"{name}, {unit}" if unit != name else name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
