@@ -57,8 +57,8 @@ class Steady:
     ) -> tuple[np.ndarray, ...]:
         """small: luma `(T, H, W)`, NumPy or CuPy, that went into the net; large: the planes that came out.
 
-        Returns planes like these.
         bits, large_bits : of either's samples; `large_bits=None` means the same.
+        Returns planes like `large`.
         """
         out = tuple(np.empty_like(p) for p in large)
         peak, unit = (1 << (large_bits or bits)) - 1, 1 << (bits - 8)
