@@ -116,8 +116,11 @@ def section(results: dict[str, Result], table: Table, where: Where) -> str:
     )  # fmt: skip
     for family, found in groups.items():
         text += f"\n### {family.capitalize()}\n\n" + table(HEAD, [_line(rows) for rows in found.values()])
-    left = results.get("kernels_denoise_rivals", {}).get("measured", {}).get("left_out", [])
-    return text + "".join(f"\nLeft out: {r['kernel']} beside {r['rival']}: {r['why']}\n" for r in left)
+    for name, result in results.items():
+        for row in result["measured"].get("left_out", []):
+            what = f"bm3d {row['case']} beside bm3dcpu" if name == "bm3d" else f"{row['kernel']} beside {row['rival']}"
+            text += f"\nLeft out: {what}: {row['why']}\n"
+    return text
 
 
 def _versions(results: dict[str, Result]) -> str:
