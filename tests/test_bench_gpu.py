@@ -1,4 +1,4 @@
-"""What can be held of the GPU benchmark without a GPU: every kernel has its inputs, and it says why it stops."""
+"""What benchmarks stand on: every kernel has its inputs and is compiled once; without a GPU it is said why it stops."""
 
 from __future__ import annotations
 
@@ -40,3 +40,39 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 1 and "nothing was measured" in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+EVERY_KERNEL_ONCE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from numba.core import event
+from kernel_inputs import arrays_of, picture
+from kernels import all_kernels
+
+class Listener(event.Listener):
+    def on_start(self, ev):
+        function = ev.data["dispatcher"].py_func
+        print(f"{function.__module__}.{function.__qualname__}")
+
+    def on_end(self, ev):
+        pass
+
+event.register("numba:compile", Listener())
+frames = picture(3, 192, 192)
+for kernel in all_kernels().values():
+    kernel(*arrays_of(kernel, frames))
+"""
+
+
+def compiled() -> list[str]:
+    """The functions that a fresh process compiles to run every kernel once; the others are on disk."""
+    command = [sys.executable, "-c", EVERY_KERNEL_ONCE, str(ROOT / "benchmarks")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_what_was_compiled_once_is_never_compiled_again():
+    """A body without `cache=True`, or one that Numba cannot keep, would cost its seconds in every process."""
+    again = compiled() and compiled()
+    assert not again, again
