@@ -76,3 +76,38 @@ def test_what_was_compiled_once_is_never_compiled_again():
     """A body without `cache=True`, or one that Numba cannot keep, would cost its seconds in every process."""
     again = compiled() and compiled()
     assert not again, again
+
+
+def rows_of(verdicts: str) -> dict[str, str]:
+    """The goal's cell of each row of a rendered table."""
+    lines = [line.strip("| ").split(" | ") for line in verdicts.splitlines() if line.startswith("| ")]
+    return {cells[0]: cells[6] for cells in lines if len(cells) == 8 and cells[0] not in ("kernel", "---")}
+
+
+def test_a_goal_is_met_only_on_one_core_and_on_two_and_at_equal_quality(bench):
+    """Speeds of the clock decide, not processor time; a faster denoiser that leaves more noise has not won."""
+    from render import table
+    from render_kernels import section
+
+    def rival(name, *ratios, ours=34.0):
+        shared = {"kernel": name, "rival": "theirs", "ours_fps": 10, "rival_fps": 9.0, "ratio_cpu": 2.0, "goal": 1.0,
+                  "ours_psnr": ours, "rival_psnr": 34.05}  # fmt: skip
+        return [{**shared, "cores": n + 1, "ratio": r} for n, r in enumerate(ratios)]
+
+    rows = [*rival("won", 1.2, 1.0), *rival("one core", 1.2, 0.9), *rival("noisier", 1.2, 1.2, ours=33.0)]
+    yadif = {"kernel": "yadif", "rival": "yadif", "rate": "field", "ours_fps": 9, "rival_fps": 5, "ratio_cpu": 2}
+    alone = {"case": "dehalo, luma", "rival": None, "rival_fps": None, "ours_fps": 7, "ratio": None, "ratio_cpu": None}
+    families = {
+        "deinterlace": {"rows": [{**yadif, "cores": n, "ratio": 1.4, "results": "equal"} for n in (1, 2)]},
+        "repair": {"rows": [{**alone, "cores": n, "agreement": "none has it"} for n in (1, 2)]},
+    }
+    measured = {
+        "kernels": {"measured": {"ffmpeg": "9", "families": families}},
+        "kernels_denoise_rivals": {"measured": {"rows": rows, "versions": {}, "left_out": []}},
+    }
+    text = section(measured, table, lambda result: "here\n")
+    assert rows_of(text) == {
+        "won": "1: met", "one core": "1: **MISSED**", "noisier": "1: **MISSED**",
+        "yadif, field rate": "1.5: **MISSED**", "dehalo, luma": "",
+    }  # fmt: skip
+    assert "1 of 4 goals are met" in text and "dehalo, luma | nobody | 7.0 |  | 7.0 |  |  | none has it" in text
