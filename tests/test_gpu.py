@@ -34,8 +34,6 @@ SMALL = {
     "denoise.nlmeans": {"search": 2, "radius": 1}, "denoise.bm3d": {"search": 2, "radius": 1, "final": True},
     "denoise.motion_mean": {"radius": 2}, "denoise.dft_threshold": {"radius": 1},
 }  # fmt: skip
-#: What looks at the frames themselves before it decides, in main memory: its measuring is not a kernel.
-MEASURES = {"repair.dejitter", "deinterlace.film"}
 STAGES = {s.name: s for s in made() if not isinstance(s, Net)}
 
 
@@ -44,13 +42,14 @@ def gpu(request, monkeypatch):
     return _gpu.device(request.config.getoption("--device"), monkeypatch)
 
 
-def tape(frames: int, fmt: PictureFormat) -> Batch:
-    """A moving picture with an edge, noise, a streak in one frame and a halo."""
+def tape(frames: int, fmt: PictureFormat, crawling: bool = False) -> Batch:
+    """A moving picture with an edge, noise and a streak in one frame; or a still one on which a carrier crawls."""
     rng, planes = np.random.default_rng(7), []
     for n, (height, width) in enumerate(fmt.plane_shapes):
         t, y, x = np.meshgrid(np.arange(frames), np.arange(height), np.arange(width), indexing="ij")
+        t, turn = (0 * t, 1 - 2 * (t % 2)) if crawling else (t, 0)
         wave = 120 + 50 * np.sin((x + 2 * t) / (7 - 2 * (n > 0))) * np.cos((y - t) / 9) + 40 * (x > width // 2)
-        plane = wave + rng.normal(0, 4, wave.shape)
+        plane = wave + 9 * turn + rng.normal(0, 0.5 if crawling else 4, wave.shape)
         plane[frames // 2, height // 2, 8:40] = 235
         planes.append(np.clip(np.rint(plane), 16, 240).astype(np.uint8))
     return Batch(tuple(planes), np.arange(frames), np.ones(frames, np.int64), Fraction(1, 30), fmt)
@@ -78,7 +77,7 @@ def test_a_stage_gives_what_it_gives_on_the_cpu_and_stays_on_the_device(name, gp
     step = STAGES[name](**ACTING.get(name, {}), **SMALL.get(name, {}))
     fields = step.stage.group == "deinterlace" or step.stage.before_deinterlacing
     fmt = TAPE if fields else TAPE.replace(field_order="progressive")
-    batch = tape(10 if name == "deinterlace.film" else 6, fmt)
+    batch = tape(10 if name == "deinterlace.film" else 6, fmt, crawling=name == "repair.frame_comb")
     there = sent(batch, gpu)
     want = step(batch)
     got = step(there, "cuda")
