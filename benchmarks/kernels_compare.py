@@ -30,6 +30,7 @@ from kernels_deinterlace import HEIGHT, WIDTH, planes, spend_rival
 
 HELD = 16  # frames that ours works on at once, as the pipeline does
 PASSES = 16  # a measure of FFmpeg's is taken so often in one run: once is lost beside reading both clips
+LEAST_SHARE = 0.05  # of FFmpeg's reading time, below which a filter's own time cannot be told
 Planes = list[np.ndarray]
 
 
@@ -160,16 +161,19 @@ def one(case: Case, cores: int, frames: int, repeats: int, folder: Path, a: Plan
             spent["theirs"].append(spend(lambda: again(case.rival, their_rounds, *few)))
         spent["ours"].append(spend(lambda: again(case.ours, rounds, a, b)))
     (wall, cpu) = ({k: median([s[i] for s in v]) if v else 0.0 for k, v in spent.items()} for i in (0, 1))
-    ours = rounds * HELD / wall["ours"]
+    ours, whose = rounds * HELD / wall["ours"], "FFmpeg" if program else case.whose
+    unknown = {"ours_fps": round(ours), "rival": None, "rival_fps": None, "ratio": None, "ratio_cpu": None}
     if case.rival is None:
-        return {"ours_fps": round(ours), "rival": None, "rival_fps": None, "ratio": None, "ratio_cpu": None}
+        return unknown
+    if wall["theirs"] - wall["nothing"] < LEAST_SHARE * wall["nothing"]:
+        return {**unknown, "rival": whose, "why": "its filter's time is lost in its reading's"}
     frames *= PASSES if case.two_inputs else 1
     done = cores * frames if program else their_rounds * case.taken
     theirs = done / (wall["theirs"] - wall["nothing"])
     per_frame = (cpu["theirs"] - cpu["nothing"]) / (frames if program else done)
     return {
         "ours_fps": round(ours),
-        "rival": "FFmpeg" if program else case.whose,
+        "rival": whose,
         "rival_fps": round(theirs, 1),
         "ratio": round(ours / theirs, 2),
         "ratio_cpu": round(per_frame * rounds * HELD / cpu["ours"], 2),

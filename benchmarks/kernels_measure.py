@@ -101,18 +101,11 @@ def noise_ours(a: Planes, b: Planes) -> np.ndarray:
     return noise_level(b[0], interlaced=False)
 
 
-def noise_theirs(a: Planes, b: Planes) -> list[float]:
-    from skimage.restoration import estimate_sigma
-
-    return [estimate_sigma(f) for f in b[0]]
-
-
 def noise_agrees(a: Planes, b: Planes, folder: Path) -> str:
-    """Both on the first frames with noise that is known."""
+    """On the first frames, with noise that is known."""
     shake = np.random.default_rng(1).normal(0, 5, a[0][:2].shape)
     noisy = [np.clip(np.rint(a[0][:2] + shake), 0, 255).astype(np.uint8)]
-    ours, theirs = noise_ours(a, noisy).mean(), np.mean(noise_theirs(a, noisy))
-    return f"of 5 levels of noise it finds {ours:.2f}, theirs {theirs:.2f}"
+    return f"5 levels of noise on the clip: it finds {noise_ours(a, noisy).mean():.2f}"
 
 
 def resized(a: Planes, width: int, height: int, filter: str) -> Planes:
@@ -176,7 +169,7 @@ def cases() -> list[Case]:
         Case("ssim gaussian, luma", ssim_ours("gaussian"), ssim_theirs("gaussian"), ssim_agrees("gaussian")),
         Case("ssim 7x7, luma", ssim_ours("uniform"), ssim_theirs("uniform"), ssim_agrees("uniform")),
         Case("ssim 7x7, FFmpeg", ssim_all, "ssim", ssim_near_ffmpegs, two_inputs=True),
-        Case("noise level, luma", noise_ours, noise_theirs, noise_agrees),
+        Case("noise level, luma", noise_ours, None, noise_agrees),
         alone("ms_ssim, luma", on_luma("kernels.measure.ms_ssim", "ms_ssim", True), "none of them has it"),
         alone("flicker, luma", on_luma("kernels.measure.flicker", "flicker", True), "none of them has it"),
         alone("combing, luma", on_luma("kernels.measure.combing", "combing"), "none of them has it"),

@@ -23,7 +23,8 @@ HEAD = ["kernel", "beside", "one core, fps", "ratio (by CPU)", "two cores, fps",
 
 def _quality(row: Result, theirs: str) -> str:
     text = f"PSNR {row['ours_psnr']:.2f} dB, theirs {row[theirs]:.2f} dB"
-    return text + (f", at most {row['levels_apart']} levels apart" if "levels_apart" in row else "")
+    apart = row.get("levels_apart")
+    return text + ("" if apart is None else f", at most {apart} levels apart" if apart else ", equal")
 
 
 def _of_bench_kernels(row: Result) -> Result:
@@ -70,7 +71,7 @@ def _verdict(rows: list[Result]) -> str:
     goal = rows[0]["goal"]
     if goal is None:
         return ""
-    met = all(r["ratio"] >= goal and r["equal"] for r in rows)
+    met = all(r["ratio"] is not None and r["ratio"] >= goal and r["equal"] for r in rows)
     return f"{goal:g}: {'met' if met else '**MISSED**'}"
 
 
@@ -81,7 +82,7 @@ def _line(rows: list[Result]) -> list[Any]:
         if row is None:
             cells += ["", ""]
         elif row["theirs"] is None:
-            cells += [_speed(row["ours_fps"]), ""]
+            cells += [_speed(row["ours_fps"]), row.get("why", "")]
         else:
             cells.append(f"{_speed(row['ours_fps'])} / {_speed(row['theirs'])}")
             cells.append(f"{row['ratio']:.2f} ({row['ratio_cpu']:.2f})")
@@ -115,7 +116,9 @@ def section(results: dict[str, Result], table: Table, where: Where) -> str:
         + (f"; missed: {', '.join(missed)}" if missed else "") + ".\n"
     )  # fmt: skip
     for family, found in groups.items():
-        text += f"\n### {family.capitalize()}\n\n" + table(HEAD, [_line(rows) for rows in found.values()])
+        kernels = list(dict.fromkeys(what for what, _ in found))  # all rivals of one below each other
+        ordered = sorted(found.values(), key=lambda rows: kernels.index(rows[0]["what"]))
+        text += f"\n### {family.capitalize()}\n\n" + table(HEAD, [_line(rows) for rows in ordered])
     for name, result in results.items():
         for row in result["measured"].get("left_out", []):
             what = f"bm3d {row['case']} beside bm3dcpu" if name == "bm3d" else f"{row['kernel']} beside {row['rival']}"
@@ -127,7 +130,7 @@ def _versions(results: dict[str, Result]) -> str:
     found: dict[str, str] = {}
     for name, result in results.items():
         versions = result["measured"].get("versions", {})
-        found |= {f"{k} (for bm3dcpu)" if name == "bm3d" and k in found else k: v for k, v in versions.items()}
+        found |= {f"{k} (for bm3dcpu)" if name == "bm3d" and found.get(k, v) != v else k: v for k, v in versions.items()}
     if "kernels" in results:
         found["FFmpeg"] = results["kernels"]["measured"]["ffmpeg"]
     return ", ".join(f"{k} {v}" for k, v in sorted(found.items())) + ".\n" if found else ""
