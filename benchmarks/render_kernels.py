@@ -130,7 +130,9 @@ def _versions(results: dict[str, Result]) -> str:
     found: dict[str, str] = {}
     for name, result in results.items():
         versions = result["measured"].get("versions", {})
-        found |= {f"{k} (for bm3dcpu)" if name == "bm3d" and found.get(k, v) != v else k: v for k, v in versions.items()}
+        for key, version in versions.items():
+            other = name == "bm3d" and found.get(key, version) != version
+            found[f"{key} (for bm3dcpu)" if other else key] = version
     if "kernels" in results:
         found["FFmpeg"] = results["kernels"]["measured"]["ffmpeg"]
     return ", ".join(f"{k} {v}" for k, v in sorted(found.items())) + ".\n" if found else ""
