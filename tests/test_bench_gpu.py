@@ -42,12 +42,10 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-EVERY_KERNEL_ONCE = """
+LISTENING = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from numba.core import event
-from kernel_inputs import arrays_of, picture
-from kernels import all_kernels
 
 class Listener(event.Listener):
     def on_start(self, ev):
@@ -58,15 +56,29 @@ class Listener(event.Listener):
         pass
 
 event.register("numba:compile", Listener())
+"""
+EVERY_KERNEL_ONCE = """
+from kernel_inputs import arrays_of, picture
+from kernels import all_kernels
+
 frames = picture(3, 192, 192)
 for kernel in all_kernels().values():
     kernel(*arrays_of(kernel, frames))
 """
 
 
-def compiled() -> list[str]:
+PSNR_ALONE = """
+import numpy as np
+from kernels.measure.psnr import psnr
+
+frames = np.zeros((3, 192, 192), np.uint8)
+psnr(frames, frames)
+"""
+
+
+def compiled(program: str = EVERY_KERNEL_ONCE) -> list[str]:
     """The functions that a fresh process compiles to run every kernel once; the others are on disk."""
-    command = [sys.executable, "-c", EVERY_KERNEL_ONCE, str(ROOT / "benchmarks")]
+    command = [sys.executable, "-c", LISTENING + program, str(ROOT / "benchmarks")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -76,6 +88,8 @@ def test_what_was_compiled_once_is_never_compiled_again():
     """A body without `cache=True`, or one that Numba cannot keep, would cost its seconds in every process."""
     again = compiled() and compiled()
     assert not again, again
+    alone = compiled(PSNR_ALONE)
+    assert not alone, "the same kernel is compiled anew where nothing else was imported"
 
 
 def rows_of(verdicts: str) -> dict[str, str]:
