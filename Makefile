@@ -31,8 +31,8 @@ test: $(VENV)/.test  ## all tests, notebooks too
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/nbval.cfg notebooks/*.ipynb
 
-test-gpu: $(VENV)/.test  ## the kernel tests on an NVIDIA GPU
-	$(BIN)/python -m pytest tests/test_kernels.py --device cuda
+test-gpu: $(VENV)/.test  ## the tests of kernels, stages and nets on an NVIDIA GPU
+	$(BIN)/python -m pytest tests/test_kernels.py tests/test_gpu.py --device cuda
 
 lab: $(VENV)/.test  ## open JupyterLab with the first notebook
 	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/00_first_tape.ipynb

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 from common import median, save
+from kernel_inputs import HEIGHT, WIDTH, arrays_of, flat, picture
 
 from kernels import all_kernels
 from kernels.declare import Kernel
 
-WIDTH, HEIGHT = 720, 480
 CHECKED = 4  # frames that are compared with the CPU's
 
 #: Kernels that are bound by memory: they are to reach 0.7 of the copy's bandwidth.
@@ -53,45 +53,6 @@ extern "C" __global__ void spin(float* out, int rounds, float a, float b) {
     out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
 }
 """
-
-
-def picture(frames: int) -> np.ndarray:
-    """Moving waves with fine texture and seeded noise, `(frames, 480, 720)` uint8."""
-    rng = np.random.default_rng(5)
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    texture = 6 * rng.standard_normal((HEIGHT, WIDTH))
-    batch = np.empty((frames, HEIGHT, WIDTH), np.uint8)
-    for t in range(frames):
-        wave = 120 + 60 * np.sin((x + 3 * t) / 17) * np.cos((y - t) / 23)
-        noise = 4 * rng.standard_normal((HEIGHT, WIDTH))
-        batch[t] = np.clip(wave + np.roll(texture, (t, 3 * t), (0, 1)) + noise, 16, 235)
-    return batch
-
-
-def arrays_of(kernel: Kernel, frames: np.ndarray) -> list[np.ndarray]:
-    """The kernel's arrays: the frames, smaller for chroma, and what a stage would give where frames are not meant."""
-    known = all_kernels()
-    made: list[np.ndarray] = []
-    for name, shape in zip(kernel.arrays, kernel.inputs(frames.shape, kernel.settings({})), strict=True):
-        if name == "motion":
-            made.append(known["find_motion"](frames))
-        elif name == "marks":
-            made.append(known["find_dropouts"](frames))
-        elif name == "spectrum":
-            made.append(np.full(shape, 25.0, np.float32))
-        elif name in kernel.others:
-            made.append(np.random.default_rng(6).integers(-6, 7, shape).astype(kernel.others[name]))
-        elif len(shape) == 4:
-            made.append(np.repeat(frames[:, None], shape[1], axis=1))
-        elif made and shape == frames.shape:  # a second picture: the first with an error
-            made.append(frames ^ 1)
-        else:
-            made.append(np.ascontiguousarray(frames[:, : shape[1], : shape[2]]))
-    return made
-
-
-def flat(result: Any) -> list[Any]:
-    return [a for part in result for a in flat(part)] if isinstance(result, tuple | list) else [result]
 
 
 def largest_difference(kernel: Kernel, arrays: list[np.ndarray]) -> float:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import render_kernels
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- tables -->\n", "<!-- end of tables -->"
@@ -171,39 +174,6 @@ def audio(result: dict[str, Any]) -> str:
             f"\nA fresh process: {f['import_s']} s of imports, first call {f['first_call_s']} s, second "
             f"{f['second_call_s']} s.\n"
         )
-    return text
-
-
-#: Least ratio to the rival, on one core and on two.
-KERNEL_GOALS = {
-    "yadif": 1.5, "w3fdif": 1.5, "bwdif": 1.0, "hqdn3d": 1.5, "nlmeans 7x7 in 15x15": 4, "nlmeans 5x5 in 9x9": 4,
-    "psnr, scikit-image": 3, "ssim gaussian, luma": 20, "ssim 7x7, luma": 20,
-}  # fmt: skip
-
-
-def kernels(result: dict[str, Any]) -> str:
-    data = result["measured"]
-    text = (
-        f"## Kernels: `bench_kernels.py`\n\n{where(result)}\nFrames a second at 720x480 on one core and on two (FFmpeg "
-        f"{data['ffmpeg']} then as two processes), its reading time subtracted. `ratio` is by the clock, `by CPU` by "
-        "processor time; above 1 ours is faster.\n"
-    )
-    for name, family in data["families"].items():
-        rows = []
-        for r in family["rows"]:
-            what = r.get("case") or f"{r['kernel']}{', ' + r['rate'] + ' rate' if 'rate' in r else ''}"
-            rival = r.get("rival", "FFmpeg")
-            rival = rival if rival in ("FFmpeg", "scikit-image") else f"FFmpeg {rival}"
-            told = r.get("results") or r.get("agreement")
-            if told is None:
-                told = f"PSNR {r['ours_psnr']:.2f} dB, theirs {r['ffmpeg_psnr']:.2f} dB"
-                told += f", at most {r['levels_apart']} levels apart" if "levels_apart" in r else ""
-            theirs = r.get("rival_fps", r.get("ffmpeg_fps"))
-            goal = KERNEL_GOALS.get(r.get("case") or r["kernel"])
-            verdict = "" if goal is None else f"{goal:g}: {'met' if r['ratio'] >= goal else 'MISSED'}"
-            rows.append([what, rival, r["cores"], r["ours_fps"], theirs, r["ratio"], r["ratio_cpu"], verdict, told])
-        head = ["kernel", "rival", "cores", "ours, fps", "rival, fps", "ratio", "by CPU", "goal", "results compared"]
-        text += f"\n### {name.capitalize()}\n\n" + table(head, rows)
     return text
 
 
@@ -457,42 +427,10 @@ def widgets_memory(result: dict[str, Any]) -> str:
     )
 
 
-def kernels_denoise_rivals(result: dict[str, Any]) -> str:
-    data = result["measured"]
-    head = ["kernel", "rival", "cores", "ours fps", "rival fps", "ratio", "by processor time", "goal", "", "ours dB",
-            "rival dB"]  # fmt: skip
-    rows = [
-        [r["kernel"], r["rival"], r["cores"], r["ours_fps"], r["rival_fps"], r["ratio"], r["ratio_cpu"], r["goal"],
-         r["met"], f"{r['ours_psnr']:.2f}", f"{r['rival_psnr']:.2f}"]
-        for r in data["rows"]
-    ]  # fmt: skip
-    versions = ", ".join(f"{k} {v}" for k, v in sorted(data["versions"].items()))
-    text = (
-        f"## Denoisers beside VapourSynth and OpenCV: `kernels_denoise_rivals.py`\n\n{where(result)}{versions}\n\n"
-        f"Luma of 720x480, noise {data['sigma']}; each side's PSNR is its best of a few settings, the first is "
-        "timed.\n\n"
-    )
-    text += table(head, rows)
-    return text + "".join(f"\nLeft out: {r['kernel']} beside {r['rival']}: {r['why']}\n" for r in data["left_out"])
-
-
-def bm3d(result: dict[str, Any]) -> str:
-    data = result["measured"]
-    head = "case|cores|ours, fps|bm3dcpu, fps|ratio|by CPU time|at least 1.0|ours, PSNR|bm3dcpu, PSNR|within 0.05 dB"
-    keys = "case cores ours_fps bm3dcpu_fps ratio ratio_cpu faster ours_psnr bm3dcpu_psnr as_good".split()
-    versions = ", ".join(f"{k} {v}" for k, v in data["versions"].items())
-    return (
-        f"## BM3D against hand-written code: `bench_bm3d.py`\n\n{where(result)}{versions}.\n\n720x480 luma, noise of "
-        f"{data['sigma']:g} levels, {data['frames']} frames, each side with the best of its strengths.\n\n"
-        + table(head.split("|"), [[r[k] for k in keys] for r in data["rows"]])
-    )
-
-
 RENDERERS = {
-    "kernels_denoise_rivals": kernels_denoise_rivals,
-    "bm3d": bm3d,
+    "compile": lambda r: render_kernels.compile_times(r, table, where),
+    "scaling": lambda r: render_kernels.scaling(r, table, where),
     "denoise_quality": denoise_quality,
-    "kernels": kernels,
     "restore": restore,
     "upscale": upscale,
     "upscale_quality": upscale_quality,
@@ -517,13 +455,20 @@ RENDERERS = {
 }
 
 
+#: What stands together in the one table of the kernels' speeds.
+KERNELS = ("kernels", "kernels_denoise_rivals", "bm3d")
+
+
+def results(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The JSON of those that were measured."""
+    paths = {name: HERE / "results" / f"{name}.json" for name in names}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
 def rendered() -> str:
-    parts = []
-    for name, render in RENDERERS.items():
-        path = HERE / "results" / f"{name}.json"
-        if path.exists():
-            parts.append(render(json.loads(path.read_text())))
-    return "\n".join(parts)
+    speeds = render_kernels.section(results(KERNELS), table, where)
+    parts = [RENDERERS[name](result) for name, result in results(RENDERERS).items()]
+    return "\n".join([speeds, *parts] if speeds else parts)
 
 
 def main() -> int:

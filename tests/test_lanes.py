@@ -101,6 +101,14 @@ def test_a_compiled_body_follows_the_modules_it_was_made_from(tmp_path):
     assert again.stdout.split() == ["2", "0"], "an unchanged package is compiled again"
 
 
+def test_whatever_is_imported_the_stamps_are_the_same():
+    """Else two processes that import different modules throw away each other's compiled bodies, again and again."""
+    for path in stamps.PACKAGE.rglob("*.py"):
+        if "cache=True" in path.read_text():
+            known = {*stamps.sources(path), *stamps.sources(path.with_name("__init__.py"))}
+            assert stamps.PACKAGE / "stamps.py" in known, path
+
+
 def test_stamps_cover_what_a_module_imports():
     found = stamps.sources(stamps.PACKAGE / "deinterlace" / "bwdif.py")
     names = {path.relative_to(stamps.PACKAGE).as_posix() for path in found}

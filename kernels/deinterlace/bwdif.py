@@ -44,6 +44,7 @@ from kernels.deinterlace.threefields import (
     own_sample,
 )
 from kernels.lanes import apart, average_down, by_halves, excess, high, low, lower, packed, pick, sum_held, upper
+from kernels.rows import copy_row
 
 
 @kernel(halo=Halo(frames=1, pixels=4), rate=frames_per_frame, smallest=(2, 1))
@@ -228,7 +229,7 @@ def _bwdif_plain(frames, out, start, first, step, lowest, peak):
         ends = t == 0 and field == 0 or t == total - 1 and field == 1
         for y in range(height):
             if (y & 1) == (first ^ field):
-                out[index, y] = frames[t, y]
+                copy_row(out[index, y], frames[t, y])
                 continue
             up, down = reflected(y - 1, height), reflected(y + 1, height)
             up3, down3 = y - 3 if y >= 3 else down, y + 3 if y < height - 3 else up

@@ -29,6 +29,7 @@ from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame, kept_parity
 from kernels.deinterlace.around import STEP, on_a_cache_line, wide
 from kernels.lanes import low, pick, size
+from kernels.rows import copy_row
 
 HELD = 20000
 #: Lines that one vector of 16-bit lanes works on.
@@ -273,7 +274,7 @@ def _edi(frames, out, start, first, step, reach, turn, tilt, shift, lowest, peak
         _search(turned_picture, width, reach, turn, tilt, chosen, moves)
         for i in range(begin, min(begin + LINES, max(kept, missing))):
             if i < kept:
-                out[index, 2 * i + parity] = field[i]
+                copy_row(out[index, 2 * i + parity], field[i])
             if i >= missing:
                 continue
             row = out[index, 2 * i + 1 - parity]

@@ -39,6 +39,7 @@ from kernels.deinterlace.threefields import (
     simple_sample,
 )
 from kernels.lanes import by_halves, low
+from kernels.rows import copy_row
 
 
 @register_jitable
@@ -150,7 +151,7 @@ def _w3fdif_plain(frames, out, start, first, step, whole, lowest, peak):
         now, soon, late = frames[t], frames[earlier], frames[later]
         for y in range(height):
             if (y & 1) == (first ^ field):
-                out[index, y] = now[y]
+                copy_row(out[index, y], now[y])
                 continue
             u1, d1, u3, d3 = inside(y - 1, height), inside(y + 1, height), inside(y - 3, height), inside(y + 3, height)
             u2, d2, u4, d4 = inside(y - 2, height), inside(y + 2, height), inside(y - 4, height), inside(y + 4, height)

@@ -29,6 +29,7 @@ from kernels.deinterlace.around import (
 )
 from kernels.deinterlace.limit import grown, grown_lanes, grown_sample, temporal, temporal_lanes, temporal_sample
 from kernels.lanes import apart, average_down, even, excess, high, low, odd, pick, sum_held, woven
+from kernels.rows import copy_row
 
 
 @kernel(halo=Halo(frames=1, pixels=4), rate=frames_per_frame, smallest=(2, 1))
@@ -175,7 +176,7 @@ def _yadif_plain(frames, out, start, first, step, check):
         before, after, earlier, later = neighbours(t, field == 0, total)
         for y in range(height):
             if (y & 1) == (first ^ field):
-                out[index, y] = frames[t, y]
+                copy_row(out[index, y], frames[t, y])
                 continue
             up, down = reflected(y - 1, height), reflected(y + 1, height)
             over, under = reflected(y - 2, height), reflected(y + 2, height)

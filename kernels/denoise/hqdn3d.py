@@ -12,6 +12,9 @@ frame unfiltered.  tests/test_denoise_ffmpeg.py holds the kernel to that binary.
 Cost per sample: three table look-ups, each waiting for the last along its own axis (about 8 cycles).  Along x eight
 rows walk side by side, so that their waits overlap (1.6 cycles per sample); along y and t columns are independent and
 the look-ups are vector gathers (0.6 cycles each).
+
+It is the one recursive kernel: a sample needs the results beside it, above it and before it.  So no single split feeds
+all threads: along x and y they take frames, along time rows, and meet twice for every sixteen frames.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from numba import njit, prange
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.lanes import wide_vectors
+from kernels.rows import copy_rows
 
 _ROW = {"cache": True, "nogil": True, "fastmath": {"contract"}}
 ROWS = 60  # rows of a strip: 720 samples wide its sums and its frame stay in the second-level cache
@@ -260,7 +261,7 @@ def _nlmeans(frames, out, start, mirror_y, mirror_x, patch, search, radius, free
         pairs = np.empty(width + 2 * patch, np.float32)
         w = np.zeros((2 * search + 1) * (width + 2 * search), np.float32)
         _load(frames[t], low, mirror_y, mirror_x, scale, here)
-        total[:] = here[first - low + patch : last - low + patch, edge : edge + width]
+        copy_rows(total, here[first - low + patch : last - low + patch, edge : edge + width])
         weight[:] = np.float32(1)
         for k in range(max(t - radius, 0), min(t + radius + 1, count)):
             if k != t:

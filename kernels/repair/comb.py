@@ -18,6 +18,7 @@ from numba.extending import overload
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.deinterlace.around import wide
+from kernels.rows import copy_rows
 
 SPAN = 9  # samples of a line that are looked at together, so that noise does not pass for motion
 SWING = 6.0  # levels between successive frames, twice, below which nobody sees the carrier
@@ -116,7 +117,7 @@ def _frame_comb(frames, out, start, d, limit, least):
         moving, swing, mean = np.empty(width, kind.dtype), np.empty(width, kind.dtype), np.empty(width, kind.dtype)
         middle = buffer[SPAN // 2 : SPAN // 2 + width]
         if not 2 * d <= t < count - 2 * d:
-            out[n, top : top + ROWS] = frames[t, top : top + ROWS]
+            copy_rows(out[n, top : top + ROWS], frames[t, top : top + ROWS])
             continue
         for y in range(top, min(top + ROWS, height)):
             now, to, a, c = frames[t, y], out[n, y], frames[t - d, y], frames[t + d, y]

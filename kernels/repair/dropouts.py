@@ -21,6 +21,7 @@ from numba.extending import overload
 from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.deinterlace.around import wide
+from kernels.rows import copy_rows
 
 BOX = 2  # the neighbouring frames are seen through 5x5 samples
 NEAR_LINES, NEAR_SAMPLES = 16, 64  # how far a thin thing may move in one frame
@@ -349,7 +350,7 @@ def _heal(frames, marks, out, start, near, half):
     count, height, width = frames.shape
     for n in prange(out.shape[0]):
         t = start + n
-        out[n] = frames[t]
+        copy_rows(out[n], frames[t])
         for y in range(height):
             row, found = marks[t, y], np.int32(0)
             for x in range(width):

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit, prange
 
 from kernels.declare import Halo, Knob, Launch, kernel
+from kernels.rows import copy_row, copy_rows
 
 
 @kernel(halo=lambda lines: Halo(0, lines))
@@ -32,9 +33,9 @@ def head_switching(frames, lines: Annotated[int, Knob(0, 64, step=1, unit="lines
 @njit(parallel=True, cache=True, nogil=True)
 def _cover(frames, out, start, good):
     for n in prange(out.shape[0]):
-        out[n, :good] = frames[start + n, :good]
+        copy_rows(out[n, :good], frames[start + n, :good])
         for y in range(good, out.shape[1]):
-            out[n, y] = frames[start + n, good - 1]
+            copy_row(out[n, y], frames[start + n, good - 1])
 
 
 @head_switching.cpu

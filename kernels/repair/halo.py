@@ -19,6 +19,7 @@ from numba.extending import overload
 from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.deinterlace.around import wide
+from kernels.rows import copy_row
 
 ROWS = 32
 EVERY, BINS, STEEP, NATURAL, FEWEST = 8, 256, 32.0, 0.06, 200
@@ -83,7 +84,7 @@ def _slide_to(largest, x, left, right, buffer, out):
     """The largest or smallest of `_slide` on one line; the window is doubled until it is long enough."""
     n, length = x.shape[0], left + right + 1
     buffer[:left] = x[0]
-    buffer[left : left + n] = x
+    copy_row(buffer[left : left + n], x)
     buffer[left + n : left + n + right] = x[n - 1]
     done = 1
     while 2 * done <= length:

@@ -23,6 +23,7 @@ from numba.extending import overload, register_jitable
 from kernels.arrays import beside, depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.deinterlace.around import wide
+from kernels.rows import copy_row
 
 REACH = 16  # samples, at the most
 PHASES, TAPS = 64, 6
@@ -255,7 +256,7 @@ def _shift(frames, steps, out, start, taps, real_taps, peak):
         for y in range(height):
             row, to, step = frames[start + n, y], out[n, y], steps[n, y]
             if step == 0:
-                to[:] = row
+                copy_row(to, row)
                 continue
             first = (step >> 6) - 2
             for x in range(buffer.shape[0]):

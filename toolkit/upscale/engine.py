@@ -120,6 +120,7 @@ class Upscaler:
 
     kind = "net"
     batchable = True
+    on_device = True  # planes may be CuPy arrays
 
     def __init__(
         self,
@@ -189,7 +190,7 @@ class Upscaler:
         return upscale(self, batch)
 
     def __call__(self, planes: tuple[np.ndarray, ...], format: PictureFormat) -> tuple[np.ndarray, ...]:
-        """Enlarges planes `(T, H, W)` of `format` into planes of `output_format(format)`.
+        """Enlarges planes `(T, H, W)` of `format`, NumPy or CuPy, into NumPy planes of `output_format(format)`.
 
         The input is not changed.  Raises `PictureError` for planes that do not fit and `WorkError` when even one
         smallest tile does not fit into memory.

@@ -111,7 +111,8 @@ def _checked(name: str, upscaler: Any) -> UpscalerLike:
 def upscale(upscaler: UpscalerLike, batch: Batch) -> Batch:
     """The frames of `batch` enlarged by any upscaler, with its facts obeyed and its output checked.
 
-    Times and durations are untouched.  Raises `PictureError` when the frames break the upscaler's size rules or its
+    Planes on a GPU are copied to main memory first, except for one that says `on_device`.  Times and durations are
+    untouched.  Raises `PictureError` when the frames break the upscaler's size rules or its
     output is not what it announced.
     """
     format = batch.format
@@ -123,9 +124,10 @@ def upscale(upscaler: UpscalerLike, batch: Batch) -> Batch:
         )
     wanted = upscaler.output_format(format)
     step = max(len(batch), 1) if upscaler.batchable else 1
-    parts = [
-        upscaler(tuple(p[at : at + step] for p in batch.planes), format) for at in range(0, max(len(batch), 1), step)
-    ]
+    given = batch.planes
+    if not getattr(upscaler, "on_device", False):
+        given = tuple(p if isinstance(p, np.ndarray) else p.get() for p in given)
+    parts = [upscaler(tuple(p[at : at + step] for p in given), format) for at in range(0, max(len(batch), 1), step)]
     planes = parts[0] if len(parts) == 1 else tuple(np.concatenate(p) for p in zip(*parts, strict=True))
     shapes = tuple((len(batch), *s) for s in wanted.plane_shapes)
     if tuple(p.shape for p in planes) != shapes or any(p.dtype != wanted.dtype for p in planes):

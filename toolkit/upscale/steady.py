@@ -12,10 +12,14 @@ motion-compensated temporal filtering", IEEE Transactions on Communications 32, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from toolkit.upscale import transfer
 
 BLOCK = 8  # input samples
 REACH = 6  # input samples a frame, each way
@@ -49,11 +53,12 @@ class Steady:
             self._small, *self._large = (self._tensor(s) for s in state)
 
     def __call__(
-        self, small: np.ndarray, large: tuple[np.ndarray, ...], bits: int = 8, large_bits: int | None = None
+        self, small: Any, large: tuple[np.ndarray, ...], bits: int = 8, large_bits: int | None = None
     ) -> tuple[np.ndarray, ...]:
-        """small: luma `(T, H, W)` that went into the net; large: the planes that came out.  Returns planes like these.
+        """small: luma `(T, H, W)`, NumPy or CuPy, that went into the net; large: the planes that came out.
 
         bits, large_bits : of either's samples; `large_bits=None` means the same.
+        Returns planes like `large`.
         """
         out = tuple(np.empty_like(p) for p in large)
         peak, unit = (1 << (large_bits or bits)) - 1, 1 << (bits - 8)
@@ -68,8 +73,8 @@ class Steady:
                     whole[t] = (plane[0, 0] + 0.5).clamp_(0, peak + 0.5).cpu().numpy().astype(whole.dtype)
         return out
 
-    def _tensor(self, plane: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(plane).astype(np.float32)).to(self.device)[None, None]
+    def _tensor(self, plane: Any) -> Tensor:
+        return transfer.send(plane.astype(np.float32), self.device)[None, None]
 
     def _blended(self, now: Tensor, planes: list[Tensor]) -> list[Tensor]:
         vectors = motion(now, self._small)

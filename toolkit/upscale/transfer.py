@@ -7,10 +7,13 @@ batch n travels home while batch n + 1 is computed.  On a CPU nothing travels.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from kernels.arrays import contiguous, to_torch
 
 _TYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
 
@@ -22,8 +25,11 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, device: str) -> np.ndarray:
     return torch.empty(shape, dtype=_TYPES[np.dtype(dtype)], pin_memory=True).numpy()
 
 
-def send(plane: np.ndarray, device: str) -> Tensor:
-    """`plane` on the device.  On a CPU the tensor shares its memory where that may be written."""
+def send(plane: Any, device: str) -> Tensor:
+    """`plane` on the device.  On a CPU the tensor shares its memory where that may be written; a CuPy array is handed
+    over where it is."""
+    if not isinstance(plane, np.ndarray):
+        return to_torch(contiguous(plane)).to(device)
     plane = np.ascontiguousarray(plane)
     tensor = torch.from_numpy(plane if plane.flags.writeable else plane.copy())
     return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor
