@@ -1,5 +1,5 @@
-"""Picture kernels: arrays in, arrays out.  NumPy arrays run in Numba, CuPy arrays on CUDA; nothing is copied between
-the two unasked.  `kernels.all_kernels()` lists what there is; `kernels.declare` says how one is made.
+"""Kernels for pictures and sound: arrays in, arrays out.  NumPy arrays run in Numba, CuPy arrays on CUDA; nothing is
+copied between the two unasked.  `kernels.all_kernels()` lists what there is; `kernels.declare` says how one is made.
 
 No files, no Torch, no widgets here; those live in `toolkit`.
 """

@@ -19,6 +19,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import math
 import os
 import pkgutil
 import typing
@@ -97,6 +98,8 @@ class Parameter:
         span = f"{self.knob.low:g} to {self.knob.high:g}{unit}" if self.knob else self.kind.__name__
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{owner}: {self.name} is {value!r}; expected a number, {span}")
+        if not math.isfinite(value):
+            raise ValueError(f"{owner}: {self.name} is {value!r}; expected a number, {span}")
         if self.kind is int and value != int(value):
             raise ValueError(f"{owner}: {self.name} is {value!r}; expected a whole number, {span}")
         if self.knob and not self.knob.low <= value <= self.knob.high:

@@ -228,8 +228,9 @@ def test_bad_arrays_are_refused_by_name(kernel):
             kernel(*floats, **knobs)
     for name, p in kernel.knobs.items():
         if p.knob and name != "bits":
-            with pytest.raises(ValueError, match=f"{name}.*expected"):
-                kernel(*arrays, **{name: p.knob.high + 1})
+            for wrong in (p.knob.high + 1, np.inf, np.nan):
+                with pytest.raises(ValueError, match=f"{name}.*expected"):
+                    kernel(*arrays, **{name: wrong})
 
 
 @pytest.mark.parametrize("kernel, dtype", [(k, d) for k in KERNELS.values() for d in k.dtypes])
