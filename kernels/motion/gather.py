@@ -1,0 +1,205 @@
+"""The Numba body of `motion_fill`: one field per task, one neighbouring field after the other moved onto it.
+
+Limit, for 720x480 and radius 2: every sample lies in 4 blocks of 4 neighbours, 16 times two multiplications-and-additions
+per sample in vectors of 16, 0.7 million; the passes over whole frames behind them (difference, weight, two sums) come
+from memory, some 12 bytes a sample and neighbour.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange
+from numba.core import types
+from numba.core.errors import TypingError
+from numba.core.typing import signature
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from kernels.motion.match import NONE
+from kernels.motion.planes import make_phases
+
+ASIDE = 2  # samples to either side that are compared along with one
+EVIDENCE = 1e-3  # weight below which a moved sample is no evidence
+
+_FLOAT = ir.FloatType()
+
+
+@intrinsic(prefer_literal=True)
+def _add(typingctx, sums, weights, at, planes, place, shape, spot, weight, width):
+    """`weights[at:] += weight * shape[spot:]`, `sums[at:]` the same times `planes[place:]`; `width` is a constant."""
+    if not isinstance(width, types.IntegerLiteral):
+        raise TypingError("width must be a constant")
+    n = width.literal_value
+
+    def codegen(context, builder, sig, args):
+        data = [make_array(k)(context, builder, a).data if isinstance(k, types.Array) else a
+                for k, a in zip(sig.args, args, strict=True)]  # fmt: skip
+        sums, weights, at, planes, place, shape, spot, weight, _ = data
+        row, word = ir.VectorType(_FLOAT, n), ir.IntType(32)
+        kind = sig.args[3].dtype
+        real = isinstance(kind, types.Float)
+        source = row if real else ir.VectorType(ir.IntType(kind.bitwidth), n)
+
+        def pointer(start, index, kind=row):
+            return builder.bitcast(builder.gep(start, [index]), kind.as_pointer())
+
+        samples = builder.load(pointer(planes, place, source), align=1)
+        if not real:
+            samples = builder.sitofp(builder.zext(samples, ir.VectorType(word, n)), row)
+        first = builder.insert_element(ir.Constant(row, ir.Undefined), weight, word(0))
+        spread = builder.shuffle_vector(first, ir.Constant(row, ir.Undefined),
+                                        ir.Constant(ir.VectorType(word, n), [0] * n))  # fmt: skip
+        share = builder.fmul(spread, builder.load(pointer(shape, spot), align=4))
+        for target, value in ((weights, share), (sums, builder.fmul(share, samples))):
+            to = pointer(target, at)
+            builder.store(builder.fadd(builder.load(to, align=4), value), to, align=4)
+        return context.get_dummy_value()
+
+    i, f = types.int64, types.float32
+    return signature(types.void, sums, weights, i, planes, i, shape, i, f, width), codegen
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _padded(frame, planes, at, high, wide, peak):
+    """A frame with repeated edges (`high` above and below, `wide` left and right), and its half-way planes."""
+    height, width = frame.shape
+    stride = width + 2 * wide
+    for y in range(-high, height + high):
+        row, src = at + (y + high) * stride, frame[min(max(y, 0), height - 1)]
+        planes[row : row + wide] = src[0]
+        planes[row + wide : row + wide + width] = src
+        planes[row + wide + width : row + stride] = src[width - 1]
+    make_phases(planes, at, height + 2 * high, stride, peak)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _moved(planes, at, vectors, sums, weights, height, width, theirs, part, made, high, wide, down, across, shape):
+    """One neighbour's frame (its planes from `at`) moved along `vectors` `(rows, columns, 3)`: sums and weights."""
+    half, step = high // 2, wide // 2
+    stride = width + 4 * wide
+    area = (height + 4 * high) * stride
+    ly, lx = 2 * (height + 3 * high) + 1, 2 * (width + 3 * wide) + 1
+    up, left = (1 << down) >> 1, (1 << across) >> 1
+    pitch = (vectors.shape[1] + 1) * step
+    between = (np.float32(1) + made) * np.float32(0.5)
+    sums[:], weights[:] = 0, 0
+    for i in range(vectors.shape[0]):
+        oy = 2 * high + (i - 1) * half
+        for j in range(vectors.shape[1]):
+            ox = 2 * wide + (j - 1) * step
+            error = vectors[i, j, 2]
+            e = np.float32(error) * part
+            if error == NONE or error < 0 or e >= np.float32(1):
+                continue
+            y = min(max(2 * oy + ((np.int64(vectors[i, j, 0]) + up) >> down), 0), ly)
+            x = min(max(2 * ox + ((np.int64(vectors[i, j, 1]) + left) >> across), 0), lx)
+            w = np.float32(1) - e * e
+            w *= w
+            place = at + ((y & 1) * 2 + (x & 1)) * area + (y >> 1) * stride + (x >> 1)
+            line = y - 4 * high - 2 * theirs
+            if line & 1:
+                even = odd = w * between
+            else:
+                even, odd = (w, w * made) if line & 2 == 0 else (w * made, w)
+            for k in range(high):
+                to, src, spot = (i * half + k) * pitch + j * step, place + k * stride, k * wide
+                weight = odd if k & 1 else even
+                if wide == 16:
+                    _add(sums, weights, to, planes, src, shape, spot, weight, 16)
+                elif wide == 8:
+                    _add(sums, weights, to, planes, src, shape, spot, weight, 8)
+                elif wide == 4:
+                    _add(sums, weights, to, planes, src, shape, spot, weight, 4)
+                else:
+                    _add(sums, weights, to, planes, src, shape, spot, weight, 2)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _differ(own, sums, weights, apart, line, first, pitch, parity, height, width):
+    """How far a moved frame is from the field's own lines: means of 5 samples of each, one line behind the other."""
+    wide = width + 2 * ASIDE
+    for y in range(parity, height, 2):
+        at, to = first + y * pitch, y // 2 * width
+        for x in range(width):
+            w = weights[at + x]
+            line[ASIDE + x] = abs(own[y * width + x] * w - sums[at + x]) / (w + np.float32(EVIDENCE))
+        line[:ASIDE], line[wide - ASIDE :] = line[ASIDE], line[wide - ASIDE - 1]
+        for x in range(width):
+            five = line[x] + line[x + 1] + line[x + 2] + line[x + 3] + line[x + 4]
+            apart[to + x] = five * np.float32(0.2)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _added(total, sure, sums, weights, apart, first, pitch, parity, height, width, fit):
+    """Adds a moved frame to the sums and weights of all, as far as it fits the field's own lines."""
+    last = (height + 1 - parity) // 2 - 1
+    for y in range(height):
+        i = (y - parity) // 2  # the own line here or above
+        here = (y & 1) == parity
+        a, b, c = max(i - here, 0) * width, max(i, 0) * width, min(i + 1, last) * width
+        beside, own = (np.float32(0.25), np.float32(0.5)) if here else (np.float32(0.5), np.float32(0))
+        at, to = first + y * pitch, y * width
+        for x in range(width):
+            s = (beside * (apart[a + x] + apart[c + x]) + own * apart[b + x]) * fit
+            f = np.float32(1) / (np.float32(1) + s * s)
+            total[to + x] += f * sums[at + x]
+            sure[to + x] += f * weights[at + x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _finished(frame, out, own, total, sure, parity, pull, peak, rounding):
+    """The mean, and what it lacks of the own lines given back to those between them."""
+    height, width = frame.shape
+    last = (height - 1 - parity) // 2 * 2 + parity
+    rest = sure  # no longer needed where it is written
+    for y in range(height):
+        at = y * width
+        for x in range(width):
+            total[at + x] /= sure[at + x]
+            rest[at + x] = own[at + x] - total[at + x]
+    for y in range(height):
+        if (y & 1) == parity:
+            out[y] = frame[y]
+            continue
+        at, to = y * width, out[y]
+        a, b = max(y - 3, parity) * width, max(y - 1, parity) * width
+        c, d = min(y + 1, last) * width, min(y + 3, last) * width
+        for x in range(width):
+            near, far = rest[b + x] + rest[c + x], rest[a + x] + rest[d + x]
+            v = total[at + x] + pull * (np.float32(9 / 16) * near - np.float32(1 / 16) * far) + rounding
+            to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def fill(frames, guess, motion, out, start, first, step, radius, high, wide, down, across, shape, part, fit, made, own,
+         pull, peak, rounding):  # fmt: skip
+    count, height, width = frames.shape
+    reach = (radius + 1) // 2
+    begin, stop = max(start - reach, 0), min(start + out.shape[0] // step + reach, count)
+    area = 4 * (height + 4 * high) * (width + 4 * wide)
+    planes = np.empty((stop - begin) * 2 * area, frames.dtype)
+    for k in prange((stop - begin) * 2):
+        _padded(guess[begin + k // 2, k % 2], planes, k * area, 2 * high, 2 * wide, peak)
+    pitch, lines = (motion.shape[4] + 1) * (wide // 2), (motion.shape[3] + 1) * (high // 2)
+    inner = (high // 2) * pitch + wide // 2
+    for n in prange(out.shape[0]):
+        t, second = start + n // step, n % step
+        parity = first ^ second
+        here = guess[t, second].astype(np.float32).ravel()
+        for y in range(parity, height, 2):
+            here[y * width : (y + 1) * width] = frames[t, y]
+        total, sure = own * here, np.full(height * width, own)
+        sums, weights = np.empty(lines * pitch, np.float32), np.empty(lines * pitch, np.float32)
+        apart = np.empty((height + 1) // 2 * width, np.float32)
+        line = np.empty(width + 2 * ASIDE, np.float32)
+        for slot in range(2 * radius):
+            d = slot // 2 + 1
+            other = 2 * t + second + (d if slot % 2 else -d)
+            if not 0 <= other < 2 * count:
+                continue
+            _moved(planes, (other - 2 * begin) * area, motion[t, second, slot], sums, weights, height, width,
+                   first ^ (other & 1), part, made, high, wide, down, across, shape)  # fmt: skip
+            _differ(here, sums, weights, apart, line, inner, pitch, parity, height, width)
+            _added(total, sure, sums, weights, apart, inner, pitch, parity, height, width, fit)
+        _finished(frames[t], out[n], here, total, sure, parity, pull, peak, rounding)
