@@ -1,4 +1,4 @@
-"""deinterlace.motion: nearer to the truth than bwdif on every scene, exact on what stands still, and never far worse."""
+"""deinterlace.motion: nearer to the truth than bwdif on every scene, and exact on what stands still."""
 
 from __future__ import annotations
 

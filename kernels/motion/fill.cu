@@ -35,8 +35,9 @@ extern "C" __global__ void phase(SAMPLE* __restrict__ planes, int from, int to, 
 }
 
 extern "C" __global__ void begin(const SAMPLE* __restrict__ frames, const SAMPLE* __restrict__ guess,
-                                 float* __restrict__ total, float* __restrict__ sure, int start, int height, int width,
-                                 int bottom_first, int step, float own) {
+                                 float* __restrict__ total, float* __restrict__ sure, float* __restrict__ slack,
+                                 int start, int height, int width, int bottom_first, int step, float own, float fit,
+                                 float rough) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y, n = blockIdx.z;
     if (x >= width) return;
     const Field f = field_of(n, start, bottom_first, step);
@@ -44,6 +45,16 @@ extern "C" __global__ void begin(const SAMPLE* __restrict__ frames, const SAMPLE
     const SAMPLE here = (y & 1) == f.parity ? frames[f.t * area + at] : guess[(2 * f.t + f.second) * area + at];
     total[n * area + at] = own * (float)here;
     sure[n * area + at] = own;
+    if ((y & 1) != f.parity) return;
+    const SAMPLE* field = frames + f.t * area;
+    const size_t above = (size_t)own_line(y, -1, f.parity, height) * width, line = (size_t)y * width;
+    const size_t below = (size_t)own_line(y, 1, f.parity, height) * width;
+    float sum = 0.0f;
+    for (int k = -ASIDE; k <= ASIDE; ++k) {
+        const int i = clampi(x + k, 0, width - 1);
+        sum += fabsf(2.0f * (float)field[line + i] - ((float)field[above + i] + (float)field[below + i]));
+    }
+    slack[n * area + at] = 1.0f / (fit + rough * (0.5f / (2 * ASIDE + 1)) * sum);
 }
 
 extern "C" __global__ void moved(const SAMPLE* __restrict__ planes, const short* __restrict__ motion,
@@ -79,8 +90,9 @@ extern "C" __global__ void moved(const SAMPLE* __restrict__ planes, const short*
 }
 
 extern "C" __global__ void differ(const SAMPLE* __restrict__ frames, const float* __restrict__ sums,
-                                  const float* __restrict__ weights, float* __restrict__ apart, int start, int height,
-                                  int width, int bottom_first, int step) {
+                                  const float* __restrict__ weights, const float* __restrict__ slack,
+                                  float* __restrict__ apart, int start, int height, int width, int bottom_first,
+                                  int step) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y, n = blockIdx.z;
     const Field f = field_of(n, start, bottom_first, step);
     if (x >= width || (y & 1) != f.parity) return;
@@ -91,12 +103,12 @@ extern "C" __global__ void differ(const SAMPLE* __restrict__ frames, const float
         const float w = weights[row + at];
         sum += fabsf((float)frames[own + at] * w - sums[row + at]) / (w + EVIDENCE);
     }
-    apart[row + x] = sum * (1.0f / (2 * ASIDE + 1));
+    apart[row + x] = sum * (1.0f / (2 * ASIDE + 1)) * slack[row + x];
 }
 
 extern "C" __global__ void add(float* __restrict__ total, float* __restrict__ sure, const float* __restrict__ sums,
                                const float* __restrict__ weights, const float* __restrict__ apart, int start,
-                               int height, int width, int bottom_first, int step, float fit) {
+                               int height, int width, int bottom_first, int step) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y, n = blockIdx.z;
     if (x >= width) return;
     const Field f = field_of(n, start, bottom_first, step);
@@ -105,7 +117,7 @@ extern "C" __global__ void add(float* __restrict__ total, float* __restrict__ su
     const float a = field[(size_t)own_line(y, here ? -1 : 0, f.parity, height) * width];
     const float b = field[(size_t)own_line(y, 0, f.parity, height) * width];
     const float c = field[(size_t)own_line(y, 1, f.parity, height) * width];
-    const float s = (here ? 0.25f * (a + c) + 0.5f * b : 0.5f * (a + c)) * fit, worth = 1.0f / (1.0f + s * s);
+    const float s = here ? 0.25f * (a + c) + 0.5f * b : 0.5f * (a + c), worth = 1.0f / (1.0f + s * s);
     const size_t at = ((size_t)n * height + y) * width + x;
     total[at] += worth * sums[at];
     sure[at] += worth * weights[at];

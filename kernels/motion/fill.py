@@ -20,8 +20,8 @@ from kernels.arrays import beside, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame, kept_parity
 from kernels.motion.gather import ASIDE, EVIDENCE, fill
-from kernels.motion.mean import Shift, window
 from kernels.motion.match import NONE
+from kernels.motion.mean import Shift, window
 from kernels.motion.planes import grid, phases
 from kernels.motion.search import Block, Radius
 
@@ -42,12 +42,13 @@ def motion_fill(
     motion,
     order: Order = "tff",
     rate: Rate = "field",
-    radius: Radius = 2,
+    radius: Radius = 3,
     block: Block = "16",
     limit: Annotated[float, Knob(0.1, 255, unit="levels", soft=(1, 30))] = 14.0,
-    fit: Annotated[float, Knob(0.1, 255, unit="levels", soft=(1, 20))] = 4.0,
-    made: Annotated[float, Knob(0, 1, unit="of a sampled line's", soft=(0, 1))] = 0.2,
-    own: Annotated[float, Knob(0.01, 10, unit="neighbours", soft=(0.125, 2))] = 0.3,
+    fit: Annotated[float, Knob(0.05, 255, unit="levels", soft=(0.125, 4))] = 0.5,
+    rough: Annotated[float, Knob(0, 8, unit="of the lines' difference", soft=(0, 2))] = 0.4,
+    made: Annotated[float, Knob(0, 1, unit="of a sampled line's", soft=(0, 1))] = 0.3,
+    own: Annotated[float, Knob(0.01, 10, unit="neighbours", soft=(0.125, 2))] = 0.1,
     pull: Annotated[float, Knob(0, 1, unit="of the difference")] = 0.5,
     down: Shift = 0,
     across: Shift = 0,
@@ -57,9 +58,10 @@ def motion_fill(
 
     Each neighbouring field's frame is moved onto the field block by block (blocks overlap, raised-cosine windows).  A
     moved sample weighs as much as its block was found again (`limit`), as it lies on lines that were sampled, and
-    as the moved frame agrees with the field's own lines around it (`fit`: mean absolute difference at which the
-    weight is a half).  The guess weighs `own`.  What the mean so made differs from the field's own lines, the missing
-    lines between them get back (`pull`).  The field's own lines stay as they are.
+    as the moved frame agrees with the field's own lines around it: at a mean absolute difference of `fit`, and `rough`
+    of how far those lines are from the mean of their neighbours, the weight is a half.  (Where they are all alike,
+    little is missing between them, and whatever disagrees is wrong.)  The guess weighs `own`.  What the mean so made
+    lacks of the field's own lines, the missing lines between them get back (`pull`).  The field's own lines stay.
 
     radius, block : those of `find_motion`.
     made          : weight of a line that a neighbouring frame did not have sampled.
@@ -93,6 +95,8 @@ def motion_fill(
         here = fields[field].astype(np.float64)
         here[parity::2] = known
         total, weights = own * here, np.full(here.shape, float(own))
+        above, below = (np.pad(known, ((1, 1), (0, 0)), mode="edge")[k : k + len(known)] for k in (0, 2))
+        slack = fit + rough * _aside(abs(2 * known - above - below)) / 2
         for slot in range(2 * radius):
             d = slot // 2 + 1
             other = field + (d if slot % 2 else -d)
@@ -111,7 +115,8 @@ def motion_fill(
             weight = (found[..., None] * np.array([1, (1 + made) / 2, made, (1 + made) / 2])[line & 3])[..., None]
             blocks = views[other][(y & 1) * 2 + (x & 1), y >> 1, x >> 1]
             moved, weight = (_joined(b * shape, here.shape) for b in (weight * blocks, weight * np.ones_like(blocks)))
-            worth = 1 / (1 + (_apart(known, moved[parity::2], weight[parity::2], parity, height) / fit) ** 2)
+            apart = abs(known * weight[parity::2] - moved[parity::2]) / (weight[parity::2] + EVIDENCE)
+            worth = 1 / (1 + _around(_aside(apart) / slack, parity, height) ** 2)
             total, weights = total + worth * moved, weights + worth * weight
         mean = total / weights
         a, b, c, d = _near(known - mean[parity::2], parity, height, (-1, 0, 1, 2))
@@ -133,28 +138,34 @@ def _joined(blocks: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _near(lines: np.ndarray, parity: int, height: int, steps: tuple[int, ...]) -> list[np.ndarray]:
-    """For each line that a field has not: its own lines, 0 the one above, 1 the one below; beyond the edge they repeat."""
+    """For each line that a field lacks, its own lines: 0 above, 1 below; beyond the edge they repeat."""
     above = (np.arange(1 - parity, height, 2) - 1 - parity) // 2
     return [lines[np.clip(above + k, 0, len(lines) - 1)] for k in steps]
 
 
-def _apart(known: np.ndarray, moved: np.ndarray, weight: np.ndarray, parity: int, height: int) -> np.ndarray:
-    """How far a moved frame (its sums and weights) is from a field's lines, around every sample of the frame."""
-    apart = np.pad(abs(known * weight - moved) / (weight + EVIDENCE), ((1, 1), (ASIDE, ASIDE)), mode="edge")
-    apart = np.lib.stride_tricks.sliding_window_view(apart, 2 * ASIDE + 1, axis=1).mean(-1)
-    whole = np.empty((height, known.shape[1]))
-    whole[parity::2] = (apart[:-2] + 2 * apart[1:-1] + apart[2:]) / 4
-    whole[1 - parity :: 2] = sum(_near(apart[1:-1], parity, height, (0, 1))) / 2
+def _aside(lines: np.ndarray) -> np.ndarray:
+    """Means with the samples to either side."""
+    wide = np.pad(lines, ((0, 0), (ASIDE, ASIDE)), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(wide, 2 * ASIDE + 1, axis=1).mean(-1)
+
+
+def _around(lines: np.ndarray, parity: int, height: int) -> np.ndarray:
+    """What a field's own lines say, as means of those around each line of the frame."""
+    wide = np.pad(lines, ((1, 1), (0, 0)), mode="edge")
+    whole = np.empty((height, lines.shape[1]))
+    whole[parity::2] = (wide[:-2] + 2 * lines + wide[2:]) / 4
+    whole[1 - parity :: 2] = sum(_near(lines, parity, height, (0, 1))) / 2
     return whole
 
 
 @motion_fill.cpu
-def _(frames, guess, motion, out, start, order, rate, radius, block, limit, fit, made, own, pull, down, across, bits):
+def _(frames, guess, motion, out, start, order, rate, radius, block, limit, fit, rough, made, own, pull, down, across,
+      bits):  # fmt: skip
     real, f, side = frames.dtype.kind == "f", np.float32, int(block)
     high, wide = side >> down, side >> across
     shape = np.outer(window(high), window(wide)).astype(f).ravel()
     fill(frames, guess, motion, out, start, int(order == "bff"), frames_per_frame(rate=rate), radius, high, wide, down,
-         across, shape, f(1 / (64 * limit)), f(1 / _scaled(fit, frames, bits)), f(made), f(own), f(pull),
+         across, shape, f(1 / (64 * limit)), f(_scaled(fit, frames, bits)), f(rough), f(made), f(own), f(pull),
          f(0 if real else (1 << bits) - 1), f(0 if real else 0.5))  # fmt: skip
 
 
@@ -164,7 +175,8 @@ def _scaled(levels: float, frames: Any, bits: int) -> float:
 
 
 def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, radius: int, block: str, limit: float,
-          fit: float, made: float, own: float, pull: float, down: int, across: int, bits: int):  # fmt: skip
+          fit: float, rough: float, made: float, own: float, pull: float, down: int, across: int,
+          bits: int):  # fmt: skip
     frames, guess, motion = arrays
     real, i, f, side = frames.dtype.kind == "f", np.int32, np.float32, int(block)
     high, wide, step = side >> down, side >> across, frames_per_frame(rate=rate)
@@ -173,24 +185,25 @@ def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, radius
     begin, stop = max(start - reach, 0), min(start + len(out) // step + reach, count)
     full, peak = (height + 4 * high, width + 4 * wide), 0 if real else (1 << bits) - 1
     planes = empty_like_backend(frames, (2 * (stop - begin), 4, *full), frames.dtype)
-    total, sure, sums, weights, apart = (empty_like_backend(frames, out.shape, f) for _ in range(5))
+    total, sure, sums, weights, slack, apart = (empty_like_backend(frames, out.shape, f) for _ in range(6))
     shape = beside(frames, np.outer(window(high), window(wide)).astype(f))
     threads = (128, 1, 1)
     every, each = ((-(-n // 128), lines, deep) for lines, n, deep in ((*full, len(planes)), (height, width, len(out))))
-    where = *map(i, (start, height, width, int(order == "bff"), step)),
-    made_ = [Launch("prepare", every, threads, (guess, planes, i(2 * begin), *map(i, (height, width, 2 * high, 2 * wide))))]
+    where = tuple(map(i, (start, height, width, order == "bff", step)))
+    size = height, width, 2 * high, 2 * wide
+    launches = [Launch("prepare", every, threads, (guess, planes, i(2 * begin), *map(i, size)))]
     for source, to, sideways in ((0, 1, 1), (0, 2, 0), (1, 3, 0)):
-        made_.append(Launch("phase", every, threads, (planes, *map(i, (source, to, *full, sideways, peak)))))
-    made_.append(Launch("begin", each, threads, (frames, guess, total, sure, *where, f(own))))
+        launches.append(Launch("phase", every, threads, (planes, *map(i, (source, to, *full, sideways, peak)))))
+    launches.append(Launch("begin", each, threads, (frames, guess, total, sure, slack, *where, f(own),
+                                                 f(_scaled(fit, frames, bits)), f(rough))))  # fmt: skip
     place = *motion.shape[3:5], radius, high, wide, down, across, 2 * begin, 2 * count
     for slot in range(2 * radius):
-        made_.append(Launch("moved", each, threads, (planes, motion, shape, sums, weights, *where, *map(i, place),
+        launches.append(Launch("moved", each, threads, (planes, motion, shape, sums, weights, *where, *map(i, place),
                                                      i(slot), f(1 / (64 * limit)), f(made))))  # fmt: skip
-        made_.append(Launch("differ", each, threads, (frames, sums, weights, apart, *where)))
-        made_.append(Launch("add", each, threads, (total, sure, sums, weights, apart, *where,
-                                                   f(1 / _scaled(fit, frames, bits)))))  # fmt: skip
+        launches.append(Launch("differ", each, threads, (frames, sums, weights, slack, apart, *where)))
+        launches.append(Launch("add", each, threads, (total, sure, sums, weights, apart, *where)))
     last = f(pull), f(peak), f(0 if real else 0.5)
-    return [*made_, Launch("finish", each, threads, (frames, total, sure, out, *where, *last))]
+    return [*launches, Launch("finish", each, threads, (frames, total, sure, out, *where, *last))]
 
 
 motion_fill.cuda("fill.cu", _plan)

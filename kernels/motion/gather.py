@@ -1,8 +1,8 @@
 """The Numba body of `motion_fill`: one field per task, one neighbouring field after the other moved onto it.
 
-Limit, for 720x480 and radius 2: every sample lies in 4 blocks of 4 neighbours, 16 times two multiplications-and-additions
-per sample in vectors of 16, 0.7 million; the passes over whole frames behind them (difference, weight, two sums) come
-from memory, some 12 bytes a sample and neighbour.
+Limit, 720x480 and radius 3: every sample lies in 4 blocks of 6 neighbours, 24 times two multiplications and additions
+in vectors of 16 samples with their loads and stores, some 3 million cycles a field; the passes over whole frames behind
+them (difference, weight, two sums) come from memory, some 30 bytes a sample and neighbour.
 """
 
 from __future__ import annotations
@@ -116,8 +116,23 @@ def _moved(planes, at, vectors, sums, weights, height, width, theirs, part, made
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _differ(own, sums, weights, apart, line, first, pitch, parity, height, width):
-    """How far a moved frame is from the field's own lines: means of 5 samples of each, one line behind the other."""
+def _slack(own, slack, line, parity, height, width, fit, rough):
+    """What a moved frame may be off: `fit`, and more where the field's own lines differ from each other."""
+    last = (height - 1 - parity) // 2 * 2 + parity
+    wide = width + 2 * ASIDE
+    for y in range(parity, height, 2):
+        a, b, c, to = max(y - 2, parity) * width, y * width, min(y + 2, last) * width, y // 2 * width
+        for x in range(width):
+            line[ASIDE + x] = abs(np.float32(2) * own[b + x] - (own[a + x] + own[c + x]))
+        line[:ASIDE], line[wide - ASIDE :] = line[ASIDE], line[wide - ASIDE - 1]
+        for x in range(width):
+            five = line[x] + line[x + 1] + line[x + 2] + line[x + 3] + line[x + 4]
+            slack[to + x] = np.float32(1) / (fit + rough * np.float32(0.1) * five)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _differ(own, sums, weights, slack, apart, line, first, pitch, parity, height, width):
+    """How far a moved frame is from the field's own lines, in what it may be: means of 5 samples of each line."""
     wide = width + 2 * ASIDE
     for y in range(parity, height, 2):
         at, to = first + y * pitch, y // 2 * width
@@ -127,11 +142,11 @@ def _differ(own, sums, weights, apart, line, first, pitch, parity, height, width
         line[:ASIDE], line[wide - ASIDE :] = line[ASIDE], line[wide - ASIDE - 1]
         for x in range(width):
             five = line[x] + line[x + 1] + line[x + 2] + line[x + 3] + line[x + 4]
-            apart[to + x] = five * np.float32(0.2)
+            apart[to + x] = five * np.float32(0.2) * slack[to + x]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _added(total, sure, sums, weights, apart, first, pitch, parity, height, width, fit):
+def _added(total, sure, sums, weights, apart, first, pitch, parity, height, width):
     """Adds a moved frame to the sums and weights of all, as far as it fits the field's own lines."""
     last = (height + 1 - parity) // 2 - 1
     for y in range(height):
@@ -141,7 +156,7 @@ def _added(total, sure, sums, weights, apart, first, pitch, parity, height, widt
         beside, own = (np.float32(0.25), np.float32(0.5)) if here else (np.float32(0.5), np.float32(0))
         at, to = first + y * pitch, y * width
         for x in range(width):
-            s = (beside * (apart[a + x] + apart[c + x]) + own * apart[b + x]) * fit
+            s = beside * (apart[a + x] + apart[c + x]) + own * apart[b + x]
             f = np.float32(1) / (np.float32(1) + s * s)
             total[to + x] += f * sums[at + x]
             sure[to + x] += f * weights[at + x]
@@ -172,8 +187,8 @@ def _finished(frame, out, own, total, sure, parity, pull, peak, rounding):
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def fill(frames, guess, motion, out, start, first, step, radius, high, wide, down, across, shape, part, fit, made, own,
-         pull, peak, rounding):  # fmt: skip
+def fill(frames, guess, motion, out, start, first, step, radius, high, wide, down, across, shape, part, fit, rough, made,
+         own, pull, peak, rounding):  # fmt: skip
     count, height, width = frames.shape
     reach = (radius + 1) // 2
     begin, stop = max(start - reach, 0), min(start + out.shape[0] // step + reach, count)
@@ -192,7 +207,8 @@ def fill(frames, guess, motion, out, start, first, step, radius, high, wide, dow
         total, sure = own * here, np.full(height * width, own)
         sums, weights = np.empty(lines * pitch, np.float32), np.empty(lines * pitch, np.float32)
         apart = np.empty((height + 1) // 2 * width, np.float32)
-        line = np.empty(width + 2 * ASIDE, np.float32)
+        slack, line = np.empty_like(apart), np.empty(width + 2 * ASIDE, np.float32)
+        _slack(here, slack, line, parity, height, width, fit, rough)
         for slot in range(2 * radius):
             d = slot // 2 + 1
             other = 2 * t + second + (d if slot % 2 else -d)
@@ -200,6 +216,6 @@ def fill(frames, guess, motion, out, start, first, step, radius, high, wide, dow
                 continue
             _moved(planes, (other - 2 * begin) * area, motion[t, second, slot], sums, weights, height, width,
                    first ^ (other & 1), part, made, high, wide, down, across, shape)  # fmt: skip
-            _differ(here, sums, weights, apart, line, inner, pitch, parity, height, width)
-            _added(total, sure, sums, weights, apart, inner, pitch, parity, height, width, fit)
+            _differ(here, sums, weights, slack, apart, line, inner, pitch, parity, height, width)
+            _added(total, sure, sums, weights, apart, inner, pitch, parity, height, width)
         _finished(frames[t], out[n], here, total, sure, parity, pull, peak, rounding)

@@ -1,4 +1,4 @@
-"""The motion-compensated deinterlacer as a stage: guessed frames, motion between them, missing lines fetched along it."""
+"""The motion-compensated deinterlacer as a stage: guessed frames, motion between them, missing lines from along it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from toolkit.stages.deinterlace import Deinterlacer
 from toolkit.stages.motion import _spread
 from toolkit.stages.noise import SMALLEST, stacked
 
+#: The knobs of `motion_fill` by which the parts of a sample are weighed.
+WEIGHTS = ("limit", "fit", "rough", "made", "own", "pull")
+
 
 class MotionDeinterlacer(Deinterlacer):
     """Fills the missing lines with what the fields around have sampled, along the motion: the sharpest, and slow.
 
-    bwdif guesses the frames of all fields; in their luma the motion of blocks is found (`kernels.motion.search`), and
-    each field takes its missing lines from its neighbours along it (`kernels.motion.fill`).  The frames so made are the
-    next round's guess.  Chroma moves with luma.  The sampled lines stay as they are.
+    bwdif guesses the frames of all fields; in their luma, its lines softened (`kernels.motion.soften`), the motion of
+    blocks is found (`kernels.motion.search`), and each field takes its missing lines from its neighbours along it
+    (`kernels.motion.fill`).  The frames so made are the next round's guess.  Chroma moves with luma.  The sampled lines
+    stay as they are.
 
     rounds : how often motion is found and lines are filled.
+    chroma : weight of the guess (`own`) in the chroma planes, in times luma's: what is soft is guessed well.
     Other knobs are those of `find_motion` and `motion_fill`.
     """
 
@@ -29,11 +34,13 @@ class MotionDeinterlacer(Deinterlacer):
         from kernels.deinterlace.bwdif import bwdif
         from kernels.motion.fill import motion_fill
         from kernels.motion.search import find_motion
+        from kernels.motion.soften import soften_lines
 
-        self.search, self.fill = find_motion, motion_fill
+        self.search, self.fill, self.soften = find_motion, motion_fill, soften_lines
         knobs = {
             "rounds": Parameter("rounds", int, 2, Knob(1, 4, step=1, unit="times")),
-            **{n: p for n, p in motion_fill.knobs.items() if n in ("radius", "block", "limit", "fit", "made", "own", "pull")},
+            **{n: motion_fill.knobs[n] for n in ("radius", "block", *WEIGHTS)},
+            "chroma": Parameter("chroma", float, 4.0, Knob(0.1, 40, unit="times luma", soft=(0.5, 8), scale="log")),
             "smooth": find_motion.knobs["smooth"],
         }
         super().__init__(bwdif, name="motion", extra=knobs)
@@ -61,6 +68,11 @@ class MotionDeinterlacer(Deinterlacer):
         samples = sum(h * w for h, w in fmt.plane_shapes)
         return samples * (2 * knobs["rounds"] + 2 * 4) * fmt.dtype.itemsize + 2 * 4 * samples
 
+    def guess_weight(self, plane: int, knobs: dict[str, Any]) -> float:
+        """The weight of the guess in `plane` (0 is luma), as the kernel takes it."""
+        own = self.fill.knobs["own"].knob
+        return min(max(knobs["own"] * (knobs["chroma"] if plane else 1.0), own.low), own.high)
+
     def _worked(
         self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any],
         per_plane: list[dict[str, Any] | None], states: list[Any],
@@ -71,7 +83,7 @@ class MotionDeinterlacer(Deinterlacer):
 
 
 class _Rounds:
-    """One run through a stream.  The guesses of each round are kept while later frames need them, by absolute number."""
+    """One run through a stream.  Each round's guesses are kept while later frames need them, by absolute number."""
 
     def __init__(self, stage: MotionDeinterlacer, fmt: PictureFormat, knobs: dict[str, Any]) -> None:
         self.stage, self.fmt, self.knobs = stage, fmt, knobs
@@ -95,7 +107,7 @@ class _Rounds:
         return self._made(len(self.kept), planes, window, shift, self.knobs["rate"])
 
     def _made(self, k: int, planes: tuple[Any, ...], span: tuple[int, int], shift: int, rate: str) -> tuple[Any, ...]:
-        """Both fields' frames `(T, 2, H, W)` of the tape's frames `span` after `k` rounds; of the last round, the result."""
+        """Both fields' frames `(T, 2, H, W)` of the frames `span` after `k` rounds; of the last round, the result."""
         stage, fmt, knobs = self.stage, self.fmt, self.knobs
         facts = {"order": fmt.field_order, "bits": fmt.bits}
         if k == 0:
@@ -105,17 +117,19 @@ class _Rounds:
         first, stop = max(span[0] - reach, 0), min(span[1] + reach, len(planes[0]))
         guess = [stacked([self.kept[k - 1][t + shift][n] for t in range(first, stop)]) for n in range(len(planes))]
         inner = span[0] - first, span[1] - first
-        luma = guess[0].reshape(-1, *guess[0].shape[2:])
+        luma = stage.soften(guess[0].reshape(-1, *guess[0].shape[2:]))
         vectors = stage.search(luma, window=(2 * inner[0], 2 * inner[1]), radius=radius, block=block,
                                smooth=knobs["smooth"], bits=fmt.bits)  # fmt: skip
         vectors = _spread(vectors, 2 * inner[0], len(luma))
         vectors = vectors.reshape(-1, 2, *vectors.shape[1:])
-        weights = {n: knobs[n] for n in ("limit", "fit", "made", "own", "pull")}
+        weights = {n: knobs[n] for n in ("limit", "fit", "rough", "made", "own", "pull")}
         out = []
         for n, plane in enumerate(planes):
             across, down = (fmt.subsampling or (0, 0)) if n else (0, 0)
-            filled = stage.fill(plane[first:stop], guess[n], vectors, window=inner, rate=rate, radius=radius, block=block,
-                                down=down, across=across, **weights, **facts)  # fmt: skip
+            weights = {name: knobs[name] for name in WEIGHTS}
+            weights["own"] = stage.guess_weight(n, knobs)
+            filled = stage.fill(plane[first:stop], guess[n], vectors, window=inner, rate=rate, radius=radius,
+                                block=block, down=down, across=across, **weights, **facts)  # fmt: skip
             out.append(filled if k == len(self.kept) else filled.reshape(-1, 2, *filled.shape[1:]))
         return tuple(out)
 
