@@ -187,8 +187,8 @@ def _finished(frame, out, own, total, sure, parity, pull, peak, rounding):
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def fill(frames, guess, motion, out, start, first, step, radius, high, wide, down, across, shape, part, fit, rough, made,
-         own, pull, peak, rounding):  # fmt: skip
+def fill(frames, guess, motion, out, start, first, step, radius, high, wide, down, across, shape, part, fit, rough,
+         made, own, pull, peak, rounding):  # fmt: skip
     count, height, width = frames.shape
     reach = (radius + 1) // 2
     begin, stop = max(start - reach, 0), min(start + out.shape[0] // step + reach, count)
