@@ -21,7 +21,7 @@ from toolkit.stages import Context, deinterlace
 from toolkit.tape import Tape
 
 #: dB by which luma must come nearer to the truth than bwdif does; what was measured, less a third.
-GAIN = {"garage": 0.5, "table": 0.5, "rocket": 0.5, "bigbuckbunny.mp4": 0.5, "bikes.mp4": 0.0}
+GAIN = {"garage": 3.0, "table": 1.1, "rocket": 1.2, "bigbuckbunny.mp4": 2.8, "bikes.mp4": 2.0}
 ENDS = 4  # frames with too few neighbours to be judged
 
 
@@ -46,15 +46,15 @@ def gains(scene: str, noise: float = 0.0, **knobs) -> list[float]:
 def test_every_scene_comes_nearer_to_the_truth_than_with_bwdif(scene):
     luma, *chroma = gains(scene)
     assert luma > GAIN[scene], f"{luma:.2f} dB over bwdif"
-    assert min(chroma) > 0, f"chroma {chroma} dB over bwdif"
+    assert min(chroma) > 0.3, f"chroma {chroma} dB over bwdif"
 
 
 @pytest.mark.parametrize("scene", ["table", "bigbuckbunny.mp4"])
 def test_noise_does_not_take_the_gain_away(scene):
-    assert gains(scene, noise=4.0)[0] > 0
+    assert gains(scene, noise=4.0)[0] > 0.7
 
 
-def still(count: int = 6, height: int = 64, width: int = 96) -> Batch:
+def still(count: int = 8, height: int = 64, width: int = 96) -> Batch:
     """Fine detail that one field alone cannot show."""
     from skimage.data import camera
 
@@ -68,9 +68,10 @@ def batch_of(luma: np.ndarray, order: str = "tff") -> Batch:
 
 
 def test_what_stands_still_comes_back_exactly():
+    """Not near the ends: bwdif guesses the first and the last field from itself alone, and its neighbours see that."""
     frames = still()
     got = deinterlace.motion()(frames).planes[0]
-    assert np.array_equal(got[4:-4], np.repeat(frames.planes[0], 2, axis=0)[4:-4])
+    assert np.array_equal(got[7:-7], np.repeat(frames.planes[0], 2, axis=0)[7:-7])
 
 
 @pytest.mark.parametrize("order", ["tff", "bff"])
@@ -105,14 +106,13 @@ def test_vectors_that_lead_astray_are_found_out():
     """Blocks that claim to fit and do not: what the field itself shows keeps them out."""
     tape = recorded("garage")[0].planes[0][:, :128, :192]
     guess = bwdif(tape)
-    motion = np.zeros(motion_shape(guess.shape, 2, 16), np.int16)
+    motion = np.zeros(motion_shape(guess.shape, 3, 16), np.int16)
     motion[..., :2] = np.random.default_rng(1).integers(-40, 40, motion[..., :2].shape)
     motion[..., 2] = 30
     pair = guess.reshape(-1, 2, *guess.shape[1:])
-    lost = [
-        psnr(guess, motion_fill(tape, pair, motion.reshape(-1, 2, *motion.shape[1:]), fit=fit)) for fit in (4.0, 255.0)
-    ]
-    assert lost[0] > lost[1] + 6
+    motion = motion.reshape(-1, 2, *motion.shape[1:])
+    wary, trusting = (psnr(guess, motion_fill(tape, pair, motion, fit=fit)) for fit in (0.5, 255.0))
+    assert wary > trusting + 6, f"{wary:.1f} dB from the guess, {trusting:.1f} where everything fits"
 
 
 @pytest.mark.parametrize("subsampling, bits", [((1, 0), 10), ((2, 0), 8), ((0, 0), 8)])
@@ -140,4 +140,16 @@ def test_progressive_frames_pass_and_others_are_refused_by_name():
 def test_a_real_tape_is_restored_with_it(tmp_path):
     run = toolkit.restore(m.made("huffyuv.avi"), tmp_path / "o.mkv", pipeline=Pipeline([deinterlace.motion(rounds=1)]),
                           frames=(0, 6), field_order="tff", audio="none")  # fmt: skip
-    assert run.frames == 12
+    assert run.frames_out == 12 and all(c.ok for c in run.checks)
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_a_cut_stays_a_cut(odd):
+    """Also between the two fields of a frame: not one field is further from the truth than bwdif's."""
+    a, b = (clean(scene).planes[0] for scene in ("bigbuckbunny.mp4", "table"))
+    truth = np.concatenate([a[: 6 + odd], b[: 6 - odd]])
+    tape = truth[0::2].copy()
+    tape[:, 1::2] = truth[1::2, 1::2]
+    ours, other = (step(batch_of(tape)).planes[0] for step in (deinterlace.motion(), deinterlace.bwdif()))
+    for n in range(1, len(truth) - 1):
+        assert psnr(truth[n], ours[n]) > psnr(truth[n], other[n]), f"field {n}"
