@@ -116,18 +116,28 @@ def _moved(planes, at, vectors, sums, weights, height, width, theirs, part, made
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _five(line, out, part):
+    """Sums of five samples times `part`."""
+    b, c, d, e = line[1:], line[2:], line[3:], line[4:]
+    for x in range(out.shape[0]):
+        out[x] = (line[x] + b[x] + c[x] + d[x] + e[x]) * part
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _slack(own, slack, line, parity, height, width, fit, rough):
     """What a moved frame may be off: `fit`, and more where the field's own lines differ from each other."""
     last = (height - 1 - parity) // 2 * 2 + parity
     wide = width + 2 * ASIDE
     for y in range(parity, height, 2):
         a, b, c, to = max(y - 2, parity) * width, y * width, min(y + 2, last) * width, y // 2 * width
+        middle, above, here, below = line[ASIDE:], own[a : a + width], own[b : b + width], own[c : c + width]
         for x in range(width):
-            line[ASIDE + x] = abs(np.float32(2) * own[b + x] - (own[a + x] + own[c + x]))
+            middle[x] = abs(np.float32(2) * here[x] - (above[x] + below[x]))
         line[:ASIDE], line[wide - ASIDE :] = line[ASIDE], line[wide - ASIDE - 1]
+        _five(line, slack[to : to + width], rough * np.float32(0.1))
+        found = slack[to : to + width]
         for x in range(width):
-            five = line[x] + line[x + 1] + line[x + 2] + line[x + 3] + line[x + 4]
-            slack[to + x] = np.float32(1) / (fit + rough * np.float32(0.1) * five)
+            found[x] = np.float32(1) / (fit + found[x])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -136,13 +146,15 @@ def _differ(own, sums, weights, slack, apart, line, first, pitch, parity, height
     wide = width + 2 * ASIDE
     for y in range(parity, height, 2):
         at, to = first + y * pitch, y // 2 * width
+        middle, here, moved, weight = line[ASIDE:], own[y * width :], sums[at:], weights[at:]
         for x in range(width):
-            w = weights[at + x]
-            line[ASIDE + x] = abs(own[y * width + x] * w - sums[at + x]) / (w + np.float32(EVIDENCE))
+            w = weight[x]
+            middle[x] = abs(here[x] * w - moved[x]) / (w + np.float32(EVIDENCE))
         line[:ASIDE], line[wide - ASIDE :] = line[ASIDE], line[wide - ASIDE - 1]
+        _five(line, apart[to : to + width], np.float32(0.2))
+        found, may = apart[to : to + width], slack[to : to + width]
         for x in range(width):
-            five = line[x] + line[x + 1] + line[x + 2] + line[x + 3] + line[x + 4]
-            apart[to + x] = five * np.float32(0.2) * slack[to + x]
+            found[x] *= may[x]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -155,11 +167,13 @@ def _added(total, sure, sums, weights, apart, first, pitch, parity, height, widt
         a, b, c = max(i - here, 0) * width, max(i, 0) * width, min(i + 1, last) * width
         beside, own = (np.float32(0.25), np.float32(0.5)) if here else (np.float32(0.5), np.float32(0))
         at, to = first + y * pitch, y * width
+        above, middle, below = apart[a : a + width], apart[b : b + width], apart[c : c + width]
+        moved, weight, all_moved, all_weight = sums[at:], weights[at:], total[to : to + width], sure[to : to + width]
         for x in range(width):
-            s = beside * (apart[a + x] + apart[c + x]) + own * apart[b + x]
+            s = beside * (above[x] + below[x]) + own * middle[x]
             f = np.float32(1) / (np.float32(1) + s * s)
-            total[to + x] += f * sums[at + x]
-            sure[to + x] += f * weights[at + x]
+            all_moved[x] += f * moved[x]
+            all_weight[x] += f * weight[x]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -168,21 +182,19 @@ def _finished(frame, out, own, total, sure, parity, pull, peak, rounding):
     height, width = frame.shape
     last = (height - 1 - parity) // 2 * 2 + parity
     rest = sure  # no longer needed where it is written
-    for y in range(height):
-        at = y * width
-        for x in range(width):
-            total[at + x] /= sure[at + x]
-            rest[at + x] = own[at + x] - total[at + x]
+    for x in range(height * width):
+        total[x] /= sure[x]
+        rest[x] = own[x] - total[x]
     for y in range(height):
         if (y & 1) == parity:
             out[y] = frame[y]
             continue
-        at, to = y * width, out[y]
-        a, b = max(y - 3, parity) * width, max(y - 1, parity) * width
-        c, d = min(y + 1, last) * width, min(y + 3, last) * width
+        mean, to = total[y * width :], out[y]
+        a, b = rest[max(y - 3, parity) * width :], rest[max(y - 1, parity) * width :]
+        c, d = rest[min(y + 1, last) * width :], rest[min(y + 3, last) * width :]
         for x in range(width):
-            near, far = rest[b + x] + rest[c + x], rest[a + x] + rest[d + x]
-            v = total[at + x] + pull * (np.float32(9 / 16) * near - np.float32(1 / 16) * far) + rounding
+            v = np.float32(9 / 16) * (b[x] + c[x]) - np.float32(1 / 16) * (a[x] + d[x])
+            v = mean[x] + pull * v + rounding
             to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
 
 
