@@ -198,6 +198,37 @@ def _finished(frame, out, own, total, sure, parity, pull, peak, rounding):
             to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one(frame, guess, planes, vectors, out, field, begin, count, first, radius, high, wide, down, across, shape, part,
+         fit, rough, made, own, pull, peak, rounding):  # fmt: skip
+    """One field: `vectors` of all its neighbours, `planes` from field `begin` on, `count` fields in all."""
+    height, width = frame.shape
+    parity = first ^ (field & 1)
+    pitch, lines = (vectors.shape[2] + 1) * (wide // 2), (vectors.shape[1] + 1) * (high // 2)
+    inner, area = (high // 2) * pitch + wide // 2, 4 * (height + 4 * high) * (width + 4 * wide)
+    here, total = np.empty(height * width, np.float32), np.empty(height * width, np.float32)
+    for y in range(height):
+        src, to, weighed = frame[y] if (y & 1) == parity else guess[y], here[y * width :], total[y * width :]
+        for x in range(width):
+            to[x] = src[x]
+            weighed[x] = own * to[x]
+    sure = np.full(height * width, own)
+    sums, weights = np.empty(lines * pitch, np.float32), np.empty(lines * pitch, np.float32)
+    apart = np.empty((height + 1) // 2 * width, np.float32)
+    slack, line = np.empty_like(apart), np.empty(width + 2 * ASIDE, np.float32)
+    _slack(here, slack, line, parity, height, width, fit, rough)
+    for slot in range(2 * radius):
+        d = slot // 2 + 1
+        other = field + (d if slot % 2 else -d)
+        if not 0 <= other < count:
+            continue
+        _moved(planes, (other - begin) * area, vectors[slot], sums, weights, height, width, first ^ (other & 1), part,
+               made, high, wide, down, across, shape)  # fmt: skip
+        _differ(here, sums, weights, slack, apart, line, inner, pitch, parity, height, width)
+        _added(total, sure, sums, weights, apart, inner, pitch, parity, height, width)
+    _finished(frame, out, here, total, sure, parity, pull, peak, rounding)
+
+
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def fill(frames, guess, motion, out, start, first, step, radius, high, wide, down, across, shape, part, fit, rough,
          made, own, pull, peak, rounding):  # fmt: skip
@@ -208,26 +239,8 @@ def fill(frames, guess, motion, out, start, first, step, radius, high, wide, dow
     planes = np.empty((stop - begin) * 2 * area, frames.dtype)
     for k in prange((stop - begin) * 2):
         _padded(guess[begin + k // 2, k % 2], planes, k * area, 2 * high, 2 * wide, peak)
-    pitch, lines = (motion.shape[4] + 1) * (wide // 2), (motion.shape[3] + 1) * (high // 2)
-    inner = (high // 2) * pitch + wide // 2
     for n in prange(out.shape[0]):
         t, second = start + n // step, n % step
-        parity = first ^ second
-        here = guess[t, second].astype(np.float32).ravel()
-        for y in range(parity, height, 2):
-            here[y * width : (y + 1) * width] = frames[t, y]
-        total, sure = own * here, np.full(height * width, own)
-        sums, weights = np.empty(lines * pitch, np.float32), np.empty(lines * pitch, np.float32)
-        apart = np.empty((height + 1) // 2 * width, np.float32)
-        slack, line = np.empty_like(apart), np.empty(width + 2 * ASIDE, np.float32)
-        _slack(here, slack, line, parity, height, width, fit, rough)
-        for slot in range(2 * radius):
-            d = slot // 2 + 1
-            other = 2 * t + second + (d if slot % 2 else -d)
-            if not 0 <= other < 2 * count:
-                continue
-            _moved(planes, (other - 2 * begin) * area, motion[t, second, slot], sums, weights, height, width,
-                   first ^ (other & 1), part, made, high, wide, down, across, shape)  # fmt: skip
-            _differ(here, sums, weights, slack, apart, line, inner, pitch, parity, height, width)
-            _added(total, sure, sums, weights, apart, inner, pitch, parity, height, width)
-        _finished(frames[t], out[n], here, total, sure, parity, pull, peak, rounding)
+        _one(frames[t], guess[t, second], planes, motion[t, second], out[n], 2 * t + second, 2 * begin, 2 * count,
+             first, radius, high, wide, down, across, shape, part, fit, rough, made, own, pull, peak,
+             rounding)  # fmt: skip
