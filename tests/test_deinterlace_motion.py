@@ -118,10 +118,11 @@ def test_vectors_that_lead_astray_are_found_out():
 @pytest.mark.parametrize("subsampling, bits", [((1, 0), 10), ((2, 0), 8), ((0, 0), 8)])
 def test_takes_other_chroma_and_depths(subsampling, bits):
     fmt = PictureFormat(70, 48, subsampling, bits=bits, field_order="tff")
-    moving = [np.stack([np.roll(still(1).planes[0][0, : h, : w // 2 * 2], 2 * t, 1) for t in range(4)]) for h, w in
-              [(48, 70)]]  # fmt: skip
-    planes = tuple((np.resize(moving[0], (4, *s)).astype(np.uint16) << (bits - 8)).astype(fmt.dtype)
-                   for s in fmt.plane_shapes)  # fmt: skip
+    picture = still(1).planes[0][0].astype(np.uint16) << (bits - 8)
+    planes = tuple(
+        np.stack([np.roll(picture, 2 * t, axis=1)[: shape[0], : shape[1]] for t in range(4)]).astype(fmt.dtype)
+        for shape in fmt.plane_shapes
+    )
     got = deinterlace.motion()(Batch(planes, np.arange(4), np.ones(4, int), Fraction(1, 25), fmt))
     for a, b in zip(got.planes, planes, strict=True):
         assert a.shape == (8, *b.shape[1:]) and a.dtype == b.dtype and a.max() < 1 << bits
