@@ -100,6 +100,10 @@ def test_batches_of_any_size_give_the_same_frames(radius):
             assert np.array_equal(a, b)
     only = step.stage.only(tape, (2, 4), fmt, step.knobs, Context("cpu"))
     assert np.array_equal(only.planes[0], whole.planes[0][4:8])
+    halo = step.stage.halo(step.knobs)  # a run that is gone on with begins so many frames early
+    if 1 + halo < len(tape):
+        later = step(tape[1:])
+        assert np.array_equal(later.planes[0][2 * halo :], whole.planes[0][2 * (1 + halo) :])
 
 
 def test_vectors_that_lead_astray_are_found_out():

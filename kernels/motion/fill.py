@@ -48,7 +48,7 @@ def motion_fill(
     fit: Annotated[float, Knob(0.05, 255, unit="levels", soft=(0.125, 4))] = 0.5,
     rough: Annotated[float, Knob(0, 8, unit="of the lines' difference", soft=(0, 2))] = 0.4,
     made: Annotated[float, Knob(0, 1, unit="of a sampled line's", soft=(0, 1))] = 0.3,
-    own: Annotated[float, Knob(0.01, 10, unit="neighbours", soft=(0.125, 2))] = 0.1,
+    own: Annotated[float, Knob(0.01, 10, unit="neighbours", soft=(0.0625, 1))] = 0.1,
     pull: Annotated[float, Knob(0, 1, unit="of the difference")] = 0.5,
     down: Shift = 0,
     across: Shift = 0,
