@@ -31,7 +31,8 @@ def arrays_of(kernel: Kernel, frames: np.ndarray) -> list[np.ndarray]:
     made: list[np.ndarray] = []
     for name, shape in zip(kernel.arrays, kernel.inputs(frames.shape, kernel.settings({})), strict=True):
         if name == "motion":
-            made.append(known["find_motion"](frames))
+            seen = made[1].reshape(-1, *frames.shape[1:]) if "guess" in kernel.arrays else frames
+            made.append(known["find_motion"](seen, radius=shape[-4] // 2).reshape(shape))
         elif name == "marks":
             made.append(known["find_dropouts"](frames))
         elif name == "spectrum":

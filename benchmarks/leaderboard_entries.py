@@ -48,6 +48,10 @@ def deinterlacers(vs: VapourSynth | None) -> list[Entry]:
         "bob": [deinterlace.bob(), deinterlace.bob(method="linear")], "yadif": [deinterlace.yadif()],
         "bwdif": [deinterlace.bwdif()], "w3fdif": [deinterlace.w3fdif(), deinterlace.w3fdif(filter="simple")],
         "edi": [deinterlace.edi(reach=r, turn=t) for r in (3, 6, 10) for t in (30.0, 60.0, 120.0)],
+        "motion": [deinterlace.motion(), *(deinterlace.motion(**k) for k in (
+            {"rounds": 1}, {"radius": 2}, {"rounds": 3}, {"rounds": 3, "radius": 2}, {"block": "8"}, {"rough": 0.3},
+            {"made": 0.15}, {"rounds": 3, "made": 0.15}, {"rounds": 3, "rough": 0.3, "made": 0.15},
+        ))],
     }  # fmt: skip
     chains = {
         "yadif": ["yadif=mode=send_field:parity=tff"], "bwdif": ["bwdif=mode=send_field:parity=tff"],

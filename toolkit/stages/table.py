@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from toolkit.stages.base import Stage
 from toolkit.stages.bm3d import Bm3d
 from toolkit.stages.deinterlace import Deinterlacer
+from toolkit.stages.deinterlace_motion import MotionDeinterlacer
 from toolkit.stages.denoise import Denoiser, Smoother, Spectral
 from toolkit.stages.film import Film
 from toolkit.stages.motion import MotionMean
@@ -27,6 +28,7 @@ def _deinterlacers() -> Iterator[Stage]:
 
     for kernel in methods().values():
         yield Deinterlacer(kernel)
+    yield MotionDeinterlacer()
     yield Film()
 
 
