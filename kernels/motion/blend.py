@@ -22,46 +22,83 @@ _FLOAT = ir.FloatType()
 
 
 @intrinsic(prefer_literal=True)
-def _line(typingctx, strip, at, planes, places, weights, count, ahead, shape, spot, width):
-    """`strip[at:] += shape[spot:] * sum of weights[k] * planes[places[k] + ahead:]`, `width` (a constant) samples."""
-    if not isinstance(width, types.IntegerLiteral):
-        raise TypingError("width must be a constant")
-    n = width.literal_value
+def _block(typingctx, strip, at, pitch, planes, places, weights, count, stride, shape, spot, lines, width):
+    """Adds to `strip`, from `at` on, `shape` (from `spot` on) times the sum of weights[k] * planes at places[k].
+
+    `lines` and `width` are constants; lines lie `pitch` apart in strip, `stride` in planes, `width` in shape.
+    """
+    if not isinstance(width, types.IntegerLiteral) or not isinstance(lines, types.IntegerLiteral):
+        raise TypingError("lines and width must be constants")
+    n, high = width.literal_value, lines.literal_value
 
     def codegen(context, builder, sig, args):
         data = [make_array(k)(context, builder, a).data if isinstance(k, types.Array) else a
                 for k, a in zip(sig.args, args, strict=True)]  # fmt: skip
-        strip, at, planes, places, weights, count, ahead, shape, spot, _ = data
-        row = ir.VectorType(_FLOAT, n)
+        strip, at, pitch, planes, places, weights, count, stride, shape, spot, *_ = data
+        row, long = ir.VectorType(_FLOAT, n), ir.IntType(64)
         fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(row, [row] * 3), f"llvm.fmuladd.v{n}f32")
         order = ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n)
         blank = ir.Constant(row, ir.Undefined)
-        kind = sig.args[2].dtype
+        kind = sig.args[3].dtype
         real = isinstance(kind, types.Float)
         source = row if real else ir.VectorType(ir.IntType(kind.bitwidth), n)
 
-        def floats(start, place):
-            return builder.bitcast(builder.gep(start, [place]), row.as_pointer())
+        def spot_of(start, first, step, line, kind):
+            place = builder.add(first, builder.mul(step, long(line)))
+            return builder.bitcast(builder.gep(start, [place]), kind.as_pointer())
 
-        total = cgutils.alloca_once_value(builder, ir.Constant(row, [0.0] * n))
-        builder.store(ir.Constant(row, [0.0] * n), total)
+        totals = [cgutils.alloca_once(builder, row) for _ in range(high)]
+        for total in totals:
+            builder.store(ir.Constant(row, [0.0] * n), total)
         with cgutils.for_range(builder, count) as loop:
-            place = builder.add(builder.load(builder.gep(places, [loop.index])), ahead)
-            samples = builder.load(builder.bitcast(builder.gep(planes, [place]), source.as_pointer()), align=1)
-            if not real:
-                samples = builder.sitofp(builder.zext(samples, ir.VectorType(ir.IntType(32), n)), row)
+            place = builder.load(builder.gep(places, [loop.index]))
             weight = builder.load(builder.gep(weights, [loop.index]))
             spread = builder.shuffle_vector(builder.insert_element(blank, weight, ir.IntType(32)(0)), blank, order)
-            builder.store(builder.call(fma, [spread, samples, builder.load(total)]), total)
-        to = floats(strip, at)
-        shaped = builder.call(
-            fma, [builder.load(floats(shape, spot), align=4), builder.load(total), builder.load(to, align=4)]
-        )
-        builder.store(shaped, to, align=4)
+            for line, total in enumerate(totals):
+                align = kind.bitwidth // 8
+                samples = builder.load(spot_of(planes, place, stride, line, source), align=align)
+                if not real:
+                    samples = builder.sitofp(builder.zext(samples, ir.VectorType(ir.IntType(32), n)), row)
+                builder.store(builder.call(fma, [spread, samples, builder.load(total)]), total)
+        for line, total in enumerate(totals):
+            to = spot_of(strip, at, pitch, line, row)
+            part = builder.load(spot_of(shape, spot, long(n), line, row), align=4)
+            builder.store(builder.call(fma, [part, builder.load(total), builder.load(to, align=4)]), to, align=4)
         return context.get_dummy_value()
 
     i = types.int64
-    return signature(types.void, strip, i, planes, places, weights, i, i, shape, i, width), codegen
+    return signature(types.void, strip, i, i, planes, places, weights, i, i, shape, i, lines, width), codegen
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add(strip, at, pitch, planes, places, weights, count, stride, shape, spot, half, wide):
+    """`_block` of `half` lines of `wide` samples; moves `places` down, behind it."""
+    if half % 4 == 0:
+        for y in range(0, half, 4):
+            to, form = at + y * pitch, spot + y * wide
+            if wide == 16:
+                _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 4, 16)
+            elif wide == 8:
+                _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 4, 8)
+            elif wide == 4:
+                _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 4, 4)
+            else:
+                _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 4, 2)
+            for k in range(count):
+                places[k] += 4 * stride
+        return
+    for y in range(half):
+        to, form = at + y * pitch, spot + y * wide
+        if wide == 16:
+            _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 1, 16)
+        elif wide == 8:
+            _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 1, 8)
+        elif wide == 4:
+            _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 1, 4)
+        else:
+            _block(strip, to, pitch, planes, places, weights, count, stride, shape, form, 1, 2)
+        for k in range(count):
+            places[k] += stride
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -111,17 +148,8 @@ def _strip(planes, motion, t, total, begin, stop, height, width, s, part, radius
                 count, sums = count + 1, sums + w
             for k in range(count):
                 weights[k] /= sums
-            for y in range(half):
-                at, spot = y * pitch + j * step, (first + y) * wide
-                ahead = (first + y) * stride
-                if wide == 16:
-                    _line(strip, at, planes, places, weights, count, ahead, shape, spot, 16)
-                elif wide == 8:
-                    _line(strip, at, planes, places, weights, count, ahead, shape, spot, 8)
-                elif wide == 4:
-                    _line(strip, at, planes, places, weights, count, ahead, shape, spot, 4)
-                else:
-                    _line(strip, at, planes, places, weights, count, ahead, shape, spot, 2)
+                places[k] += first * stride
+            _add(strip, j * step, pitch, planes, places, weights, count, stride, shape, first * wide, half, wide)
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
