@@ -148,8 +148,35 @@ def _prepare(frame, planes, at, spots, sizes, side, half, scale):
         make_phases(planes, at, height + 2 * pad, stride, np.float32(255))
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one_way(planes, out, t, way, begin, end, slots, radius, side, half, weight, sizes, spots):
+    """The vectors of frame t into the frames before it (`way` 0) or after it."""
+    levels = sizes.shape[0]
+    total = spots[levels]
+    near = np.empty((0, 0, 3), np.int16)
+    for d in range(1, radius + 1):
+        slot, other = 2 * (d - 1) + way, t + (d if way else -d)
+        if not begin <= other < end:
+            out[slot, :, :, :2] = 0
+            out[slot, :, :, 2] = NONE
+            continue
+        above = np.empty((0, 0), np.int64)
+        for k in range(levels - 1, -1, -1):
+            height, width = sizes[k, 0], sizes[k, 1]
+            rows, columns = -(-height // (side // 2)) + 1, -(-width // (side // 2)) + 1
+            best, better = np.empty((rows, columns), np.int64), np.empty((rows, columns), np.int64)
+            parent, todo = np.empty((rows, columns), np.int64), np.empty(columns, np.int64)
+            here, there = (t - begin) % slots * total + spots[k], (other - begin) % slots * total + spots[k]
+            close = near if k == 0 else near[:0]
+            _level(planes, here, there, height, width, side, weight, above, close, d, best, parent, todo)
+            _settle(planes, here, there, height, width, side, weight, half, k == 0, best, better, parent, out[slot],
+                    todo)  # fmt: skip
+            above = better
+        near = out[slot]
+
+
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def find(frames, out, start, radius, side, half, weight, sizes, scale):
+def find(frames, out, start, once, radius, side, half, weight, sizes, scale):
     pad, levels = 2 * side, sizes.shape[0]
     spots = np.empty(levels + 1, np.int64)
     spots[0] = 0
@@ -157,30 +184,17 @@ def find(frames, out, start, radius, side, half, weight, sizes, scale):
         area = (sizes[k, 0] + 2 * pad) * (sizes[k, 1] + 2 * pad)
         spots[k + 1] = spots[k] + area * (4 if k == 0 and half else 1)
     begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
-    total = spots[levels]
-    planes = np.empty((end - begin) * total + 64, np.uint8)
-    for n in prange(end - begin):
-        _prepare(frames[begin + n], planes, n * total, spots, sizes, side, half, scale)
-    for task in prange(2 * out.shape[0]):
-        n, way = task // 2, task % 2
-        t = start + n - begin
-        near = np.empty((0, 0, 3), np.int16)
-        for d in range(1, radius + 1):
-            slot, other = 2 * (d - 1) + way, t + (d if way else -d)
-            if not 0 <= other < end - begin:
-                out[n, slot, :, :, :2] = 0
-                out[n, slot, :, :, 2] = NONE
-                continue
-            above = np.empty((0, 0), np.int64)
-            for k in range(levels - 1, -1, -1):
-                rows, columns = -(-sizes[k, 0] // (side // 2)) + 1, -(-sizes[k, 1] // (side // 2)) + 1
-                best, better = np.empty((rows, columns), np.int64), np.empty((rows, columns), np.int64)
-                parent, todo = np.empty((rows, columns), np.int64), np.empty(columns, np.int64)
-                here, there = t * total + spots[k], other * total + spots[k]
-                close = near if k == 0 else near[:0]
-                _level(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, above, close, d, best, parent,
-                       todo)  # fmt: skip
-                _settle(planes, here, there, sizes[k, 0], sizes[k, 1], side, weight, half, k == 0, best, better, parent,
-                        out[n, slot], todo)  # fmt: skip
-                above = better
-            near = out[n, slot]
+    total, ready = spots[levels], begin
+    # Planes of a few frames, used again and again: to new memory the system first writes zeros.
+    slots = min(once + 2 * radius, end - begin)
+    planes = np.empty(slots * total + 64, np.uint8)
+    for first in range(start, start + out.shape[0], once):
+        last = min(first + once, start + out.shape[0])
+        wanted = min(last + radius, end)
+        for n in prange(wanted - ready):
+            slot = (ready + n - begin) % slots
+            _prepare(frames[ready + n], planes, slot * total, spots, sizes, side, half, scale)
+        ready = wanted
+        for task in prange(2 * (last - first)):
+            t, way = first + task // 2, task % 2
+            _one_way(planes, out[t - start], t, way, begin, end, slots, radius, side, half, weight, sizes, spots)

@@ -7,6 +7,7 @@ across and then down with rounding after each.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
@@ -28,6 +29,11 @@ def pyramid(height: int, width: int, block: int) -> list[tuple[int, int]]:
     while len(sizes) < LEVELS and min(sizes[-1]) >= 4 * block:
         sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
     return sizes
+
+
+def at_once() -> int:
+    """Frames that the Numba bodies work on at once."""
+    return max(numba.get_num_threads(), 4)
 
 
 # Definitions
