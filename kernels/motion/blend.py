@@ -24,7 +24,7 @@ BANDS = 8  # of a frame: of three frames, with their half-way planes, a band sta
 
 @intrinsic(prefer_literal=True)
 def _block(typingctx, strip, at, pitch, planes, places, weights, count, ahead, stride, shape, spot, lines, width):
-    """Adds to `strip`, from `at` on, `shape` (from `spot` on) times the sum of weights[k] * planes at places[k] + ahead.
+    """Adds to strip[at:] shape[spot:] times the sum of weights[k] * planes[places[k] + ahead :].
 
     `lines` and `width` are constants; lines lie `pitch` apart in strip, `stride` in planes, `width` in shape.
     """

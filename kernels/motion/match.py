@@ -62,28 +62,27 @@ def _level(planes, here, there, height, width, side, weight, above, near, d, bes
     `parent`.  A step is taken for a line of blocks before the next one: they do not wait for each other."""
     step, pad, stride = side // 2, 2 * side, width + 4 * side
     foot, right, columns = height + 2 * pad - side, width + 2 * pad - side, best.shape[1]
+    tries = np.empty(8, np.int64) if above.shape[0] else _EVERY.copy()
     for i in range(best.shape[0]):
         top = pad + (i - 1) * step
         for j in range(columns):
-            left, known, first = pad + (j - 1) * step, NOTHING, STILL
-            ground = here + top * stride + left, there, 0, stride, 0, weight, top, left, foot, right
-            if above.shape[0] == 0:
-                for k in range(0, _EVERY.shape[0], 4):
-                    known = four(planes, ground, side, first, known, _EVERY[k], _EVERY[k + 1], _EVERY[k + 2],
-                                 _EVERY[k + 3])  # fmt: skip
-            else:
+            left, first, fours = pad + (j - 1) * step, STILL, tries.shape[0] // 4
+            if above.shape[0]:
                 first, last = _doubled(above[i // 2, j // 2]), _doubled(above[(i + 1) // 2, (j + 1) // 2])
                 first = (STILL + 65536 * (min(max(_down(first) + top, 0), foot) - top)
                          + min(max(_right(first) + left, 0), right) - left)  # fmt: skip
                 guess = STILL
                 if near.shape[0]:
                     guess += near[i, j, 0] * d // (2 * (d - 1)) * 65536 + near[i, j, 1] * d // (2 * (d - 1))
-                if i & 1 and j & 1:
-                    beside, below = _doubled(above[i // 2, j // 2 + 1]), _doubled(above[i // 2 + 1, j // 2])
-                    known = four(planes, ground, side, first, known, first, beside, below, last)
-                    known = four(planes, ground, side, first, known, STILL, guess, guess, guess)
-                else:  # at most two different parents
-                    known = four(planes, ground, side, first, known, first, last, STILL, guess)
+                tries[0], tries[1], tries[2], tries[3], fours = first, last, STILL, guess, 1
+                if i & 1 and j & 1:  # else there are at most two different parents
+                    tries[1], tries[2] = _doubled(above[i // 2, j // 2 + 1]), _doubled(above[i // 2 + 1, j // 2])
+                    tries[3], tries[4], fours = last, STILL, 2
+                    tries[5] = tries[6] = tries[7] = guess
+            ground = here + top * stride + left, there, 0, stride, 0, weight, top, left, foot, right
+            known = NOTHING
+            for k in range(0, 4 * fours, 4):
+                known = four(planes, ground, side, first, known, tries[k], tries[k + 1], tries[k + 2], tries[k + 3])
             parent[i, j], best[i, j] = first, known
         if above.shape[0]:
             _steps(planes, here + top * stride + pad - step, there, 0, stride, side, 0, weight, top, pad - step, foot,
