@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from kernels.motion.match import NONE
-from kernels.motion.planes import make_phases
+from kernels.motion.planes import copy, make_phases
 
 _FLOAT = ir.FloatType()
 BANDS = 8  # of a frame: of three frames, with their half-way planes, a band stays in the second-level cache
@@ -106,7 +106,7 @@ def _padded(frame, planes, at, high, wide, peak):
     for y in range(-high, height + high):
         row, src = at + (y + high) * stride, frame[min(max(y, 0), height - 1)]
         planes[row : row + wide] = src[0]
-        planes[row + wide : row + wide + width] = src
+        copy(planes[row + wide : row + wide + width], src)
         planes[row + wide + width : row + stride] = src[width - 1]
     make_phases(planes, at, height + 2 * high, stride, peak)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from kernels.motion.blocks import CAP, NOTHING, STILL, cross, four
-from kernels.motion.planes import make_phases, repeat_edges, shrink
+from kernels.motion.planes import copy, make_phases, repeat_edges, shrink
 
 SPAN = 4  # samples each way, at the smallest size
 ROUNDS = 2  # steps of one sample at each larger size, and of half a sample at the end
@@ -134,8 +134,7 @@ def _prepare(frame, planes, at, spots, sizes, side, half, scale):
         row = at + (y + pad) * stride + pad
         to, src = planes[row : row + width], frame[y]
         if frame.itemsize == 1:
-            for x in range(width):
-                to[x] = src[x]
+            copy(to, src)
         else:
             for x in range(width):
                 v = np.float32(src[x]) * scale + np.float32(0.5)

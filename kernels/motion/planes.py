@@ -32,8 +32,9 @@ def pyramid(height: int, width: int, block: int) -> list[tuple[int, int]]:
 
 
 def at_once() -> int:
-    """Frames that the Numba bodies work on at once."""
-    return max(numba.get_num_threads(), 4)
+    """Frames that the Numba bodies work on at once: few stay near the processor, many call the other threads seldom."""
+    threads = numba.get_num_threads()
+    return 4 if threads == 1 else max(8, 2 * threads)
 
 
 # Definitions
@@ -76,6 +77,13 @@ def eight_bit(frames: np.ndarray, bits: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def copy(to, src):
+    """Copies a line.  `to[:] = src` does the same, but makes Numba compile texts, for an error, for seconds."""
+    for x in range(to.shape[0]):
+        to[x] = src[x]
+
+
+@njit(cache=True, nogil=True)
 def repeat_edges(plane, at, height, width, pad):
     """Fills the border of a padded plane whose middle is there already."""
     stride = width + 2 * pad
@@ -85,8 +93,8 @@ def repeat_edges(plane, at, height, width, pad):
         plane[row + pad + width : row + stride] = plane[row + pad + width - 1]
     for y in range(pad):
         top, foot = at + y * stride, at + (pad + height + y) * stride
-        plane[top : top + stride] = plane[at + pad * stride : at + (pad + 1) * stride]
-        plane[foot : foot + stride] = plane[foot - (y + 1) * stride : foot - y * stride]
+        copy(plane[top : top + stride], plane[at + pad * stride : at + (pad + 1) * stride])
+        copy(plane[foot : foot + stride], plane[foot - (y + 1) * stride : foot - y * stride])
 
 
 @njit(cache=True, nogil=True)
