@@ -4,8 +4,8 @@ A vector travels as one number, STILL + 65536 * down + right, and what is known 
 32 bits 8 for the order in which vectors were tried, above them the cost.  So the smallest number is the best vector,
 and of equal costs the one tried first; no branch asks, which noise would make the processor guess wrongly.
 
-Limit: a place of 16x16 samples is 16 loads of 16 bytes and 8 vpsadbw of 32 (one port, one a cycle): 8 cycles.  512 bits
-gain nothing here, as putting four lines together takes the same port.
+Limit: a place of 16x16 samples is 16 loads of 16 bytes and 8 vpsadbw of 32 (one port, one a cycle): 8 cycles.  With
+512 bits there would be 4, but four more on the same port to put the lines together.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The Numba body of `find_motion`: sums of absolute differences on bytes, one frame and direction per task.
 
-Limit, for 720x480 and blocks of 16: about 20 places for each of 5551 blocks and a third more below full size, 8 cycles
-each (see `blocks.py`): 1.2 million cycles per reference.  What is around them (places, costs, the best of four) takes
-as long again.
+Limit, for 720x480 and blocks of 16: some 20 places for each of 5551 blocks, a third more below full size, 8 cycles each
+(see `blocks.py`): 1.2 million cycles per reference.  Places, costs and the best of four take about as long again.
 """
 
 from __future__ import annotations
