@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from kernels import lanes
+from kernels import lanes, simd
 
 TAPS = (1, -5, 20, 20, -5, 1)
 LEVELS = 4  # sizes of the pyramid: 1, 1/2, 1/4, 1/8
@@ -141,7 +141,17 @@ def _run(plane, to, a, b, c, d, e, f, count, peak, peaks):
 @overload(_run, inline="always")  # called, with its arrays, it took twice the time of the line itself
 def _run_of(plane, to, a, b, c, d, e, f, count, peak, peaks):
     def floats(plane, to, a, b, c, d, e, f, count, peak, peaks):
-        _plain(plane, to, a, b, c, d, e, f, count, peak)
+        if count < simd.LANES:
+            _plain(plane, to, a, b, c, d, e, f, count, peak)
+        else:
+            for k in range(-(-count // simd.LANES)):
+                x = min(k * simd.LANES, count - simd.LANES)
+                near = simd.add(simd.load(plane, c + x), simd.load(plane, d + x))
+                far = simd.add(simd.load(plane, a + x), simd.load(plane, f + x))
+                between = simd.add(simd.load(plane, b + x), simd.load(plane, e + x))
+                v = simd.weigh(far, near, simd.splat(np.float32(20)))
+                v = simd.weigh(v, between, simd.splat(np.float32(-5)))
+                simd.store(plane, to + x, simd.mul(v, simd.splat(np.float32(1 / 32))))
 
     def integers(plane, to, a, b, c, d, e, f, count, peak, peaks):
         lanes_ = peaks.shape[0]
