@@ -33,8 +33,7 @@ def pyramid(height: int, width: int, block: int) -> list[tuple[int, int]]:
 
 def at_once() -> int:
     """Frames that the Numba bodies work on at once: few stay near the processor, many call the other threads seldom."""
-    threads = numba.get_num_threads()
-    return 4 if threads == 1 else max(8, 2 * threads)
+    return max(4, 2 * numba.get_num_threads())
 
 
 # Definitions
