@@ -50,8 +50,8 @@ class Pair:
 
 
 def motion(radius: int, loops: int) -> Pair:
-    limits = tuple({"radius": radius, "limit": e} for e in (20.0, 16.0, 25.0, 32.0, 40.0))
-    thresholds = tuple({"radius": radius, "block": 16, "thsad": t} for t in (1600, 1200, 2400, 3600, 5000))
+    limits = tuple({"radius": radius, "limit": e} for e in (60.0, 25.0, 40.0, 90.0, 255.0))
+    thresholds = tuple({"radius": radius, "block": 16, "thsad": t} for t in (5000, 1200, 2400, 3600, 8000, 16000))
     return Pair(f"motion mean radius {radius}", "mvutensils", "motion", limits, "degrain", thresholds, loops, 1.0)
 
 

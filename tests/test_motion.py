@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kernels.motion.mean import motion_mean
+from kernels.motion.planes import at_once
 from kernels.motion.search import find_motion
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
@@ -73,6 +74,17 @@ def test_noise_goes_along_the_motion_nearly_as_in_a_still_picture(radius):
     got = motion_mean(noisy(truth, 8), motion, radius=radius, limit=20)[radius]
     left = np.std(got[40:-40, 40:-40] - truth[radius, 40:-40, 40:-40].astype(float))
     assert left < 1.1 * 8 / np.sqrt(2 * radius + 1)
+
+
+@pytest.mark.parametrize("radius, block", [(1, "16"), (3, "8")])
+def test_clips_longer_than_what_is_worked_on_at_once_equal_the_definition(radius, block):
+    """Planes are used again for later frames, on a pyramid of sizes; vectors of far frames begin from nearer ones."""
+    frames = noisy(panned(at_once() + 2 * radius + 3, 2, -3, height=72, width=136), 6)
+    motion = find_motion(frames, radius=radius, block=block)
+    assert np.array_equal(motion, find_motion.definition(frames, radius=radius, block=block))
+    got = motion_mean(frames, motion, radius=radius, block=block, limit=40)
+    want = motion_mean.definition(frames, motion, radius=radius, block=block, limit=40)
+    assert np.abs(got.astype(int) - want).max() <= 1
 
 
 def test_a_cut_stays_a_cut():

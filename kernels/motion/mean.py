@@ -19,7 +19,7 @@ from kernels.arrays import beside, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.motion.blend import mean
 from kernels.motion.match import NONE
-from kernels.motion.planes import grid, phases
+from kernels.motion.planes import at_once, grid, phases
 from kernels.motion.search import Block, Radius
 
 Shift = Annotated[int, Knob(0, 2, step=1, unit="power of two")]
@@ -106,8 +106,8 @@ def _(frames, motion, out, start, limit, radius, block, down, across, bits):
     real = frames.dtype.kind == "f"
     shape = np.outer(window(side >> down), window(side >> across)).astype(np.float32)
     peak, half = np.float32(0 if real else (1 << bits) - 1), np.float32(0 if real else 0.5)
-    mean(frames, motion, out, start, np.float32(1 / (64 * limit)), radius, side >> down, side >> across, down, across,
-         shape.ravel(), peak, half)  # fmt: skip
+    mean(frames, motion, out, start, at_once(), np.float32(1 / (64 * limit)), radius, side >> down, side >> across,
+         down, across, shape.ravel(), peak, half)  # fmt: skip
 
 
 def _plan(arrays: list[Any], out: Any, start: int, limit: float, radius: int, block: str, down: int, across: int,

@@ -7,8 +7,12 @@ across and then down with rounding after each.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
+
+from kernels import lanes, simd
 
 TAPS = (1, -5, 20, 20, -5, 1)
 LEVELS = 4  # sizes of the pyramid: 1, 1/2, 1/4, 1/8
@@ -25,6 +29,11 @@ def pyramid(height: int, width: int, block: int) -> list[tuple[int, int]]:
     while len(sizes) < LEVELS and min(sizes[-1]) >= 4 * block:
         sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
     return sizes
+
+
+def at_once() -> int:
+    """Frames that the Numba bodies work on at once: few stay near the processor, many call the other threads seldom."""
+    return max(4, 2 * numba.get_num_threads())
 
 
 # Definitions
@@ -67,6 +76,13 @@ def eight_bit(frames: np.ndarray, bits: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def copy(to, src):
+    """Copies a line.  `to[:] = src` does the same, but makes Numba compile texts, for an error, for seconds."""
+    for x in range(to.shape[0]):
+        to[x] = src[x]
+
+
+@njit(cache=True, nogil=True)
 def repeat_edges(plane, at, height, width, pad):
     """Fills the border of a padded plane whose middle is there already."""
     stride = width + 2 * pad
@@ -76,8 +92,8 @@ def repeat_edges(plane, at, height, width, pad):
         plane[row + pad + width : row + stride] = plane[row + pad + width - 1]
     for y in range(pad):
         top, foot = at + y * stride, at + (pad + height + y) * stride
-        plane[top : top + stride] = plane[at + pad * stride : at + (pad + 1) * stride]
-        plane[foot : foot + stride] = plane[foot - (y + 1) * stride : foot - y * stride]
+        copy(plane[top : top + stride], plane[at + pad * stride : at + (pad + 1) * stride])
+        copy(plane[foot : foot + stride], plane[foot - (y + 1) * stride : foot - y * stride])
 
 
 @njit(cache=True, nogil=True)
@@ -95,40 +111,87 @@ def shrink(plane, at, height, width, to, pad):
     repeat_edges(plane, to, high, wide, pad)
 
 
+@lanes.step(64)
+def _between(a, b, c, d, e, f, peaks):
+    return lanes.low(lanes.by_halves(lambda a, b, c, d, e, f: ((c + d) * 20 - (b + e) * 5 + (a + f) + 16) >> 5,
+                                     a, b, c, d, e, f), peaks)  # fmt: skip
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _six(out, a, b, c, d, e, f, peak):
-    twenty, five, part = np.float32(20), np.float32(5), np.float32(1 / 32)
+def _one(a, b, c, d, e, f, peak):
+    v = np.float32(20) * (np.float32(c) + np.float32(d)) - np.float32(5) * (np.float32(b) + np.float32(e))
+    v += np.float32(a) + np.float32(f)
     if peak > 0:
-        for x in range(out.shape[0]):
-            v = twenty * (np.float32(c[x]) + np.float32(d[x])) - five * (np.float32(b[x]) + np.float32(e[x]))
-            v = (v + (np.float32(a[x]) + np.float32(f[x])) + np.float32(16)) * part
-            out[x] = np.int32(min(max(v, np.float32(0)), peak))
-    else:
-        for x in range(out.shape[0]):
-            v = twenty * (np.float32(c[x]) + np.float32(d[x])) - five * (np.float32(b[x]) + np.float32(e[x]))
-            out[x] = (v + (np.float32(a[x]) + np.float32(f[x]))) * part
+        return np.float32(np.int32(min(max((v + np.float32(16)) * np.float32(1 / 32), np.float32(0)), peak)))
+    return v * np.float32(1 / 32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _plain(plane, to, a, b, c, d, e, f, count, peak):
+    for x in range(count):
+        plane[to + x] = _one(plane[a + x], plane[b + x], plane[c + x], plane[d + x], plane[e + x], plane[f + x], peak)
+
+
+def _run(plane, to, a, b, c, d, e, f, count, peak, peaks):
+    """`count` samples from `to` on, half-way between those from c and d on; `peaks` is a vector of peak."""
+    raise NotImplementedError("for Numba alone")
+
+
+@overload(_run, inline="always")  # called, with its arrays, it took twice the time of the line itself
+def _run_of(plane, to, a, b, c, d, e, f, count, peak, peaks):
+    def floats(plane, to, a, b, c, d, e, f, count, peak, peaks):
+        if count < simd.LANES:
+            _plain(plane, to, a, b, c, d, e, f, count, peak)
+        else:
+            for k in range(-(-count // simd.LANES)):
+                x = min(k * simd.LANES, count - simd.LANES)
+                near = simd.add(simd.load(plane, c + x), simd.load(plane, d + x))
+                far = simd.add(simd.load(plane, a + x), simd.load(plane, f + x))
+                between = simd.add(simd.load(plane, b + x), simd.load(plane, e + x))
+                v = simd.weigh(far, near, simd.splat(np.float32(20)))
+                v = simd.weigh(v, between, simd.splat(np.float32(-5)))
+                simd.store(plane, to + x, simd.mul(v, simd.splat(np.float32(1 / 32))))
+
+    def integers(plane, to, a, b, c, d, e, f, count, peak, peaks):
+        lanes_ = peaks.shape[0]
+        if count < lanes_:
+            _plain(plane, to, a, b, c, d, e, f, count, peak)
+        else:
+            for k in range(-(-count // lanes_)):
+                x = min(k * lanes_, count - lanes_)
+                _between(plane, to + x, plane, a + x, b + x, c + x, d + x, e + x, f + x, peaks, 0)
+
+    return floats if isinstance(plane.dtype, types.Float) else integers
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _across(plane, at, to, high, wide, peak):
+    peaks = np.empty(64 // plane.itemsize, plane.dtype)
+    peaks[:] = peak
+    for y in range(high):
+        row, end = at + y * wide, at + (y + 1) * wide - 1
+        _run(plane, to + y * wide + 2, row, row + 1, row + 2, row + 3, row + 4, row + 5, wide - 5, peak, peaks)
+        for k in range(5):  # two at the left, three at the right
+            c = row + k if k < 2 else end - 4 + k
+            plane[to + c - at] = _one(plane[max(c - 2, row)], plane[max(c - 1, row)], plane[c], plane[min(c + 1, end)],
+                                      plane[min(c + 2, end)], plane[min(c + 3, end)], peak)  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _down(plane, at, to, high, wide, peak):
+    peaks = np.empty(64 // plane.itemsize, plane.dtype)
+    peaks[:] = peak
+    for y in range(high):
+        a, b = at + max(y - 2, 0) * wide, at + max(y - 1, 0) * wide
+        c, d = at + y * wide, at + min(y + 1, high - 1) * wide
+        e, f = at + min(y + 2, high - 1) * wide, at + min(y + 3, high - 1) * wide
+        _run(plane, to + y * wide, a, b, c, d, e, f, wide, peak, peaks)
 
 
 @njit(cache=True, nogil=True)
 def make_phases(plane, at, high, wide, peak):
-    """The three half-way planes behind the (padded) plane at `at`; peak (float32) 0 is for float."""
+    """The three half-way planes behind the padded plane at `at`; peak (float32) 0 is for float."""
     size = high * wide
-    line = np.empty(wide + 5, plane.dtype)
-    for y in range(high):
-        row = at + y * wide
-        line[2 : wide + 2] = plane[row : row + wide]
-        line[:2], line[wide + 2 :] = line[2], line[wide + 1]
-        _six(plane[row + size : row + size + wide], line[0:wide], line[1 : wide + 1], line[2 : wide + 2],
-             line[3 : wide + 3], line[4 : wide + 4], line[5 : wide + 5], peak)  # fmt: skip
-    for k in range(2):
-        src, to = at + k * size, at + (k + 2) * size
-        for y in range(high):
-            p0 = src + max(y - 2, 0) * wide
-            p1 = src + max(y - 1, 0) * wide
-            p2 = src + y * wide
-            p3 = src + min(y + 1, high - 1) * wide
-            p4 = src + min(y + 2, high - 1) * wide
-            p5 = src + min(y + 3, high - 1) * wide
-            _six(plane[to + y * wide : to + (y + 1) * wide], plane[p0 : p0 + wide], plane[p1 : p1 + wide],
-                 plane[p2 : p2 + wide], plane[p3 : p3 + wide], plane[p4 : p4 + wide], plane[p5 : p5 + wide],
-                 peak)  # fmt: skip
+    _across(plane, at, at + size, high, wide, peak)
+    _down(plane, at, at + 2 * size, high, wide, peak)
+    _down(plane, at + size, at + 3 * size, high, wide, peak)

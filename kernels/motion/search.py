@@ -22,7 +22,7 @@ import numpy as np
 from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.motion.match import CAP, NONE, ROUNDS, SPAN, find
-from kernels.motion.planes import eight_bit, grid, padded, phases, pyramid, smaller
+from kernels.motion.planes import at_once, eight_bit, grid, padded, phases, pyramid, smaller
 
 Block = Literal["8", "16"]
 Radius = Annotated[int, Knob(1, 6, step=1, unit="frames")]
@@ -174,7 +174,7 @@ def _(frames, out, start, radius, block, precision, smooth, bits):
     side = int(block)
     sizes = np.array(pyramid(*frames.shape[1:], side), np.int64)
     scale = np.float32(1 if frames.dtype.kind == "f" else 2.0 ** (8 - bits))
-    find(frames, out, start, radius, side, precision == "half", _weight(smooth, side), sizes, scale)
+    find(frames, out, start, at_once(), radius, side, precision == "half", _weight(smooth, side), sizes, scale)
 
 
 def _plan(arrays: list[Any], out: Any, start: int, radius: int, block: str, precision: str, smooth: float, bits: int):

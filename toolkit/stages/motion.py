@@ -74,7 +74,7 @@ class MotionMean(Stage):
             self._Work(self, small, knobs)(planes, (0, 1))
 
     def bytes_per_frame(self, fmt: PictureFormat, knobs: dict[str, Any]) -> int:
-        # Thresholding pads in float32, twice; search and mean hold four phases of each frame.
+        # Thresholding pads in float32, twice; search and mean hold four phases of the frames at work.
         samples = fmt.plane_shapes[0][0] * fmt.plane_shapes[0][1]
         return samples * (2 * 4 + 4 + 4 * fmt.dtype.itemsize) * 5 // 4
 
