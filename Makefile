@@ -37,8 +37,9 @@ test-gpu: $(VENV)/.test  ## the tests of kernels, stages and nets on an NVIDIA G
 lab: $(VENV)/.test  ## open JupyterLab with the first notebook
 	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/00_first_tape.ipynb
 
-bench: $(VENV)/.test  ## measure against the rivals; writes benchmarks/results/
-	$(BIN)/python benchmarks/bench_restore.py
+bench: $(VENV)/.test  ## measure against the rivals, half an hour; writes benchmarks/results/ and the tables
+	for part in restore kernels audio upscale; do $(BIN)/python benchmarks/bench_$$part.py || exit 1; done
+	$(BIN)/python benchmarks/render.py
 
 lint: $(VENV)/.test  ## check style, and look for leaks and wasted work
 	$(BIN)/ruff check .
