@@ -119,8 +119,7 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     page.screenshot(path=folder / "narrow.png")
 
     # That the table goes on is said on the side where it does.
-    edge, hint = page.locator(".vhs-grid .edge:has(table)"), page.locator(".vhs-grid .edge:has(table) + .more")
-    assert edge.get_attribute("data-more") == "right" and hint.is_visible()
+    page.wait_for_selector(".vhs-grid .edge[data-more='right']:has(table) + .more", state="visible")
     page.locator(".vhs-grid .wide:has(table)").evaluate("e => { e.scrollLeft = e.scrollWidth }")
     page.wait_for_selector(".vhs-grid .edge[data-more='left']:has(table)")
     restart(page, "sweep.ipynb")
