@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from toolkit.widgets.decimals import decimals, shown
+from toolkit.decimals import decimals, shown
 
 WIDTH = 640  # pixels
 #: A class that JupyterLab, Voila and nbconvert give the picture, by which page.css tells it from the user's own.

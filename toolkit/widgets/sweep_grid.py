@@ -7,8 +7,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from toolkit.decimals import decimals
 from toolkit.sweep.table import BETTER, USUAL, more_is_better
-from toolkit.widgets.decimals import decimals
 from toolkit.widgets.page import joined
 
 _NO_COLUMNS = ("key", "pipeline", "taken_s", "findings", "frames", "paired")

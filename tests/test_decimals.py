@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.widgets.decimals import decimals, shown
+from toolkit.decimals import decimals, shown
 from toolkit.widgets.still import table
 
 
