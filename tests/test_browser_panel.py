@@ -86,6 +86,13 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     page.wait_for_timeout(300)
     box = page.locator(PICTURE).first.bounding_box()
     assert box["x"] + box["width"] <= 700
+    cut = page.evaluate(
+        "() => [...document.querySelectorAll('.vhs-panel button')].filter(b => b.scrollWidth > b.clientWidth)"
+        ".map(b => b.title || b.textContent)"
+    )
+    assert cut == [], "no button's face is cut"
+    tops = page.locator(".vhs-panel .widget-toggle-button").evaluate_all("a => a.map(e => e.offsetTop)")
+    assert len(tops) == 3 and len(set(tops)) == 1, "the views stay in one line"
     page.screenshot(path=folder / "panel.png")
 
 

@@ -73,6 +73,7 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     head = page.locator(".vhs-grid th button:has-text('psnr_Y')")
     head.click()
     best = [float(v) for v in column(page, "psnr_Y")]
+    assert {len(v.partition(".")[2]) for v in column(page, "psnr_Y")} == {2} and "4" in column(page, "denoise.gate")
     assert best == sorted(best, reverse=True) and head.inner_text().endswith("▼"), "the best first"
     head.click()
     assert [float(v) for v in column(page, "psnr_Y")] == best[::-1]
@@ -116,6 +117,11 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     page.wait_for_timeout(300)
     assert page.evaluate("document.querySelector('.vhs-grid').getBoundingClientRect().right <= innerWidth")
     page.screenshot(path=folder / "narrow.png")
+
+    # That the table goes on is said on the side where it does.
+    page.wait_for_selector(".vhs-grid .edge[data-more='right']:has(table) + .more", state="visible")
+    page.locator(".vhs-grid .wide:has(table)").evaluate("e => { e.scrollLeft = e.scrollWidth }")
+    page.wait_for_selector(".vhs-grid .edge[data-more='left']:has(table)")
     restart(page, "sweep.ipynb")
     page.locator(".vhs-grid circle").first.click()
     page.wait_for_selector(".vhs-pulse .message:has-text('The kernel was restarted')")
@@ -162,6 +168,15 @@ def test_two_notebooks_look_at_the_same_clip_and_steer_the_same_queue(page, brow
     page.wait_for_selector("button[aria-label='resume job 1']")
     page.click("button[aria-label='resume job 1']")
     page.screenshot(path=folder / "jobs.png")
+    for width in (700, 1300):  # all that may be done with a job is in sight
+        page.set_viewport_size({"width": width, "height": 1300})
+        page.wait_for_timeout(300)
+        cut = page.evaluate(
+            "() => { const side = document.querySelector('.vhs-grid .wide').getBoundingClientRect().right;"
+            " return [...document.querySelectorAll('.vhs-grid td button')]"
+            "   .map(b => b.getBoundingClientRect().right - side).filter(past => past > 0) }"
+        )
+        assert cut == [] and page.locator(".vhs-grid td button").count() >= 10, width
 
     # Both start a worker; each job is done once, and its way is seen in both.
     press(page, "start a worker")

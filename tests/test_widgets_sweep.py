@@ -42,9 +42,10 @@ def test_rows_fill_in_open_beside_the_tape_and_become_a_preset(tmp_path):
     view._handle = SimpleNamespace(update=lambda data, **_: kept.append(data["text/html"]))  # as if it was displayed
     waited(view)
     assert view.state == "done", view.message.value
-    best = max(row["psnr_Y"] for row in view.rows.values())
+    worst, *_, best = sorted(f"{row['psnr_Y']:.2f}" for row in view.rows.values())
     cells = kept[-1].split("<tr>")[2:]
-    assert len(cells) == 4 and f"<td>{best:.4g}</td>" in cells[0], "what stays without a kernel, the best first"
+    assert len(cells) == 4 and f"<td>{best}</td>" in cells[0], "what stays without a kernel, the best first"
+    assert f"<td>{worst}</td>" in cells[-1] and view.grid.decimals["psnr_Y"] == 2 > view.grid.decimals["denoise.gate"]
     assert "4 of 4 settings" in view.message.value and view.bar.value == 4
     assert view.grid.axes == ["fps", "psnr_Y"] and {"deinterlace", "denoise.gate", "psnr_Y"} <= set(view.grid.columns)
     assert not scratch.root().exists(), "the process's papers are gone"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit import scratch
 from toolkit.compare.samples import Sample
+from toolkit.decimals import decimals, shown
 from toolkit.errors import OutputRefused, ToolkitError
 from toolkit.sweep.pictures import TAPE, check_top, middles, pictures_of, sheet
 from toolkit.sweep.run import open_sweep
@@ -115,17 +116,12 @@ def _table(found: Sweep, metric: str) -> str:
     table = found.table.drop(columns=set(HIDDEN) - {"error"}, errors="ignore").dropna(axis=1, how="all")
     best = set(found.ranked(metric).index[:1])
     head = "".join(f'<th><button type="button">{html.escape(c)}</button></th>' for c in table)
-    rows = []
+    rows, places = [], [decimals(table[name]) for name in table]
     for at, row in table.iterrows():
-        cells = "".join(f"<td{_sort(v)}>{html.escape(_shown(v))}</td>" for v in row)
+        told = ("" if v != v else shown(v, n) for v, n in zip(row, places, strict=True))  # an empty cell is not itself
+        cells = "".join(f"<td{_sort(v)}>{html.escape(text)}</td>" for v, text in zip(row, told, strict=True))
         rows.append(f"<tr{' class=best' if at in best else ''}>{cells}</tr>")
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _shown(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _sort(value: Any) -> str:

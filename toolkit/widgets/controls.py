@@ -11,7 +11,9 @@ import ipywidgets
 from kernels.declare import Parameter
 from toolkit.widgets.sentence import sentence
 
-_WIDE = ipywidgets.Layout(width="26em")
+#: For a row of controls: what has no place in it goes below.
+WRAPS = {"flex_flow": "row wrap"}
+_WIDE = {"flex": "1 1 10em", "max_width": "26em"}
 
 
 class Control:
@@ -27,13 +29,12 @@ class Control:
         self.field = _field(parameter, value)
         self.typed = _typed(parameter, value)
         self.note = ipywidgets.HTML()
-        self.reset = ipywidgets.Button(
-            icon="undo", tooltip=f"back to {parameter.default}", layout=ipywidgets.Layout(width="3em")
-        )
+        small = {"width": "3em", "flex": "none", "padding": "0"}
+        self.reset = ipywidgets.Button(icon="undo", tooltip=f"back to {parameter.default}", layout=small)
         self.reset.on_click(lambda _: setattr(self.field, "value", parameter.default))
-        unit = parameter.knob.unit if parameter.knob else ""
+        unit = ipywidgets.Label(parameter.knob.unit if parameter.knob else "", layout={"flex": "none"})
         number = [self.typed] if self.typed else []
-        self.box = ipywidgets.HBox([self.field, *number, ipywidgets.Label(unit), self.reset, self.note])
+        self.box = ipywidgets.HBox([self.field, *number, unit, self.reset, self.note], layout=WRAPS)
         self.field.observe(lambda _: self._follow(changed), "value")
         if self.typed:
             self.typed.observe(lambda change: self._take(change["new"]), "value")
@@ -93,7 +94,7 @@ def _typed(parameter: Parameter, value: Any) -> Any:
     if parameter.knob is None or parameter.kind not in (int, float):
         return None
     kind = ipywidgets.IntText if parameter.kind is int else ipywidgets.FloatText
-    layout = ipywidgets.Layout(width="6em")
+    layout = ipywidgets.Layout(width="6em", flex="none")
     made = kind(value=_short(value), continuous_update=False, layout=layout)
     made.tooltip = f"{parameter.name}: type a number"
     return made

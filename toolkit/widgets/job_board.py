@@ -39,7 +39,7 @@ ACTIONS = {
 class JobTable(anywidget.AnyWidget):
     """The list.  All it shows lies in its traits, so it stands in a notebook without a kernel too."""
 
-    _esm = joined("page.js", "kernel.js", "jobs.js")
+    _esm = joined("page.js", "kernel.js", "sideways.js", "jobs.js")
     _css = joined("grid.css")
     rows = traitlets.List().tag(sync=True)
 

@@ -1,10 +1,11 @@
 // The queue as a list: a picture of the tape, how far it is, and a button for each thing that may be done with a job.
-// Joined by page.py after page.js and kernel.js, whose functions it uses.
+// Joined by page.py after page.js, kernel.js and sideways.js, whose functions it uses.
 const HEAD = ["", "job", "state", "tape", "result", "progress", "left", "", ""];
 
 function render({ model, el }) {
-  el.classList.add("vhs-grid");
-  el.innerHTML = `<div class="wide"><table><thead><tr></tr></thead><tbody></tbody></table></div>`;
+  el.classList.add("vhs-grid", "vhs-jobs");
+  el.innerHTML = `<div class="edge"><div class="wide"><table><thead><tr></tr></thead><tbody></tbody></table></div></div>
+    <div class="hint more">scroll sideways for more</div>`;
   const [head, body] = ["thead tr", "tbody"].map((name) => el.querySelector(name));
   const cell = (tag, props, ...children) => {
     const element = make(tag, "", null, props);
@@ -12,6 +13,7 @@ function render({ model, el }) {
     return element;
   };
   const kernel = kernelOf(model, el, () => null); // the box around it says what is to be said
+  const close = sideways(el.querySelector(".wide"));
   body.classList.add("asks");
   head.append(...HEAD.map((name) => cell("th", { textContent: name })));
 
@@ -27,10 +29,10 @@ function render({ model, el }) {
     });
     return [
       cell("td", {}, ...(row.thumb ? [cell("img", { src: row.thumb, alt: `picture of ${row.tape}` })] : [])),
-      cell("td", { textContent: row.id }), cell("td", { textContent: row.state }),
-      cell("td", { textContent: row.tape }), cell("td", { textContent: row.output }), bar,
-      cell("td", { textContent: row.left ?? "" }), cell("td", { className: "words", textContent: row.note }),
-      cell("td", {}, ...buttons),
+      cell("td", { className: "job", textContent: row.id }), cell("td", { textContent: row.state }),
+      cell("td", { className: "file", textContent: row.tape }), cell("td", { className: "file result", textContent: row.output }),
+      bar, cell("td", { className: "left", textContent: row.left ?? "" }),
+      cell("td", { className: "words", textContent: row.note }), cell("td", { className: "actions" }, ...buttons),
     ];
   }
   function draw() {
@@ -43,6 +45,7 @@ function render({ model, el }) {
   draw();
   return () => {
     kernel.close();
+    close();
     model.off("change:rows", draw);
   };
 }

@@ -23,9 +23,9 @@ class KeepPreset(ipywidgets.HBox):
         self, write: Callable[[str], Path], say: Callable[[str, bool], None], tape: Callable[[], str], **state: bool
     ) -> None:
         self.name = ipywidgets.Text(placeholder=USUAL, description="preset")
-        self.button = ipywidgets.Button(description="save as preset", icon="save", **state)
+        self.button = ipywidgets.Button(description="save as preset", icon="save", layout={"flex": "none"}, **state)
         self._write, self._say, self._tape = write, say, tape
-        super().__init__([self.name, self.button])
+        super().__init__([self.name, self.button], layout={"flex_flow": "row wrap"})
         self.button.on_click(lambda _: self.save())
 
     def save(self) -> None:

@@ -1,6 +1,7 @@
 // Asks the kernel: one request on its way at a time, always ending with the newest; says so when nobody is there to
 // answer, and takes what needs a kernel out of the hand's reach.
 const SILENCE = 4000; // milliseconds after which no answer is told
+const AGAIN = 8100; // after which a silent kernel is asked once more
 const CALM = 3000; // for which an answer is believed
 const SHORT = 300; // after which a page has let go of what it held of a kernel
 const SAID = {
@@ -23,6 +24,7 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
   let pinged = 0; // when it was asked
   let heard = performance.now(); // when the kernel gave the last sign of life
   let patience = null;
+  let retry = null;
   let later = null;
   let silent = false;
   let dead = "";
@@ -37,7 +39,15 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
       const { kernel } = model.widget_manager ?? {}; // JupyterLab and Voila tell, others may not
       say(kernel?.status === "busy" ? SAID.busy : SAID.silence, "silence");
       ping();
+      clearTimeout(retry);
+      retry = setTimeout(again, AGAIN);
     }, SILENCE);
+  }
+  // A question that is asked around a restart may get lost; a busy kernel has it and will come to it.
+  function again() {
+    if (!silent || dead) return;
+    if (model.widget_manager?.kernel?.status !== "busy") ping();
+    retry = setTimeout(again, AGAIN);
   }
   function rest() {
     clearTimeout(patience);
@@ -160,6 +170,7 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
     dead: () => Boolean(dead),
     close() {
       rest();
+      clearTimeout(retry);
       clearTimeout(later);
       clearTimeout(begun);
       model.off("change:answered", answered);

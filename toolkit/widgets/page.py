@@ -3,6 +3,7 @@
 page.js   elements, pictures from bytes, the line of words
 kernel.js asking the kernel, and noticing that none answers
 pulse.js  a line that speaks for widgets without code of their own in the page; page.css, what hides and what greys
+sideways.js   tables that are wider than the page
 zoom.js   the window through which a picture is seen
 play.js, strip.js   a burst that plays, a row of thumbnails
 """

@@ -24,7 +24,7 @@ from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, preset, save
 from toolkit.settings import spoken
 from toolkit.stages import Step
-from toolkit.widgets.controls import Control
+from toolkit.widgets.controls import WRAPS, Control
 from toolkit.widgets.debounce import Debounced
 from toolkit.widgets.interruptible import interruptible
 from toolkit.widgets.keep import KeepPreset
@@ -46,11 +46,12 @@ class StepRow:
 
     def __init__(self, step: Step, panel: Panel) -> None:
         self.stage = step.stage
-        self.on = ipywidgets.Checkbox(value=True, indent=False, layout=ipywidgets.Layout(width="2em"))
-        small = ipywidgets.Layout(width="2.6em")
+        self.on = ipywidgets.Checkbox(value=True, indent=False, layout=ipywidgets.Layout(width="2em", flex="none"))
+        small = ipywidgets.Layout(width="2.6em", flex="none", padding="0")
         up = ipywidgets.Button(icon="arrow-up", tooltip="earlier", layout=small)
         down = ipywidgets.Button(icon="arrow-down", tooltip="later", layout=small)
-        name = ipywidgets.HTML(f"<b>{step.name}</b> &nbsp;{html.escape(self.stage.summary)}")
+        words = f"<b>{step.name}</b> &nbsp;{html.escape(self.stage.summary)}"
+        name = ipywidgets.HTML(f"<div style='line-height:1.4;padding:5px 0'>{words}</div>")
         self.controls = {n: Control(p, step.knobs[n], panel.update) for n, p in self.stage.parameters.items()}
         told = ipywidgets.HTML(f"<pre style='white-space:pre-wrap'>{html.escape(_doc(self.stage))}</pre>")
         more = ipywidgets.Accordion([told], titles=("what the knobs mean",), selected_index=None)
@@ -121,20 +122,22 @@ class Panel(Still, ipywidgets.VBox):
         length = clip.duration or 0.0
         self.time = ipywidgets.FloatSlider(
             value=length / 2 if time is None else float(time), min=0, max=max(length, 0.01), step=_frame(clip),
-            description="seconds", readout_format=".2f", layout=ipywidgets.Layout(width="40em"),
+            description="seconds", readout_format=".2f", layout=ipywidgets.Layout(flex="1 1 18em", max_width="40em"),
         )  # fmt: skip
-        self.view = ipywidgets.ToggleButtons(options=VIEWS, style={"button_width": "5em"})
+        beside = ipywidgets.Layout(width="max-content", flex="none")
+        self.view = ipywidgets.ToggleButtons(options=VIEWS, style={"button_width": "5em"}, layout=beside)
         self.zoom = ipywidgets.Dropdown(options=list(ZOOMS.items()), description="zoom")
-        place = {"min": 0.0, "max": 1.0, "step": 0.01, "value": 0.5, "layout": ipywidgets.Layout(width="18em")}
+        place = {"min": 0.0, "max": 1.0, "step": 0.01, "value": 0.5}
+        place["layout"] = {"flex": "1 1 13em", "max_width": "18em"}
         self.across = ipywidgets.FloatSlider(description="across", readout=False, **place)
         self.down = ipywidgets.FloatSlider(description="down", readout=False, **place)
         self.preset = KeepPreset(self.save, self._say, lambda: self.clip.path.name)
         self.rows = [StepRow(step, self) for step in self.pipeline]
         self._list = ipywidgets.VBox([row.box for row in self.rows])
-        where = ipywidgets.HBox([self.zoom, self.across, self.down])
+        when = ipywidgets.HBox([self.time, self.view], layout=WRAPS)
+        where = ipywidgets.HBox([self.zoom, self.across, self.down], layout=WRAPS)
         self.children = [
-            self._pulse, ipywidgets.HBox([self.time, self.view]), where, self.message, self.picture, self._list,
-            self.words, self.preset,
+            self._pulse, when, where, self.message, self.picture, self._list, self.words, self.preset,
         ]  # fmt: skip
         for widget in (self.time, self.view, self.zoom, self.across, self.down):
             widget.observe(self.update, "value")

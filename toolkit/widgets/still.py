@@ -8,6 +8,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from toolkit.decimals import decimals, shown
+
 WIDTH = 640  # pixels
 #: A class that JupyterLab, Voila and nbconvert give the picture, by which page.css tells it from the user's own.
 MARK = {"needs_background": "dark"}
@@ -61,10 +63,11 @@ def table(words: str, rows: Sequence[dict[str, Any]]) -> str:
     """Rows as an HTML table under a sentence, as `Still.still` may return it."""
     names = list(dict.fromkeys(name for row in rows for name in row))
 
-    def line(tag: str, cells: Sequence[Any]) -> str:
-        texts = ("" if c is None else f"{c:.4g}" if isinstance(c, float) else html.escape(str(c)) for c in cells)
-        return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
+    places = {name: decimals(row.get(name) for row in rows) for name in names}
 
-    body = "".join(line("td", [row.get(name) for name in names]) for row in rows)
+    def line(tag: str, texts: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts) + "</tr>"
+
+    body = "".join(line("td", [shown(row.get(name), places[name]) for name in names]) for row in rows)
     grid = f"<table>{line('th', names)}{body}</table>" if rows else ""
     return f'<div class="vhs-still"><p>{html.escape(words)}</p>{grid}</div>'

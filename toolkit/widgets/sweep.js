@@ -1,18 +1,23 @@
 // The rows of a sweep: a table that sorts by any column and a plot of quality against speed; both choose the same row.
-// Joined by page.py after page.js and kernel.js, whose functions it uses.
+// Joined by page.py after page.js, kernel.js and sideways.js, whose functions it uses.
 const SVG = "http://www.w3.org/2000/svg";
 
 function render({ model, el }) {
   el.classList.add("vhs-grid");
-  el.innerHTML = `<div class="wide"><svg class="plot" viewBox="0 0 640 260" role="img"></svg></div>
-    <div class="hint">bold, and orange in the plot: no other setting is both better and faster</div><div class="wide"><table>
-    <thead><tr></tr></thead><tbody></tbody></table></div>`;
-  const [plot, hint, head, body] = [".plot", ".hint", "thead tr", "tbody"].map((name) => el.querySelector(name));
+  const more = `<div class="hint more">scroll sideways for more</div>`;
+  el.innerHTML = `<div class="edge"><div class="wide"><svg class="plot" viewBox="0 0 640 260" role="img"></svg></div></div>${more}
+    <div class="hint">bold, and orange in the plot: no other setting is both better and faster</div>
+    <div class="edge"><div class="wide"><table><thead><tr></tr></thead><tbody></tbody></table></div></div>${more}`;
+  const [plot, hint, head, body] = [".plot", ".hint:not(.more)", "thead tr", "tbody"].map((name) => el.querySelector(name));
   const kernel = kernelOf(model, el, () => null); // the box around it says what is to be said
+  const closing = [...el.querySelectorAll(".wide")].map(sideways);
   let [order, up] = [null, false];
 
   const number = (v) => typeof v === "number";
-  const shown = (v) => (v == null ? "" : number(v) && !Number.isInteger(v) ? String(+v.toPrecision(4)) : String(v));
+  function shown(v, column) {
+    if (!number(v)) return v == null ? "" : String(v);
+    return v.toFixed(model.get("decimals")[column] ?? 0).replace(/^-(?=[0.]*$)/, "");
+  }
   function choose(key) {
     if (kernel.dead()) return;
     model.set("chosen", key);
@@ -56,7 +61,7 @@ function render({ model, el }) {
       };
       columns.forEach((name) => {
         const cell = document.createElement("td");
-        cell.textContent = shown(row[name]);
+        cell.textContent = shown(row[name], name);
         line.append(cell);
       });
       return line;
@@ -86,9 +91,9 @@ function render({ model, el }) {
     put("text", { x: 340, y: 254, "text-anchor": "middle" }, `${x} (frames per second, more is better)`);
     put("text", { x: 60, y: 12 }, `${y} (${model.get("best_up")[y] === false ? "less" : "more"} is better)`);
     [[atX(lowX), 240, lowX], [atX(highX), 240, highX]].forEach(([px, py, v]) =>
-      put("text", { x: px, y: py, "text-anchor": "middle" }, shown(v)));
+      put("text", { x: px, y: py, "text-anchor": "middle" }, shown(v, x)));
     [[lowY, atY(lowY)], [highY, atY(highY)]].forEach(([v, py]) =>
-      put("text", { x: 56, y: py + 4, "text-anchor": "end" }, shown(v)));
+      put("text", { x: 56, y: py + 4, "text-anchor": "end" }, shown(v, y)));
     const front = model.get("front");
     const byKey = Object.fromEntries(rows.map((r) => [r.key, r]));
     const points = front.filter((k) => byKey[k]).map((k) => `${atX(byKey[k][x])},${atY(byKey[k][y])}`);
@@ -99,7 +104,7 @@ function render({ model, el }) {
       point.dataset.key = r.key;
       point.onclick = () => choose(r.key);
       const title = document.createElementNS(SVG, "title");
-      title.textContent = model.get("columns").map((n) => `${n} ${shown(r[n])}`).join("\n");
+      title.textContent = model.get("columns").map((n) => `${n} ${shown(r[n], n)}`).join("\n");
       point.append(title);
     });
   }
@@ -112,6 +117,7 @@ function render({ model, el }) {
   draw();
   return () => {
     kernel.close();
+    closing.forEach((close) => close());
     model.off(shownTraits, draw);
   };
 }

@@ -7,6 +7,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from toolkit.decimals import decimals
 from toolkit.sweep.table import BETTER, USUAL, more_is_better
 from toolkit.widgets.page import joined
 
@@ -16,12 +17,14 @@ _NO_COLUMNS = ("key", "pipeline", "taken_s", "findings", "frames", "paired")
 class Grid(anywidget.AnyWidget):
     """The table and the plot.  All it shows lies in its traits, so it stands in a notebook without a kernel too.
 
-    chosen : the key of the row that was clicked last.
+    chosen   : the key of the row that was clicked last.
+    decimals : how many each column is shown with.
     """
 
-    _esm = joined("page.js", "kernel.js", "sweep.js")
+    _esm = joined("page.js", "kernel.js", "sideways.js", "sweep.js")
     _css = joined("grid.css")
     columns = traitlets.List().tag(sync=True)
+    decimals = traitlets.Dict().tag(sync=True)
     rows = traitlets.List().tag(sync=True)
     front = traitlets.List().tag(sync=True)
     axes = traitlets.List(["fps", ""]).tag(sync=True)
@@ -41,6 +44,7 @@ class Grid(anywidget.AnyWidget):
             self.columns = [*knobs, *first, *(n for n in measures if n not in first), *errors]
             self.best_up = {n: more_is_better(n) for n in measures}
             self.axes, self.front = ["fps", quality], front_of(good, quality)
+            self.decimals = {name: decimals(r.get(name) for r in rows) for name in self.columns}
             self.rows = rows
         if quality and quality not in measures and good:
             return f"there is no measure {quality!r}, there are {', '.join(measures)}"
