@@ -24,10 +24,12 @@ from numba import njit, prange
 
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
+from kernels.deinterlace.around import on_a_cache_line
 from kernels.lanes import wide_vectors
 from kernels.rows import copy_rows
 
 _ROW = {"cache": True, "nogil": True, "fastmath": {"contract"}}
+LINE = 16  # floats of a cache line; no search goes further
 ROWS = 60  # rows of a strip: 720 samples wide its sums and its frame stay in the second-level cache
 
 
@@ -165,6 +167,17 @@ def _accumulate_five(total, weight, at, weights, w, step, values, v, shift, n):
 
 
 @njit(**_ROW)
+def _accumulate_two(total, weight, at, weights, w, step, values, v, shift, n):
+    wide_vectors()
+    w1, v1 = w + step, v + shift
+    for i in range(n):
+        x = np.uint64(i)
+        a, b = weights[w + x], weights[w1 + x]
+        total[at + x] += a * values[v + x] + b * values[v1 + x]
+        weight[at + x] += a + b
+
+
+@njit(**_ROW)
 def _accumulate_one(total, weight, at, weights, w, values, v, n):
     wide_vectors()
     for i in range(n):
@@ -181,22 +194,33 @@ def _accumulate(total, weight, at, weights, w, step, values, v, shift, count, n)
     while done + 5 <= count:
         _accumulate_five(total, weight, at, weights, w, step, values, v, shift, n)
         w, v, done = w + np.uint64(5) * step, v + np.uint64(5) * shift, done + 5
-    while done < count:
+    while done + 2 <= count:
+        _accumulate_two(total, weight, at, weights, w, step, values, v, shift, n)
+        w, v, done = w + step + step, v + shift + shift, done + 2
+    if done < count:
         _accumulate_one(total, weight, at, weights, w, values, v, n)
-        w, v, done = w + step, v + shift, done + 1
 
 
 @njit(cache=True, nogil=True)
-def _load(frame, top, mirror_y, mirror_x, scale, to):
-    """Rows of the mirrored plane from padded row `top` on, as float in levels of 8-bit video."""
-    reach = mirror_x.shape[0] - frame.shape[1]
+def _load(frame, top, mirror_y, mirror_x, scale, to, lead):
+    """Rows of the mirrored plane from padded row `top` on, as float in levels of 8-bit video, from column `lead` on."""
+    last, reach = mirror_x.shape[0] - 1, (mirror_x.shape[0] - frame.shape[1]) // 2
     for j in range(min(to.shape[0], mirror_y.shape[0] - top)):
         row, src = to[j], frame[mirror_y[top + j]]
         for x in range(src.shape[0]):
-            row[reach // 2 + x] = np.float32(src[x]) * scale
-        for x in range(reach // 2):
-            row[x] = np.float32(src[mirror_x[x]]) * scale
-            row[row.shape[0] - 1 - x] = np.float32(src[mirror_x[row.shape[0] - 1 - x]]) * scale
+            row[lead + reach + x] = np.float32(src[x]) * scale
+        for x in range(reach):
+            row[lead + x] = np.float32(src[mirror_x[x]]) * scale
+            row[lead + last - x] = np.float32(src[mirror_x[last - x]]) * scale
+
+
+@njit(cache=True, nogil=True)
+def _layout(width, patch, search):
+    """Where things lie so that vectors of what is read and written most do not straddle two cache lines: the blank
+    samples before a padded row, its pitch, and the pitches of rows of sums and of weights."""
+    lead = -search % LINE
+    pitch = (lead + width + 2 * (patch + search) + LINE - 1) // LINE * LINE
+    return lead, pitch, (width + 2 * patch + LINE - 1) // LINE * LINE, (width + LINE - 1) // LINE * LINE + LINE
 
 
 @njit(cache=True, nogil=True)
@@ -208,32 +232,32 @@ def _search(here, there, total, weight, sums, pairs, w, low, first, last, height
     for each column offset, between margins of zeros as wide as the search, so that every offset runs over the whole
     row.  In the frame itself (`same`) half of the offsets do: each distance serves both ends.
     """
-    edge, long = patch + search, width + 2 * patch
-    pitch, weights_pitch = width + 2 * edge, width + 2 * search
+    lead, pitch, long, weights_pitch = _layout(width, patch, search)
+    near = lead + search  # the column of a patch's first sample
     for dy in range(0 if same else -search, search + 1):
         begin, end = max(first - dy if same else first, 0, -dy), min(last, height - dy)
         least = 1 if same and dy == 0 else -search
-        offsets, w_least = search + 1 - least, (least + search) * weights_pitch + search
+        offsets, w_least = search + 1 - least, (least + search) * weights_pitch + LINE
         for y in range(begin, end):
             j = y - low
             for dx in range(least, search + 1):
-                s, at = np.uint64((dx + search) * long), (dx + search) * weights_pitch + search
+                s, at = np.uint64((dx + search) * long), (dx + search) * weights_pitch + LINE
                 if y == begin:
-                    for x in range(long):
+                    for x in range(width + 2 * patch):
                         sums[s + np.uint64(x)] = 0
                     for k in range(j, j + 2 * patch + 1):
-                        a, b = np.uint64(k * pitch + search), np.uint64((k + dy) * pitch + search + dx)
-                        _add_row(sums, s, here, a, there, b, long)
+                        a, b = np.uint64(k * pitch + near), np.uint64((k + dy) * pitch + near + dx)
+                        _add_row(sums, s, here, a, there, b, width + 2 * patch)
                 else:
-                    a, b = np.uint64((j + 2 * patch) * pitch + search), np.uint64((j - 1) * pitch + search)
+                    a, b = np.uint64((j + 2 * patch) * pitch + near), np.uint64((j - 1) * pitch + near)
                     away = np.uint64(dy * pitch + dx)  # wraps around where negative
-                    _move_row(sums, s, here, a, b, there, a + away, b + away, long)
+                    _move_row(sums, s, here, a, b, there, a + away, b + away, width + 2 * patch)
                 _weights(sums, s, pairs, w, np.uint64(at), width, patch, free, slope)
                 for x in range(min(-dx, width)):  # these offsets lead out of the picture
                     w[at + x] = 0
                 for x in range(max(width - dx, 0), width):
                     w[at + x] = 0
-            row = (j + patch) * pitch + edge
+            row = (j + patch) * pitch + near + patch
             if y >= first:
                 to = (y - first) * width
                 _accumulate(total, weight, to, w, w_least, weights_pitch, there, row + dy * pitch + least, 1, offsets,
@@ -246,6 +270,7 @@ def _search(here, there, total, weight, sums, pairs, w, low, first, last, height
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _nlmeans(frames, out, start, mirror_y, mirror_x, patch, search, radius, free, slope, scale, peak, half):
+    like = np.empty(0, np.float32)
     count, height, width = frames.shape
     strips, edge = (height + ROWS - 1) // ROWS, patch + search
     for i in prange(out.shape[0] * strips):
@@ -253,19 +278,20 @@ def _nlmeans(frames, out, start, mirror_y, mirror_x, patch, search, radius, free
         last = min(first + ROWS, height)
         low = max(first - search, 0)
         rows = min(last + search, height) - low + 2 * patch
-        here = np.empty((rows, width + 2 * edge), np.float32)
-        there = np.empty((rows if radius else 0, width + 2 * edge), np.float32)
-        total = np.empty((last - first, width), np.float32)
-        weight = np.empty((last - first, width), np.float32)
-        sums = np.empty((2 * search + 1) * (width + 2 * patch), np.float32)
-        pairs = np.empty(width + 2 * patch, np.float32)
-        w = np.zeros((2 * search + 1) * (width + 2 * search), np.float32)
-        _load(frames[t], low, mirror_y, mirror_x, scale, here)
-        copy_rows(total, here[first - low + patch : last - low + patch, edge : edge + width])
+        lead, pitch, long, weights_pitch = _layout(width, patch, search)
+        here = on_a_cache_line(rows * pitch, like).reshape((rows, pitch))
+        there = on_a_cache_line((rows if radius else 0) * pitch, like).reshape((rows if radius else 0, pitch))
+        total = on_a_cache_line((last - first) * width, like).reshape((last - first, width))
+        weight = on_a_cache_line((last - first) * width, like).reshape((last - first, width))
+        sums, pairs = on_a_cache_line((2 * search + 1) * long, like), on_a_cache_line(long, like)
+        w = on_a_cache_line((2 * search + 1) * weights_pitch + LINE, like)
+        w[:] = np.float32(0)
+        _load(frames[t], low, mirror_y, mirror_x, scale, here, lead)
+        copy_rows(total, here[first - low + patch : last - low + patch, lead + edge : lead + edge + width])
         weight[:] = np.float32(1)
         for k in range(max(t - radius, 0), min(t + radius + 1, count)):
             if k != t:
-                _load(frames[k], low, mirror_y, mirror_x, scale, there)
+                _load(frames[k], low, mirror_y, mirror_x, scale, there, lead)
             other = here if k == t else there
             _search(here.reshape(-1), other.reshape(-1), total.reshape(-1), weight.reshape(-1), sums, pairs, w, low,
                     first, last, height, width, patch, search, free, slope, k == t)  # fmt: skip
