@@ -18,6 +18,7 @@ from numba.np.arrayobj import make_array
 
 from kernels.motion.match import NONE
 from kernels.motion.planes import make_phases
+from kernels.rows import copy_row
 
 ASIDE = 2  # samples to either side that are compared along with one
 EVIDENCE = 1e-3  # weight below which a moved sample is no evidence
@@ -68,7 +69,7 @@ def _padded(frame, planes, at, high, wide, peak):
     for y in range(-high, height + high):
         row, src = at + (y + high) * stride, frame[min(max(y, 0), height - 1)]
         planes[row : row + wide] = src[0]
-        planes[row + wide : row + wide + width] = src
+        copy_row(planes[row + wide : row + wide + width], src)
         planes[row + wide + width : row + stride] = src[width - 1]
     make_phases(planes, at, height + 2 * high, stride, peak)
 
@@ -187,7 +188,7 @@ def _finished(frame, out, own, total, sure, parity, pull, peak, rounding):
         rest[x] = own[x] - total[x]
     for y in range(height):
         if (y & 1) == parity:
-            out[y] = frame[y]
+            copy_row(out[y], frame[y])
             continue
         mean, to = total[y * width :], out[y]
         a, b = rest[max(y - 3, parity) * width :], rest[max(y - 1, parity) * width :]
