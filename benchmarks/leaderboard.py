@@ -60,7 +60,8 @@ from toolkit.stages import deinterlace
 #: Clip, its first frame, seed of the tape.
 SCENES = (("demo", 0, 81), ("bigbuckbunny.mp4", 0, 82), ("bigbuckbunny.mp4", 30, 83))
 FRAMES = 10
-LOOPS = 16  # how often fast filters take the frames when they are timed
+LOOPS = 16  # how often filters that take less than QUICK seconds get the frames when they are timed
+QUICK = 0.15
 CLEAR = 0.1  # a time below this share of the way there and back is not told
 #: Frames of the result left out at each end, and samples at each edge.
 ENDS, EDGE = 4, 16
@@ -214,7 +215,7 @@ def speeds(data: dict[str, Any], vs: VapourSynth | None, older: VapourSynth | No
             if row["side"] == "ours":
                 (setting,) = Pipeline.from_dict({"steps": [setting]})
             once = runner.run(batch, setting)[1]
-            timed = batch if once > 1 else longer(batch)
+            timed = batch if once > QUICK else longer(batch)
             times = [once] if once > 6 else [runner.run(timed, setting)[1] for _ in range(3)]
             idle = statistics.median(runner.nothing(timed) for _ in range(3))
             spent = statistics.median(times) - idle
