@@ -136,7 +136,9 @@ def test_a_preset_is_saved_once_and_reads_back(clip, tmp_path):
     assert p.pipeline == preset("vhs").pipeline
     p.preset.name.value = str(tmp_path / "mine")
     p.preset.button.click()
-    assert load(tmp_path / "mine.yaml").pipeline == p.pipeline and "saved" in p.message.value
+    mine = load(tmp_path / "mine.yaml")
+    assert mine.pipeline == p.pipeline and "saved" in p.message.value
+    assert (mine.audio, mine.write) == (preset("vhs").audio, preset("vhs").write) and mine.audio != "keep"
     before = (tmp_path / "mine.yaml").read_bytes()
     p.rows[0].on.value = False
     p.preset.button.click()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,12 +128,9 @@ def parse_value(parameter: Any, text: str, owner: str) -> Any:
     if parameter.kind is str:
         return text
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise KnobError(f"{owner}: {parameter.name} is {text!r}", expected="a number")
-    return number
+        raise KnobError(f"{owner}: {parameter.name} is {text!r}", expected="a number") from None
 
 
 def changed(

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from kernels.motion.match import NONE
-from kernels.motion.planes import copy, make_phases
+from kernels.motion.planes import pad_frame
 
 _FLOAT = ir.FloatType()
 BANDS = 8  # of a frame: of three frames, with their half-way planes, a band stays in the second-level cache
@@ -97,19 +97,6 @@ def _add(strip, at, pitch, planes, places, weights, count, stride, shape, spot, 
                 _block(strip, to, pitch, planes, places, weights, count, ahead, stride, shape, form, 1, 4)
             else:
                 _block(strip, to, pitch, planes, places, weights, count, ahead, stride, shape, form, 1, 2)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _padded(frame, planes, at, high, wide, peak):
-    """A frame with repeated edges (`high` above and below, `wide` left and right), and its half-way planes."""
-    height, width = frame.shape
-    stride = width + 2 * wide
-    for y in range(-high, height + high):
-        row, src = at + (y + high) * stride, frame[min(max(y, 0), height - 1)]
-        planes[row : row + wide] = src[0]
-        copy(planes[row + wide : row + wide + width], src)
-        planes[row + wide + width : row + stride] = src[width - 1]
-    make_phases(planes, at, height + 2 * high, stride, peak)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -194,7 +181,7 @@ def mean(frames, motion, out, start, once, part, radius, high, wide, down, acros
         wanted = min(last + radius, stop)
         for n in prange(wanted - ready):
             slot = (ready + n - begin) % slots
-            _padded(frames[ready + n], planes, slot * total, 2 * high, 2 * wide, peak)
+            pad_frame(frames[ready + n], planes, slot * total, 2 * high, 2 * wide, peak)
         ready = wanted
         for task in prange((last - first) * bands):
             # The same band of frame after frame: what one leaves in the cache the next one needs.

@@ -1,5 +1,5 @@
 #include "common.cuh"
-#include "motion/planes.cuh"
+#include "motion/phases.cuh"
 
 // One thread per sample.  One neighbouring field after the other is moved onto each field, compared with the field's own
 // lines, and added; see fill.py.
@@ -17,21 +17,6 @@ __device__ inline Field field_of(int n, int start, int bottom_first, int step) {
 __device__ inline int own_line(int y, int k, int parity, int height) {
     const int at = y - ((y & 1) != parity) + 2 * k, last = (height - 1 - parity) / 2 * 2 + parity;
     return clampi(at, parity, last);
-}
-
-extern "C" __global__ void prepare(const SAMPLE* __restrict__ guess, SAMPLE* __restrict__ planes, int begin, int height,
-                                   int width, int above, int beside) {
-    const int high = height + 2 * above, wide = width + 2 * beside;
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y, n = blockIdx.z;
-    if (x >= wide) return;
-    const size_t row = (size_t)(begin + n) * height + clampi(y - above, 0, height - 1);
-    planes[((size_t)4 * n * high + y) * wide + x] = guess[row * width + clampi(x - beside, 0, width - 1)];
-}
-
-extern "C" __global__ void phase(SAMPLE* __restrict__ planes, int from, int to, int high, int wide, int across,
-                                 int peak) {
-    const size_t area = (size_t)high * wide, first = 4 * area * blockIdx.z;
-    half_way(planes + first + from * area, planes + first + to * area, high, wide, across, peak);
 }
 
 extern "C" __global__ void begin(const SAMPLE* __restrict__ frames, const SAMPLE* __restrict__ guess,

@@ -22,7 +22,7 @@ from kernels.deinterlace import Order, Rate, frames_per_frame, kept_parity
 from kernels.motion.gather import ASIDE, EVIDENCE, fill
 from kernels.motion.match import NONE
 from kernels.motion.mean import Shift, window
-from kernels.motion.planes import grid, phases
+from kernels.motion.planes import grid, padded_planes, phases
 from kernels.motion.search import Block, Radius
 
 
@@ -183,17 +183,12 @@ def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, radius
     count, height, width = frames.shape
     reach = (radius + 1) // 2
     begin, stop = max(start - reach, 0), min(start + len(out) // step + reach, count)
-    full, peak = (height + 4 * high, width + 4 * wide), 0 if real else (1 << bits) - 1
-    planes = empty_like_backend(frames, (2 * (stop - begin), 4, *full), frames.dtype)
+    peak = 0 if real else (1 << bits) - 1
+    planes, launches = padded_planes(guess, 2 * begin, 2 * stop, 2 * high, 2 * wide, peak)
     total, sure, sums, weights, slack, apart = (empty_like_backend(frames, out.shape, f) for _ in range(6))
     shape = beside(frames, np.outer(window(high), window(wide)).astype(f))
-    threads = (128, 1, 1)
-    every, each = ((-(-n // 128), lines, deep) for lines, n, deep in ((*full, len(planes)), (height, width, len(out))))
+    each, threads = (-(-width // 128), height, len(out)), (128, 1, 1)
     where = tuple(map(i, (start, height, width, order == "bff", step)))
-    size = height, width, 2 * high, 2 * wide
-    launches = [Launch("prepare", every, threads, (guess, planes, i(2 * begin), *map(i, size)))]
-    for source, to, sideways in ((0, 1, 1), (0, 2, 0), (1, 3, 0)):
-        launches.append(Launch("phase", every, threads, (planes, *map(i, (source, to, *full, sideways, peak)))))
     launches.append(Launch("begin", each, threads, (frames, guess, total, sure, slack, *where, f(own),
                                                  f(_scaled(fit, frames, bits)), f(rough))))  # fmt: skip
     place = *motion.shape[3:5], radius, high, wide, down, across, 2 * begin, 2 * count

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from kernels.motion.match import NONE
-from kernels.motion.planes import make_phases
+from kernels.motion.planes import pad_frame
 from kernels.rows import copy_row
 
 ASIDE = 2  # samples to either side that are compared along with one
@@ -59,19 +59,6 @@ def _add(typingctx, sums, weights, at, planes, place, shape, spot, weight, width
 
     i, f = types.int64, types.float32
     return signature(types.void, sums, weights, i, planes, i, shape, i, f, width), codegen
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _padded(frame, planes, at, high, wide, peak):
-    """A frame with repeated edges (`high` above and below, `wide` left and right), and its half-way planes."""
-    height, width = frame.shape
-    stride = width + 2 * wide
-    for y in range(-high, height + high):
-        row, src = at + (y + high) * stride, frame[min(max(y, 0), height - 1)]
-        planes[row : row + wide] = src[0]
-        copy_row(planes[row + wide : row + wide + width], src)
-        planes[row + wide + width : row + stride] = src[width - 1]
-    make_phases(planes, at, height + 2 * high, stride, peak)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -239,7 +226,7 @@ def fill(frames, guess, motion, out, start, first, step, radius, high, wide, dow
     area = 4 * (height + 4 * high) * (width + 4 * wide)
     planes = np.empty((stop - begin) * 2 * area, frames.dtype)
     for k in prange((stop - begin) * 2):
-        _padded(guess[begin + k // 2, k % 2], planes, k * area, 2 * high, 2 * wide, peak)
+        pad_frame(guess[begin + k // 2, k % 2], planes, k * area, 2 * high, 2 * wide, peak)
     for n in prange(out.shape[0]):
         t, second = start + n // step, n % step
         _one(frames[t], guess[t, second], planes, motion[t, second], out[n], 2 * t + second, 2 * begin, 2 * count,

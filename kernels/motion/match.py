@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit, prange
 
 from kernels.motion.blocks import CAP, NOTHING, STILL, cross, four
-from kernels.motion.planes import copy, make_phases, repeat_edges, shrink
+from kernels.motion.planes import make_phases, repeat_edges, shrink
+from kernels.rows import copy_row
 
 SPAN = 4  # samples each way, at the smallest size
 ROUNDS = 2  # steps of one sample at each larger size, and of half a sample at the end
@@ -133,7 +134,7 @@ def _prepare(frame, planes, at, spots, sizes, side, half, scale):
         row = at + (y + pad) * stride + pad
         to, src = planes[row : row + width], frame[y]
         if frame.itemsize == 1:
-            copy(to, src)
+            copy_row(to, src)
         else:
             for x in range(width):
                 v = np.float32(src[x]) * scale + np.float32(0.5)

@@ -1,23 +1,8 @@
 #include "common.cuh"
-#include "motion/planes.cuh"
+#include "motion/phases.cuh"
 
 // Four phases of each padded frame, then one thread per output sample: the four blocks that it lies in.
 constexpr int NONE = 32767;
-
-extern "C" __global__ void prepare(const SAMPLE* __restrict__ frames, SAMPLE* __restrict__ planes, int begin,
-                                   int height, int width, int above, int beside) {
-    const int high = height + 2 * above, wide = width + 2 * beside;
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y, n = blockIdx.z;
-    if (x >= wide) return;
-    const size_t row = (size_t)(begin + n) * height + clampi(y - above, 0, height - 1);
-    planes[((size_t)4 * n * high + y) * wide + x] = frames[row * width + clampi(x - beside, 0, width - 1)];
-}
-
-extern "C" __global__ void phase(SAMPLE* __restrict__ planes, int from, int to, int high, int wide, int across,
-                                 int peak) {
-    const size_t area = (size_t)high * wide, first = 4 * area * blockIdx.z;
-    half_way(planes + first + from * area, planes + first + to * area, high, wide, across, peak);
-}
 
 extern "C" __global__ void mean(const SAMPLE* __restrict__ planes, const short* __restrict__ motion,
                                 SAMPLE* __restrict__ out, const float* __restrict__ shape, int start, int begin,

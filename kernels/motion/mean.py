@@ -15,11 +15,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from kernels.arrays import beside, depth, empty_like_backend
+from kernels.arrays import beside, depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
 from kernels.motion.blend import mean
 from kernels.motion.match import NONE
-from kernels.motion.planes import at_once, grid, phases
+from kernels.motion.planes import at_once, grid, padded_planes, phases
 from kernels.motion.search import Block, Radius
 
 Shift = Annotated[int, Knob(0, 2, step=1, unit="power of two")]
@@ -117,18 +117,13 @@ def _plan(arrays: list[Any], out: Any, start: int, limit: float, radius: int, bl
     high, wide = int(block) >> down, int(block) >> across
     count, height, width = frames.shape
     begin, stop = max(start - radius, 0), min(start + len(out) + radius, count)
-    full = height + 4 * high, width + 4 * wide
-    planes = empty_like_backend(frames, (stop - begin, 4, *full), frames.dtype)
     shape = beside(frames, np.outer(window(high), window(wide)).astype(np.float32))
     peak = 0 if real else (1 << bits) - 1
-    every, threads = (-(-full[1] // 128), full[0], stop - begin), (128, 1, 1)
-    made = [Launch("prepare", every, threads, (frames, planes, i(begin), *map(i, (height, width, 2 * high, 2 * wide))))]
-    for source, to, sideways in ((0, 1, 1), (0, 2, 0), (1, 3, 0)):
-        made.append(Launch("phase", every, threads, (planes, *map(i, (source, to, *full, sideways, peak)))))
+    planes, made = padded_planes(frames, begin, stop, 2 * high, 2 * wide, peak)
     place = start, begin, stop, height, width, *motion.shape[2:4], radius, high, wide, down, across
     facts = f(1 / (64 * limit)), f(peak), f(0 if real else 0.5)
     grid_ = -(-width // 128), height, len(out)
-    return [*made, Launch("mean", grid_, threads, (planes, motion, out, shape, *map(i, place), *facts))]
+    return [*made, Launch("mean", grid_, (128, 1, 1), (planes, motion, out, shape, *map(i, place), *facts))]
 
 
 motion_mean.cuda("mean.cu", _plan)

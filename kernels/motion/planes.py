@@ -7,12 +7,17 @@ across and then down with rounding after each.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
 from kernels import lanes, simd
+from kernels.arrays import empty_like_backend
+from kernels.declare import Launch
+from kernels.rows import copy_row
 
 TAPS = (1, -5, 20, 20, -5, 1)
 LEVELS = 4  # sizes of the pyramid: 1, 1/2, 1/4, 1/8
@@ -76,13 +81,6 @@ def eight_bit(frames: np.ndarray, bits: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def copy(to, src):
-    """Copies a line.  `to[:] = src` does the same, but makes Numba compile texts, for an error, for seconds."""
-    for x in range(to.shape[0]):
-        to[x] = src[x]
-
-
-@njit(cache=True, nogil=True)
 def repeat_edges(plane, at, height, width, pad):
     """Fills the border of a padded plane whose middle is there already."""
     stride = width + 2 * pad
@@ -92,8 +90,8 @@ def repeat_edges(plane, at, height, width, pad):
         plane[row + pad + width : row + stride] = plane[row + pad + width - 1]
     for y in range(pad):
         top, foot = at + y * stride, at + (pad + height + y) * stride
-        copy(plane[top : top + stride], plane[at + pad * stride : at + (pad + 1) * stride])
-        copy(plane[foot : foot + stride], plane[foot - (y + 1) * stride : foot - y * stride])
+        copy_row(plane[top : top + stride], plane[at + pad * stride : at + (pad + 1) * stride])
+        copy_row(plane[foot : foot + stride], plane[foot - (y + 1) * stride : foot - y * stride])
 
 
 @njit(cache=True, nogil=True)
@@ -195,3 +193,32 @@ def make_phases(plane, at, high, wide, peak):
     _across(plane, at, at + size, high, wide, peak)
     _down(plane, at, at + 2 * size, high, wide, peak)
     _down(plane, at + size, at + 3 * size, high, wide, peak)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pad_frame(frame, planes, at, high, wide, peak):
+    """A frame with repeated edges (`high` above and below, `wide` left and right), and its half-way planes."""
+    height, width = frame.shape
+    stride = width + 2 * wide
+    for y in range(-high, height + high):
+        row, src = at + (y + high) * stride, frame[min(max(y, 0), height - 1)]
+        planes[row : row + wide] = src[0]
+        copy_row(planes[row + wide : row + wide + width], src)
+        planes[row + wide + width : row + stride] = src[width - 1]
+    make_phases(planes, at, height + 2 * high, stride, peak)
+
+
+# CUDA.
+
+
+def padded_planes(frames: Any, begin: int, stop: int, high: int, wide: int, peak: int) -> tuple[Any, list[Launch]]:
+    """Frames begin .. stop - 1 with repeated edges and their half-way planes, `(T, 4, H, W)`, and `phases.cuh`'s
+    launches that fill them.  peak 0 is for float."""
+    i, (height, width) = np.int32, frames.shape[-2:]
+    full = height + 2 * high, width + 2 * wide
+    planes = empty_like_backend(frames, (stop - begin, 4, *full), frames.dtype)
+    every, threads = (-(-full[1] // 128), full[0], stop - begin), (128, 1, 1)
+    launches = [Launch("prepare", every, threads, (frames, planes, *map(i, (begin, height, width, high, wide))))]
+    for source, to, sideways in ((0, 1, 1), (0, 2, 0), (1, 3, 0)):
+        launches.append(Launch("phase", every, threads, (planes, *map(i, (source, to, *full, sideways, peak)))))
+    return planes, launches

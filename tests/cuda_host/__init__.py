@@ -18,6 +18,12 @@ HERE = Path(__file__).parent
 KERNELS = HERE.parent.parent / "kernels"
 
 
+def text_of(source: Path) -> str:
+    """The file and the headers of ours that it includes."""
+    text = source.read_text()
+    return text + "".join(text_of(KERNELS / name) for name in re.findall(r'#include "([^"]+)"', text))
+
+
 @functools.cache
 def build(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
     """The `.cu` file as a shared library with one `host_<name>` entry per `__global__` function."""
@@ -27,7 +33,7 @@ def build(source: Path, defines: tuple[str, ...]) -> ctypes.CDLL:
             raise RuntimeError("CI has no C++ compiler, so the CUDA bodies would go untested")
         pytest.skip("no C++ compiler (g++): CUDA bodies cannot be run on the CPU here")
     names = re.findall(
-        r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', source.read_text()
+        r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', text_of(source)
     )
     folder = Path(tempfile.mkdtemp(prefix="cuda-host-"))
     entries = "\n".join(

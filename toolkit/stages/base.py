@@ -70,9 +70,6 @@ class Stage:
             full = {n: p.check(self.name, knobs.get(n, p.default)) for n, p in self.parameters.items()}
         except (TypeError, ValueError) as error:
             raise KnobError(str(error)) from None
-        except OverflowError:  # of a whole number that is infinite
-            given = ", ".join(f"{n}={v!r}" for n, v in knobs.items())
-            raise KnobError(f"{self.name} was given {given}", expected="finite numbers") from None
         return Step(self, tuple(full.items()))
 
     def halo(self, knobs: dict[str, Any]) -> int:

@@ -10,8 +10,9 @@ from kernels.declare import Knob, Parameter
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import PictureError
 from toolkit.stages.deinterlace import Deinterlacer
-from toolkit.stages.motion import _spread
-from toolkit.stages.noise import SMALLEST, stacked
+from toolkit.stages.devices import stacked
+from toolkit.stages.motion import spread
+from toolkit.stages.noise import SMALLEST
 
 #: The knobs of `motion_fill` by which the parts of a sample are weighed.
 WEIGHTS = ("limit", "fit", "rough", "made", "own", "pull")
@@ -120,9 +121,8 @@ class _Rounds:
         luma = stage.soften(guess[0].reshape(-1, *guess[0].shape[2:]))
         vectors = stage.search(luma, window=(2 * inner[0], 2 * inner[1]), radius=radius, block=block,
                                smooth=knobs["smooth"], bits=fmt.bits)  # fmt: skip
-        vectors = _spread(vectors, 2 * inner[0], len(luma))
+        vectors = spread(vectors, 2 * inner[0], len(luma))
         vectors = vectors.reshape(-1, 2, *vectors.shape[1:])
-        weights = {n: knobs[n] for n in ("limit", "fit", "rough", "made", "own", "pull")}
         out = []
         for n, plane in enumerate(planes):
             across, down = (fmt.subsampling or (0, 0)) if n else (0, 0)

@@ -110,7 +110,7 @@ class MotionMean(Stage):
             motion = stage.search(luma, window=inner, radius=radius, block=block, precision=knobs["precision"],
                                   smooth=knobs["smooth"], bits=fmt.bits)  # fmt: skip
             # The mean looks at the vectors of the window alone, but takes as many as there are frames.
-            vectors = _spread(motion, inner[0], stop - first)
+            vectors = spread(motion, inner[0], stop - first)
             out = []
             for n, plane in enumerate(planes):
                 if knobs["planes"] == ("luma" if n else "chroma") or (n and knobs["chroma"] == 0):
@@ -148,7 +148,7 @@ class MotionMean(Stage):
             return [frame for frames in made for frame in frames]
 
 
-def _spread(motion: Any, before: int, count: int) -> Any:
+def spread(motion: Any, before: int, count: int) -> Any:
     """The vectors of some frames in an array for `count` frames, the first `before` of them unset."""
     from kernels.arrays import empty_like_backend
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kernels.declare import Knob, Parameter
-from toolkit.stages.devices import on_host, stacked  # noqa: F401  (where other stages look for it)
+from toolkit.stages.devices import on_host
 
 LEAST, MOST = 0.25, 64.0  # levels of noise that are told apart, in steps of a quarter of an octave
 SMALLEST = 16  # lines and samples in which noise can be measured

@@ -110,8 +110,8 @@ class Tape:
         for name, parameter in Tape.knobs().items():
             try:
                 value = parameter.check("tape", getattr(self, name))
-            except (ValueError, TypeError, OverflowError) as wrong:
-                raise KnobError(f"{name}: {wrong}" if isinstance(wrong, OverflowError) else str(wrong)) from None
+            except (ValueError, TypeError) as wrong:
+                raise KnobError(str(wrong)) from None
             object.__setattr__(self, name, value)
 
     # The knobs

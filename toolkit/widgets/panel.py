@@ -102,7 +102,8 @@ class Panel(Still, ipywidgets.VBox):
             if not isinstance(pipeline, (Pipeline, str)):
                 kind = type(pipeline).__name__
                 raise RequestError(f"the pipeline is {kind}", expected="a Pipeline or a preset's name", files="")
-            self.pipeline = pipeline if isinstance(pipeline, Pipeline) else preset(pipeline).pipeline
+            chosen = preset(pipeline) if isinstance(pipeline, str) else Preset("", "", pipeline)
+            self.pipeline, self._like = chosen.pipeline, chosen
             if time is not None and not math.isfinite(time):
                 raise RequestError(f"the time is {time}", expected="seconds from the beginning", files="")
             decided = _decided(opened(clip), field_order)
@@ -190,8 +191,11 @@ class Panel(Still, ipywidgets.VBox):
             self._say("stopped before the picture was done; move a slider to compute it again")
 
     def save(self, path: str | Path, when: str = "Made by hand for one tape.") -> Path:
-        """Writes what is set as a preset (YAML).  Raises `RequestError`, also when the file is there already."""
-        return save(path, Preset(Path(path).stem, when, self.pipeline))
+        """Writes what is set as a preset (YAML), sound and encoder as in the preset that it began with.
+
+        Raises `RequestError`, also when the file is there already.
+        """
+        return save(path, replace(self._like, name=Path(path).stem, when=when, pipeline=self.pipeline))
 
     def _say(self, text: str, error: bool = True) -> None:
         self.message.value = sentence(text, error)

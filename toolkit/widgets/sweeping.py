@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ class SweepView(Still, ipywidgets.VBox):
         return bool(data)
 
     error, notes, said, _words = "", (), "", ""
+    _like = Preset("", "", Pipeline([]))  # whose sound and encoder a row is kept with; a sweep of before tells none
 
     def _end(self, state: str) -> None:
         self._polling.stop()
@@ -204,11 +206,11 @@ class SweepView(Still, ipywidgets.VBox):
         self.say(said, error=wrong)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the chosen row as a preset (YAML).  Raises `RequestError`."""
+        """Writes the chosen row as a preset (YAML), sound and encoder as in the sweep's.  Raises `RequestError`."""
         if self.grid.chosen not in self.rows:
             raise RequestError("no row is chosen", hint="click one", files="")
         when = f"Chosen by hand from a sweep: {self.grid.label(self.rows[self.grid.chosen])}."
-        return save(path, Preset(Path(path).stem, when, self._pipeline()))
+        return save(path, replace(self._like, name=Path(path).stem, when=when, pipeline=self._pipeline()))
 
 
 def sweep(
@@ -244,9 +246,9 @@ def sweep(
         path = source.path if isinstance(source, Clip) else Path(source)
         for one in filter(None, (path, truth)):
             Clip.open(one)  # says now what its process would say later
-        steps = preset(pipeline).pipeline if isinstance(pipeline, str) else pipeline
+        view._like = preset(pipeline) if isinstance(pipeline, str) else Preset("", "", pipeline)
         view._wish = {
-            "source": str(path), "pipeline": steps.to_dict(), "space": packed_space(space),
+            "source": str(path), "pipeline": view._like.pipeline.to_dict(), "space": packed_space(space),
             "truth": None if truth is None else str(truth), "field_order": field_order, "times": times,
             "folder": None if folder is None else str(folder), **more,
         }  # fmt: skip
