@@ -25,6 +25,8 @@ except ImportError:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: Set where these tests must not be skipped.
 REQUIRED = bool(os.environ.get("VHS_TOOLKIT_REQUIRE_BROWSER"))
+if sync_api is not None:
+    sync_api.expect.set_options(timeout=60_000)
 needs_browser = pytest.mark.skipif(
     not REQUIRED and (CHROMIUM is None or sync_api is None),
     reason="needs Chromium and Playwright: apt-get install chromium, pip install playwright",
@@ -90,8 +92,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, tmp_path):
-    page = browser.new_page(viewport={"width": 1300, "height": 1300})
-    page.set_default_timeout(30_000)
+    page = another(browser)
     said = []
     page.on("console", lambda c: said.append(c.text) if c.type == "error" else None)
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -99,6 +100,34 @@ def page(browser, tmp_path):
     page.screenshot(path=tmp_path / "last.png")  # to be looked at, above all when the test failed
     page.close()
     assert [s for s in said if not any(e in s for e in EXPECTED)] == []
+
+
+def another(browser):
+    """A window beside the test's own."""
+    page = browser.new_page(viewport={"width": 1300, "height": 1300})
+    page.set_default_timeout(60_000)  # a machine that does much else is slow, not wrong
+    return page
+
+
+def seen(page, selector: str, wanted: list[bool]) -> None:
+    """Waits until the elements of `selector` are loaded, as many as `wanted`, and in sight where that says so."""
+    page.wait_for_function(
+        "([selector, wanted]) => { const all = [...document.querySelectorAll(selector)];"
+        " if (wanted.at(-1)) all.at(-1)?.scrollIntoView();"  # a long notebook renders what comes into view
+        " return all.length === wanted.length"
+        "   && all.every((e, n) => e.complete !== false && (e.getClientRects().length > 0) === wanted[n]) }",
+        arg=[selector, wanted],
+    )
+
+
+def saved(page, book: Path, done) -> None:
+    """Saves a notebook until its text is as `done` says: what an output becomes last arrives between cells."""
+    for _ in range(120):
+        page.keyboard.press("Control+s")
+        time.sleep(0.5)
+        if done(book.read_text()):
+            return
+    raise AssertionError(f"{book.name} was not saved as it should be: {book.read_text()[-3000:]}")
 
 
 def run_all(page, url: str, book: str, shown: str) -> None:

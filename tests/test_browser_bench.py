@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import time
 
 import nbformat
 import pytest
 
 from tests import _media as m
-from tests._browser import ROOT, lab, needs_browser, notebook, restart, run_all, server, shows
+from tests._browser import ROOT, another, lab, needs_browser, notebook, restart, run_all, saved, seen, server, shows
 
 pytestmark = needs_browser
 
@@ -40,7 +39,7 @@ def test_the_bench_follows_mouse_and_keyboard(page, folder, theme):
         run(page, url)
         shows(page, ".vhs-bench td", "tape.avi")
         page.wait_for_function("document.querySelectorAll('.vhs-bench .strip img[src]').length == 16")
-        assert not page.locator(".jp-RenderedImage").first.is_visible(), "the still hides behind the living widget"
+        seen(page, ".jp-RenderedImage img", [False])  # the still hides behind the living widget
         ink, paper = page.evaluate(
             "() => [getComputedStyle(document.querySelector('.vhs-bench')).color,"
             " getComputedStyle(document.querySelector('.vhs-bench .views button[aria-pressed=false]')).backgroundColor]"
@@ -63,7 +62,7 @@ def test_the_bench_follows_mouse_and_keyboard(page, folder, theme):
         stage.click()
         page.keyboard.press("+")
         page.wait_for_selector(".vhs-bench .detail[data-shown]")
-        assert page.evaluate("document.querySelector('.vhs-bench .detail').width") == 360
+        page.wait_for_function("document.querySelector('.vhs-bench .detail').width === 360")
         page.keyboard.press("0")
         page.keyboard.press(" ")
         page.wait_for_selector(".vhs-bench .stage.playing")
@@ -94,21 +93,17 @@ def test_a_tape_that_goes_away_and_a_notebook_without_its_kernel(page, browser, 
         page.click("text=try again")
         page.wait_for_selector(".vhs-bench .message", state="hidden")
         shows(page, ".vhs-bench .code", "00:00:00:15")
-        page.keyboard.press("Control+s")
-        for _ in range(100):
-            if "image/jpeg" in (folder / "bench.ipynb").read_text():
-                break
-            time.sleep(0.1)
+        saved(page, folder / "bench.ipynb", lambda text: "image/jpeg" in text)
         assert "Traceback" not in (folder / "bench.ipynb").read_text()
         restart(page, "bench.ipynb")
         page.locator(".vhs-bench .stage").click()
         page.keyboard.press("ArrowRight")
         shows(page, ".vhs-bench .message", "The kernel was restarted")
         shutil.copy(folder / "bench.ipynb", folder / "later.ipynb")
-        other = browser.new_page()
-        other.goto(f"{url}/lab/tree/later.ipynb?reset", timeout=60_000)
-        image = other.wait_for_selector(".jp-RenderedImage img", timeout=60_000)
-        assert image.is_visible() and image.evaluate("i => i.naturalWidth") == 640
+        other = another(browser)
+        other.goto(f"{url}/lab/tree/later.ipynb?reset")
+        seen(other, ".jp-RenderedImage img", [True])
+        assert other.locator(".jp-RenderedImage img").evaluate("i => i.naturalWidth") == 640
         other.close()
 
 

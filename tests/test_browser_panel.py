@@ -10,7 +10,7 @@ import pytest
 
 from tests import _media as m
 from tests import _sweep as s
-from tests._browser import lab, needs_browser, notebook, run_all, shows
+from tests._browser import lab, needs_browser, notebook, run_all, shows, sync_api
 from toolkit.clip import Clip
 
 pytestmark = needs_browser
@@ -62,15 +62,14 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     run_all(page, url, "panel.ipynb", PICTURE)
     first = picture(page)
     command = page.locator(".jp-OutputArea-output pre").last
-    assert "vhs-toolkit restore tape.avi" in command.inner_text()
+    sync_api.expect(command).to_contain_text("vhs-toolkit restore tape.avi")
     handle = page.locator(".jp-OutputArea-output .widget-slider:has-text('spatial') .noUi-handle").first
     handle.focus()
     for _ in range(30):
         page.keyboard.press("ArrowRight")
     changed(page, first)
     second = settled(page)
-    words = command.inner_text()
-    assert "spatial=" in words, words
+    sync_api.expect(command).to_contain_text("spatial=")
     switches = page.locator(".jp-OutputArea-output input[type=checkbox]")
     switches.nth(0).uncheck()
     page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')")
@@ -79,7 +78,7 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')", state="detached")
     switches.nth(3).uncheck()  # hqdn3d
     third = changed(page, second)
-    assert "spatial=" not in command.inner_text()
+    sync_api.expect(command).not_to_contain_text("spatial=")
     page.locator(".jp-OutputArea-output button:has-text('before')").click()
     changed(page, third)
     page.set_viewport_size({"width": 700, "height": 1300})
@@ -189,9 +188,9 @@ def test_the_wipe_zooms_both_pictures_together_and_measures_what_is_shown(page, 
     rows, columns = (slice(math.floor(v), math.ceil(v + n / 4)) for v, n in ((low[1], s.HEIGHT), (low[0], s.WIDTH)))
     a, b = (f[number][rows, columns].astype(float) for f in frames.values())
     want = 10 * math.log10(255**2 / ((a - b) ** 2).mean())
-    shown = page.locator(".vhs-wipe .figures tr").last.locator("td").first.inner_text()
-    assert shown == f"{want:.2f} dB"
-    assert f"{a.shape[1]}x{a.shape[0]} samples" in page.locator(".vhs-wipe .of").inner_text()
+    shown = page.locator(".vhs-wipe .figures tr").last.locator("td").first
+    sync_api.expect(shown).to_have_text(f"{want:.2f} dB")
+    sync_api.expect(page.locator(".vhs-wipe .of")).to_contain_text(f"{a.shape[1]}x{a.shape[0]} samples")
 
     page.locator(".vhs-wipe .stage").focus()
     page.keyboard.press("0")
@@ -212,5 +211,5 @@ def test_the_stop_button_ends_a_restore_and_nothing_is_left(page, url, folder):
         page.wait_for_timeout(100)
     page.click("[data-command='notebook:interrupt-kernel'], [data-jp-item-name='interrupt']")
     page.wait_for_selector(".jp-OutputArea-output pre:has-text('stopped')")
-    texts = page.locator(".jp-OutputArea-output pre").all_inner_texts()
-    assert any("stopped, left: []" in t for t in texts), texts
+    stopped = page.locator(".jp-OutputArea-output pre:has-text('stopped')").first
+    sync_api.expect(stopped).to_contain_text("stopped, left: []")

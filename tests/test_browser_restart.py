@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests import _media as m
-from tests._browser import lab, needs_browser, notebook, restart, run_all, shows
+from tests._browser import lab, needs_browser, notebook, restart, run_all, shows, sync_api
 
 pytestmark = needs_browser
 CELLS = (
@@ -42,7 +42,7 @@ def dead(page, name: str) -> None:
     words, control = PARTS[name]
     shows(page, words, RESTARTED)
     if control:
-        assert page.evaluate("s => document.querySelector(s).closest('[inert]') !== null", control), name
+        page.wait_for_function("s => document.querySelector(s).closest('[inert]') !== null", arg=control)
 
 
 def touch(page, name: str) -> None:
@@ -93,7 +93,7 @@ def test_a_busy_kernel_is_no_dead_one_and_a_dead_one_is_told_by_all(page, folder
         page.keyboard.press("2")
         assert page.locator(".vhs-wipe .stage").get_attribute("data-mode") == "side-by-side", "it needs none"
         words = page.locator(".vhs-panel pre").last
-        assert "vhs-toolkit restore tape.avi" in words.inner_text(), "the words stay, to be copied"
+        sync_api.expect(words).to_contain_text("vhs-toolkit restore tape.avi")  # they stay, to be copied
         assert words.evaluate("e => e.closest('[inert]') === null")
         page.screenshot(path=folder / "dead.png")
         run_again(page)

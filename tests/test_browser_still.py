@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import time
 
 from tests import _media as m
-from tests._browser import lab, needs_browser, notebook, run_all
+from tests._browser import another, lab, needs_browser, notebook, run_all, saved, seen
 
 pytestmark = needs_browser
 STILLS = ".jp-RenderedImage img"
@@ -27,26 +26,19 @@ def test_pictures_stay_where_there_is_no_kernel_and_hide_beside_the_living_widge
     with lab(tmp_path) as url:
         run_all(page, url, book.name, ".vhs-wipe .stage img[src]")
         page.wait_for_selector(".vhs-picture[data-shown]")
-        page.wait_for_function(f"document.querySelectorAll('{STILLS}').length === 5")
         page.wait_for_selector(".vhs-bench .base[data-shown]")
         page.wait_for_selector(".vhs-grid table")
-        shown = [image.is_visible() for image in page.locator(STILLS).all()]
-        assert shown == [False, False, True, False, False], "the stills hide, a picture of the user's own does not"
-        assert page.locator(".vhs-still").count() == 1 and not page.locator(".vhs-still").is_visible()
+        seen(page, STILLS, [False, False, True, False, False])  # the stills hide, a picture of the user's own does not
+        seen(page, ".vhs-still", [False])
         page.screenshot(path=tmp_path / "living.png")
-        page.keyboard.press("Control+s")
-        for _ in range(100):
-            if book.read_text().count("image/jpeg") >= 4:
-                break
-            time.sleep(0.1)
+        saved(page, book, lambda text: text.count("image/jpeg") >= 4 and "the queue is empty" in text)
         later = tmp_path / "later.ipynb"  # a notebook of its own has a kernel of its own, which knows no widgets
         shutil.copy(book, later)
-        other = browser.new_page(viewport={"width": 1300, "height": 1300})
-        other.goto(f"{url}/lab/tree/{later.name}?reset", timeout=60_000)
-        other.wait_for_selector(STILLS, timeout=60_000)
+        other = another(browser)
+        other.goto(f"{url}/lab/tree/{later.name}?reset")
+        seen(other, STILLS, [True] * 5)
         images = other.locator(STILLS).all()
-        assert all(image.is_visible() for image in images)
         assert [image.evaluate("i => i.naturalWidth") for image in images] == [640, 640, 64, 640, 640]
-        assert "the queue is empty" in other.locator(".vhs-still").inner_text()
+        other.wait_for_selector(".vhs-still:has-text('the queue is empty')")
         other.screenshot(path=tmp_path / "later.png")
         other.close()

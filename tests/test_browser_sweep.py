@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
 
 from tests import _sweep as s
-from tests._browser import lab, needs_browser, notebook, restart, run_all, shows
+from tests._browser import another, lab, needs_browser, notebook, restart, run_all, shows, sync_api
 from toolkit.jobs import Queue
 
 pytestmark = needs_browser
@@ -69,7 +70,8 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     notebook(folder / "sweep.ipynb", SWEEP)
     run_all(page, url, "sweep.ipynb", ".vhs-grid circle")
     shows(page, OUT, "4 of 4 settings")
-    assert page.locator(".vhs-grid circle").count() == 4 == len(rows(page))
+    sync_api.expect(page.locator(".vhs-grid circle")).to_have_count(4)
+    assert len(rows(page)) == 4
     head = page.locator(".vhs-grid th button:has-text('psnr_Y')")
     head.click()
     best = [float(v) for v in column(page, "psnr_Y")]
@@ -85,9 +87,9 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
     page.locator(".vhs-grid circle.front").first.click()
     picture = page.wait_for_selector(".vhs-wipe .two img[src]")
     key = page.locator(".vhs-grid circle.chosen").get_attribute("data-key")
-    assert page.locator(f".vhs-grid tr[data-key='{key}']").get_attribute("aria-selected") == "true"
+    sync_api.expect(page.locator(f".vhs-grid tr[data-key='{key}']")).to_have_attribute("aria-selected", "true")
     shows(page, ".vhs-wipe .of", "luma of the whole picture against the truth")
-    assert page.locator(".vhs-wipe .figures td").first.inner_text().endswith(" dB")
+    sync_api.expect(page.locator(".vhs-wipe .figures td").first).to_have_text(re.compile(r" dB$"))
     # What is chosen can be read in this dark theme: light on a ground that is not.
     ink, ground = page.locator("tr[aria-selected=true] td").first.evaluate(
         "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
@@ -134,14 +136,15 @@ def test_the_sweep_is_stopped_and_keeps_its_rows(page, url, folder):
     run_all(page, url, "long.ipynb", ".vhs-grid tbody tr")
     press(page, "stop")
     page.wait_for_selector(f"{OUT} :text('stopped with')")
-    assert 1 <= len(rows(page)) < 200 and page.locator(f"{OUT} button:has-text('stop')").first.is_disabled()
+    sync_api.expect(page.locator(f"{OUT} button:has-text('stop')").first).to_be_disabled()
+    assert 1 <= len(rows(page)) < 200
 
 
 def test_two_notebooks_look_at_the_same_clip_and_steer_the_same_queue(page, browser, url, folder):
     notebook(folder / "one.ipynb", ADD + BOTH)
     notebook(folder / "two.ipynb", BOTH)
     run_all(page, url, "one.ipynb", ".vhs-bench .base[data-shown]")
-    other = browser.new_page(viewport={"width": 1300, "height": 1300})
+    other = another(browser)
     said = []
     other.on("pageerror", lambda error: said.append(str(error)))
     run_all(other, url, "two.ipynb", ".vhs-bench .base[data-shown]")
@@ -150,11 +153,9 @@ def test_two_notebooks_look_at_the_same_clip_and_steer_the_same_queue(page, brow
         one.keyboard.press(frame)
     shows(page, ".vhs-bench .where", "#0 of")
     shows(other, ".vhs-bench .where", "#15 of 0–15")
-    assert (
-        [r[1:3] for r in rows(page)]
-        == [["1", "pending"], ["2", "pending"], ["3", "pending"]]
-        == [r[1:3] for r in rows(other)]
-    )
+    for one in (page, other):
+        sync_api.expect(one.locator(".vhs-grid td:text-is('pending')")).to_have_count(3)
+        assert [r[1:3] for r in rows(one)] == [["1", "pending"], ["2", "pending"], ["3", "pending"]]
 
     # Order, cancel and retry in one are seen in the other, and back.
     page.click("button[aria-label='earlier job 3']")
@@ -187,7 +188,7 @@ def test_two_notebooks_look_at_the_same_clip_and_steer_the_same_queue(page, brow
             "[...document.querySelectorAll('.vhs-grid tbody tr')].every(r => r.cells[2].textContent === 'done')",
             timeout=90_000,
         )
-        assert one.locator(".vhs-grid progress").count() == 3
+        sync_api.expect(one.locator(".vhs-grid progress")).to_have_count(3)
     queue = Queue(folder / "q.db")
     assert all((folder / f"{n}.mp4").exists() for n in ("one", "two", "three"))
     assert [queue.job(n).tries for n in (1, 2, 3)] == [1, 1, 1]

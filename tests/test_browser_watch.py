@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 
-from tests._browser import lab, needs_browser, notebook, run_all, shows
+from tests._browser import another, lab, needs_browser, notebook, run_all, saved, seen, shows
 from tests._process import gone
 
 pytestmark = needs_browser
@@ -26,6 +25,12 @@ while True:
 view = widgets.watch(command=[sys.executable, "-S", "-c", works], every=0.2, limits=Limits(memory=60e6))
 view
 """
+
+
+def whole(text: str) -> bool:
+    """Whether a notebook holds the picture of the whole run."""
+    outputs = json.loads(text)["cells"][0]["outputs"]
+    return any("stopped with the watching" in str(o["data"].get("text/plain")) for o in outputs)
 
 
 def test_a_run_is_seen_while_it_works_and_a_picture_stays(page, browser, tmp_path):
@@ -51,20 +56,13 @@ def test_a_run_is_seen_while_it_works_and_a_picture_stays(page, browser, tmp_pat
         page.click(".vhs-watch button")
         shows(page, ".vhs-watch .message", "was stopped with the watching")
         assert not page.locator(".vhs-watch button").is_visible()
-        for _ in range(60):  # the last still arrives between cells
-            page.keyboard.press("Control+s")
-            time.sleep(0.5)
-            outputs = json.loads((tmp_path / "watch.ipynb").read_text())["cells"][0]["outputs"]
-            if any("stopped with the watching" in str(o["data"].get("text/plain")) for o in outputs):
-                break
-        else:
-            raise AssertionError("the notebook does not hold the picture of the whole run")
-        assert not page.locator(".jp-RenderedImage").first.is_visible(), "the still hides behind the living widget"
+        saved(page, tmp_path / "watch.ipynb", whole)
+        seen(page, ".jp-RenderedImage img", [False])  # the still hides behind the living widget
         page.screenshot(path=tmp_path / "ended.png")
         shutil.copy(tmp_path / "watch.ipynb", tmp_path / "later.ipynb")
-        other = browser.new_page()
-        other.goto(f"{url}/lab/tree/later.ipynb?reset", timeout=60_000)
-        image = other.wait_for_selector(".jp-RenderedImage img", timeout=60_000)
-        assert image.is_visible() and image.evaluate("i => i.naturalWidth") > 500
+        other = another(browser)
+        other.goto(f"{url}/lab/tree/later.ipynb?reset")
+        seen(other, ".jp-RenderedImage img", [True])
+        assert other.locator(".jp-RenderedImage img").evaluate("i => i.naturalWidth") > 500
         other.screenshot(path=tmp_path / "later.png")
         other.close()
