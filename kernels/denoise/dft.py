@@ -23,19 +23,19 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from numba import njit, prange
 
 from kernels.arrays import beside, contiguous, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
-from kernels.deinterlace.around import on_a_cache_line
-from kernels.denoise.products import add_four, product16
-from kernels.denoise.spectra import BOTH, FOOT, HIGH, LOW, SLOTS, WAVES_ALONG, WAVES_DOWN, pack, shrink, unpack
+from kernels.denoise import blocks
+from kernels.denoise.spectra import FOOT, HIGH, LOW, SIDE, WAVES_ALONG, WAVES_DOWN
 
-SIDE, STEP = 16, 4
-#: Blocks that go side by side through the frames, rows of them that one thread takes, columns they need room for.
-RUN, BAND = 48, 16
-WIDE = RUN * STEP + 2 * SIDE
-LAYER = SIDE * WIDE
+STEP = blocks.STEP
+#: Waves down and along the line of the CUDA body's slots: sixteen for each row wave 1-7 (F(u, 0), F(u, 1..7), F(u, 8),
+#: F(u, -1..-7)), then rows 0 and 8 (columns 0-7 each), then their two values at column 8; the rest is empty.
+CUDA_DOWN = np.array([u for u in range(1, 8) for _ in range(16)] + [0] * 8 + [8] * 8 + [0] + [8] * 15)
+CUDA_ALONG = np.array([*range(9), *range(1, 8)] * 7 + [*range(8)] * 2 + [8] * 16)
+CUDA_SLOTS = len(CUDA_DOWN)
+
 
 def window() -> np.ndarray:
     """Half a sine wave: at a step of 4 its squares sum to 2."""
@@ -152,116 +152,11 @@ def _waves(radius: int) -> np.ndarray:
     return np.stack([np.cos(k), np.sin(k)]).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
-def _pack_once(s, slots):
-    pack(s, slots, 0)
-
-
-@njit(cache=True, nogil=True)
-def _add_layers(to, x, layers):
-    """Sixteen columns from `x` of the four layers, each moved on by its blocks' place, added up."""
-    for y in range(0, LAYER, WIDE):
-        a = y + x + SIDE
-        b, c, d = LAYER + a - STEP, 2 * LAYER + a - 2 * STEP, 3 * LAYER + a - 3 * STEP
-        add_four(to, y + x, layers, a, b, c, d)
-
-
-@njit(cache=True, nogil=True)
-def _run_of_blocks(padded, sums, spot, blocks, start, radius, forth, matrix, turned, grey, slopes, room):
-    """Some blocks side by side through all frames: forward once per frame, threshold, back into `sums`.
-
-    The products with the matrix on the left go over all columns of the run at once: each lies in four blocks.  On the
-    way back the blocks are added up before the last product, for the same reason.
-    """
-    ring, out, s, seen, layers, order = room
-    layers[:] = np.float32(0)
-    last, stride, size = padded.shape[0] - 1, padded.shape[2], padded.shape[1] * padded.shape[2]
-    count, columns = 2 * radius + 1, (blocks - 1) * STEP + SIDE
-    for t in range(start - radius, start + sums.shape[0] + radius):
-        src = min(max(t, 0), last) * size + spot  # beyond the ends frames repeat
-        for x in range(0, columns, SIDE):
-            product16(seen, x, WIDE, forth, 0, SIDE, padded, src + x, stride, False)
-        slot = (t + count) % count * RUN
-        for block in range(blocks):
-            product16(s, 0, SIDE, seen, block * STEP, WIDE, turned, 0, SIDE, False)
-            pack(s, ring, (slot + block) * BOTH)
-        if t < start + radius:
-            continue
-        n = t - radius
-        own = slopes[(n - start) % slopes.shape[0]]
-        for block in range(blocks):
-            level = np.float32(0)
-            for k in range(count):
-                order[k] = ((n - radius + k + count) % count * RUN + block) * BOTH
-                level += ring[order[k] + 112]
-            level /= grey[112]
-            for x in range(0, SLOTS, 16):
-                if radius == 0:
-                    shrink(ring, order, grey, level, own, out, x, 0)
-                elif radius == 1:
-                    shrink(ring, order, grey, level, own, out, x, 1)
-                elif radius == 2:
-                    shrink(ring, order, grey, level, own, out, x, 2)
-                else:
-                    shrink(ring, order, grey, level, own, out, x, 3)
-            unpack(out, s)
-            # Every fourth block does not overlap this one: four layers take them side by side, so that no block has
-            # to wait until the last one's sums have arrived in the cache.
-            at = block % 4 * LAYER + SIDE + block // 4 * SIDE
-            product16(layers, at, WIDE, s, 0, SIDE, matrix, 0, SIDE, False)
-        for x in range(0, columns, SIDE):
-            _add_layers(seen, x, layers)
-            product16(sums, (n - start) * size + spot + x, stride, turned, 0, SIDE, seen, x, WIDE, True)
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _threshold(frames, out, start, rows, columns, radius, matrix, turned, grey, slopes, scale,
-               share, peak, half):  # fmt: skip
-    begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
-    wide = columns.shape[0] + SIDE  # products take sixteen columns, the last ones reach behind the picture
-    edge, width = SIDE - STEP, frames.shape[2]
-    padded = np.empty((end - begin, rows.shape[0], wide), frames.dtype)  # floats of all frames would leave the cache
-    for i in prange(padded.shape[0] * padded.shape[1]):
-        t, y = i // padded.shape[1], i % padded.shape[1]
-        to, src = padded[t, y], frames[begin + t, rows[y]]
-        for x in range(edge):
-            to[x] = src[columns[x]]
-        for x in range(width):
-            to[edge + x] = src[x]
-        for x in range(edge + width, columns.shape[0]):
-            to[x] = src[columns[x]]
-        for x in range(columns.shape[0], wide):
-            to[x] = 0
-    forth = matrix * scale
-    sums = np.zeros((out.shape[0], rows.shape[0], wide), np.float32)
-    down, across = (rows.shape[0] - SIDE) // STEP + 1, (columns.shape[0] - SIDE) // STEP + 1
-    runs, bands = (across + RUN - 1) // RUN, (down + BAND - 1) // BAND
-    for phase in range(4):  # neighbours add to the same sums: every second run and band goes in parallel
-        odd_run, odd_band = phase % 2, phase // 2
-        some = (runs - odd_run + 1) // 2
-        for job in prange(some * ((bands - odd_band + 1) // 2)):
-            x, top = (job % some * 2 + odd_run) * RUN, (job // some * 2 + odd_band) * BAND
-            ring, out_ = on_a_cache_line((2 * radius + 1) * RUN * BOTH, sums), on_a_cache_line(BOTH, sums)
-            s = on_a_cache_line(SIDE * SIDE, sums)
-            seen, layers = on_a_cache_line(LAYER, sums), on_a_cache_line(4 * LAYER, sums)
-            order = np.empty(2 * radius + 1, np.int64)
-            room = ring, out_, s, seen, layers, order
-            for y in range(top, min(top + BAND, down)):  # downwards, so that lines are still in the cache
-                _run_of_blocks(padded, sums, (y * wide + x) * STEP, min(RUN, across - x), start - begin, radius,
-                               forth, matrix, turned, grey, slopes, room)  # fmt: skip
-    for i in prange(out.shape[0] * out.shape[1]):
-        t, y = i // out.shape[1], i % out.shape[1]
-        to, row = out[t, y], sums[t, y + edge, edge:]
-        for x in range(to.shape[0]):
-            v = row[x] * share + half
-            to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
-
-
 def _grey() -> np.ndarray:
-    """The slots of even grey under the window."""
-    slots, ones = np.empty(BOTH, np.float32), real_transform().sum(axis=1)
-    _pack_once(np.outer(ones, ones).ravel(), slots)
-    return slots
+    """The slots of even grey under the window, over that of F(0, 0), for the Numba body."""
+    wave = np.fft.fft(window())
+    slots = wave[WAVES_DOWN] * wave[WAVES_ALONG] / wave[0] ** 2
+    return np.stack([slots.real, slots.imag], axis=1).ravel().astype(np.float32)
 
 
 def _facts(frames: Any, radius: int, bits: int) -> tuple[np.float32, ...]:
@@ -272,15 +167,20 @@ def _facts(frames: Any, radius: int, bits: int) -> tuple[np.float32, ...]:
     return tuple(np.float32(v) for v in (*facts, 0 if real else (1 << bits) - 1, 0 if real else 0.5))
 
 
-def _slopes(power: Any, threshold: float, radius: int) -> Any:
-    """Slopes of the ramp over squared slots, float32 `(frames, (radius + 1) SLOTS)`, from `power` as `spectrum` has it.
+def _slopes(power: Any, threshold: float, radius: int, slots: tuple[np.ndarray, np.ndarray], unit: float) -> Any:
+    """Slopes of the ramp over squared slots, float32 `(frames, (radius + 1) slots)`, from `power` as `spectrum` has it.
 
-    A slot is twice the orthonormal value, times the root of the frames.
+    slots : waves down and along the line of each slot, which is the orthonormal value times the root of `unit` and of
+            the frames.
     """
-    share = threshold**2 * np.mean(np.outer(window(), window()) ** 2) * 4 * (2 * radius + 1)
-    limit = power[:, :, beside(power, WAVES_DOWN), beside(power, WAVES_ALONG)] * np.float32(share)
+    share = threshold**2 * np.mean(np.outer(window(), window()) ** 2) * unit * (2 * radius + 1)
+    limit = power[:, :, beside(power, slots[0]), beside(power, slots[1])] * np.float32(share)
     slopes = np.float32(1 / (HIGH - LOW)) / np.maximum(limit, np.float32(1e-20))
     return contiguous(slopes.reshape(len(power), -1))  # looking up leaves the axes in another order in memory
+
+
+def _slopes_cuda(power: Any, threshold: float, radius: int) -> Any:
+    return _slopes(power, threshold, radius, (CUDA_DOWN, CUDA_ALONG), 4)  # its slots hold twice the orthonormal value
 
 
 def _white(noise: float, radius: int) -> np.ndarray:
@@ -291,7 +191,7 @@ def _white(noise: float, radius: int) -> np.ndarray:
 def _grey_cuda() -> np.ndarray:
     """The same in the CUDA body's slots: F(u, v) and F(u, -v) as they are, columns without a sine as (cosine, sine)."""
     ones, root = real_transform().sum(axis=1), np.sqrt(2)
-    s, slots = np.outer(ones, ones), np.zeros((2, SLOTS), np.float32)
+    s, slots = np.outer(ones, ones), np.zeros((2, CUDA_SLOTS), np.float32)
     for u in range(1, 8):
         c, d, at = s[u], s[u + 8], (u - 1) * 16
         slots[0, at : at + 16] = np.concatenate([c[:8] - d[8:], c[:8] + d[8:]])
@@ -304,21 +204,25 @@ def _grey_cuda() -> np.ndarray:
     return slots.ravel()
 
 
-def _run(frames: np.ndarray, out: np.ndarray, start: int, slopes: np.ndarray, radius: int, bits: int) -> None:
-    matrix = real_transform()
-    tables = matrix.ravel(), np.ascontiguousarray(matrix.T).ravel(), _grey()
-    mirrors = (_mirrored(n) for n in frames.shape[1:])
-    _threshold(frames, out, start, *mirrors, radius, *tables, slopes, *_facts(frames, radius, bits))
+def _run(frames: np.ndarray, out: np.ndarray, start: int, power: np.ndarray, threshold: float, radius: int,
+         bits: int) -> None:  # fmt: skip
+    rows, columns = (_mirrored(n) for n in frames.shape[1:])
+    steps = blocks.steps_of((len(columns) - SIDE) // STEP + 1)
+    scale, share, peak, half = _facts(frames, radius, bits)
+    # Slots are sums over the samples as they are; there and back they grow by SIDE ** 2 / 2.
+    slopes = _slopes(power, threshold, radius, (WAVES_DOWN, np.abs(WAVES_ALONG)), (SIDE / scale) ** 2)
+    share = np.float32(share * scale * 2 / SIDE**2)
+    blocks.threshold(frames, out, start, rows, columns, radius, steps, _grey(), slopes, share, peak, half)
 
 
 @dft_threshold.cpu
 def _(frames, out, start, noise, threshold, radius, bits):
-    _run(frames, out, start, _slopes(_white(noise, radius), threshold, radius), radius, bits)
+    _run(frames, out, start, _white(noise, radius), threshold, radius, bits)
 
 
 @dft_coloured.cpu
 def _(frames, spectrum, out, start, threshold, radius, bits):
-    _run(frames, out, start, _slopes(spectrum[start : start + len(out)], threshold, radius), radius, bits)
+    _run(frames, out, start, spectrum[start : start + len(out)], threshold, radius, bits)
 
 
 def _launches(frames: Any, out: Any, start: int, slopes: Any, radius: int, bits: int) -> list[Launch]:
@@ -341,12 +245,12 @@ def _launches(frames: Any, out: Any, start: int, slopes: Any, radius: int, bits:
 
 
 def _plan(arrays: list[Any], out: Any, start: int, noise: float, threshold: float, radius: int, bits: int):
-    slopes = beside(arrays[0], _slopes(_white(noise, radius), threshold, radius))
+    slopes = beside(arrays[0], _slopes_cuda(_white(noise, radius), threshold, radius))
     return _launches(arrays[0], out, start, slopes, radius, bits)
 
 
 def _plan_coloured(arrays: list[Any], out: Any, start: int, threshold: float, radius: int, bits: int):
-    slopes = _slopes(arrays[1][start : start + len(out)], threshold, radius)
+    slopes = _slopes_cuda(arrays[1][start : start + len(out)], threshold, radius)
     return _launches(arrays[0], out, start, slopes, radius, bits)
 
 

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from kernels.denoise.alike import GROUP, SIDE
-from kernels.denoise.spectra import LANES, Row
+from kernels.denoise.vectors import LANES, Row
 
 NORMS = (8, 8, 4, 4, 2, 2, 2, 2)  # squared, of Haar's sums and differences
 FIRST = (1.0,) + (0.0,) * (LANES - 1)

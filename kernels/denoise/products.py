@@ -65,22 +65,3 @@ def product16(typingctx, out, at, step, left, begin, gap, right, place, stride, 
 
     where = types.intp, types.intp
     return signature(types.void, out, *where, left, *where, right, *where, add), codegen
-
-
-@intrinsic
-def add_four(typingctx, out, at, rows, a, b, c, d):
-    """`out[at : at + 16]` is the sum of sixteen elements of `rows` from each of four places; flat float32 arrays."""
-
-    def codegen(context, builder, sig, args):
-        row = ir.VectorType(ir.FloatType(), SIDE).as_pointer()
-
-        def pointer(i, place):
-            data = make_array(sig.args[i])(context, builder, args[i]).data
-            return builder.bitcast(builder.gep(data, [place]), row)
-
-        one, two, three, four = (builder.load(pointer(2, place), align=4) for place in args[3:])
-        total = builder.fadd(builder.fadd(one, two), builder.fadd(three, four))
-        builder.store(total, pointer(0, args[1]), align=4)
-        return context.get_dummy_value()
-
-    return signature(types.void, out, types.intp, rows, *[types.intp] * 4), codegen

@@ -1,9 +1,16 @@
-"""The inner steps of `dft_threshold` as vectors of 16, for its Numba body.
+"""The inner steps of `dft_threshold` as vectors of 16 for its Numba body: every lane is another block.
 
-Coefficients `s` are 16x16 (row waves x column waves, cosines 0-8, sines 1-7).  Slots are complex values, SLOTS real
-parts, then the imaginary ones: sixteen for each row wave 1-7 (F(u, 0), F(u, 1..7), F(u, 8), F(u, -1..-7)), then rows 0
-and 8 (columns 0-7 each), then their two values at column 8.  Slots hold twice the orthonormal value; those of F(u, v)
-its conjugate, which a threshold cannot tell.
+The window of a block is part of its transform, which is the discrete Fourier transform of 16 real samples from the
+first one on, not scaled: 17 sums and differences less than a product of matrices would need products, by the even and
+odd waves (Sorensen, Jones, Heideman, Burrus: "Real-valued fast Fourier transform algorithms", IEEE Trans. Acoustics,
+Speech, and Signal Processing 35(6), 1987).  The way back is the same network run the other way, which is the transposed
+matrix.
+
+A transform's results lie in the order of COSINES and SINES: real parts of the waves 0-8, imaginary ones of 1-7.
+A pair of rows of a half transformed block, the real and imaginary parts of wave u down the columns (for u = 0: the waves
+0 and 8, both real), becomes PAIR complex slots: real and imaginary parts in turn of F(u, 0), F(u, 8), F(u, 1),
+F(u, -1), ... F(u, -7); for u = 0: F(0, 0), F(0, 8), F(0, 1..7), F(8, 0), F(8, 8), F(8, 1..7).  Those of F(u, v) are its
+conjugate or not, which a threshold cannot tell.
 """
 
 from __future__ import annotations
@@ -11,192 +18,225 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 from numba.core.errors import TypingError
 from numba.core.typing import signature
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
-LANES = 16
-SLOTS = 144
-BOTH = 2 * SLOTS
-#: Waves down and along the line of each slot; those behind the last are empty.
-WAVES_DOWN = np.array([u for u in range(1, 8) for _ in range(16)] + [0] * 8 + [8] * 8 + [0] + [8] * 15)
-WAVES_ALONG = np.array([*range(9), *range(1, 8)] * 7 + [*range(8)] * 2 + [8] * 16)
-ROW = ir.VectorType(ir.FloatType(), LANES)
-FIRST = (1.0,) + (0.0,) * 7
+from kernels.denoise.vectors import INDEX, LANES, Row, Rows
+
+SIDE = 16
+PAIRS, PAIR = 8, 18
+#: Waves down and along the line of each slot; those behind the last of a pair are empty.
+WAVES_DOWN = np.array([0] * 9 + [8] * 9 + [u for u in range(1, 8) for _ in range(PAIR)])
+WAVES_ALONG = np.array([0, 8, *range(1, 8)] * 2 + [0, 8, *(s * v for v in range(1, 8) for s in (1, -1)), 0, 0] * 7)
 #: The threshold is a ramp between these squared thresholds; FOOT is where it starts, in its own height.
 LOW, HIGH = 0.75, 1.25
 FOOT = LOW / (HIGH - LOW)
 
-
-class Row:
-    """Sixteen floats while code is being made."""
-
-    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
-        self.builder, self.value = builder, value
-
-    def _of(self, other) -> ir.Value:
-        if isinstance(other, Row):
-            return other.value
-        numbers = other if isinstance(other, tuple) else (other,) * LANES
-        return ir.Constant(ROW, [float(n) for n in numbers])
-
-    def __add__(self, other) -> Row:
-        return Row(self.builder, self.builder.fadd(self.value, self._of(other), flags=("contract",)))
-
-    def __sub__(self, other) -> Row:
-        return Row(self.builder, self.builder.fsub(self.value, self._of(other), flags=("contract",)))
-
-    def __mul__(self, other) -> Row:
-        return Row(self.builder, self.builder.fmul(self.value, self._of(other), flags=("contract",)))
-
-    def pick(self, other: Row, lanes: list[int]) -> Row:
-        """Lanes of this (0-15) and of `other` (16-31)."""
-        order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
-        return Row(self.builder, self.builder.shuffle_vector(self.value, other.value, order))
-
-    def within(self, low: float, high: float) -> Row:
-        value = self.value
-        for sign, limit in ((">", low), ("<", high)):
-            bound = self._of(limit)
-            value = self.builder.select(self.builder.fcmp_ordered(sign, value, bound), value, bound)
-        return Row(self.builder, value)
+WINDOW = [math.sin(math.pi * (n + 0.5) / SIDE) for n in range(SIDE)]
+ROOT, TAN, COS = math.sqrt(0.5), math.tan(math.pi / 8), math.cos(math.pi / 8)
 
 
-class _Array:
-    """A float32 array of one dimension, read and written a Row at a time."""
+def _waves(x: list[Row]) -> list[Row]:
+    """The transform of 16 samples under the window: 66 operations."""
+    left = [x[n] * WINDOW[n] for n in range(8)]
+    a = [left[n].plus(x[n + 8], WINDOW[n + 8]) for n in range(8)]
+    b = [left[n].minus(x[n + 8], WINDOW[n + 8]) for n in range(8)]
+    re, im = [None] * 9, [None] * 9
+    # Even waves are the transform of the 8 sums a, ...
+    c, d = [a[n] + a[n + 4] for n in range(4)], [a[n] - a[n + 4] for n in range(4)]
+    even, odd = c[0] + c[2], c[1] + c[3]
+    re[0], re[8], re[4], im[4] = even + odd, even - odd, c[0] - c[2], c[3] - c[1]
+    minus, plus = d[1] - d[3], d[1] + d[3]
+    re[2], re[6] = d[0].plus(minus, ROOT), d[0].minus(minus, ROOT)
+    im[6], im[2] = d[2].minus(plus, ROOT), (d[2] * -1.0).minus(plus, ROOT)
+    # ... odd ones that of the differences b turned by a wave's 16th: of four complex values b[n] - i b[n + 4], those
+    # with n = 1 and 3 left COS too long, n = 2 left ROOT too long.
+    second = b[2] - b[6], (b[2] + b[6]) * -1.0
+    first = b[1].minus(b[5], TAN), (b[5] * -1.0).minus(b[1], TAN)
+    third = b[3] * TAN - b[7], b[7] * -TAN - b[3]
+    p = b[0].plus(second[0], ROOT), (b[4] * -1.0).plus(second[1], ROOT)
+    m = b[0].minus(second[0], ROOT), (b[4] * -1.0).minus(second[1], ROOT)
+    s, t = [first[i] + third[i] for i in (0, 1)], [first[i] - third[i] for i in (0, 1)]
+    # Waves 1, 5, 9, 13 of the four: p + s, m - i t, p - s, m + i t; 9 and 13 are the conjugates of 7 and 3.
+    re[1], im[1] = p[0].plus(s[0], COS), p[1].plus(s[1], COS)
+    re[7], im[7] = p[0].minus(s[0], COS), (p[1] * -1.0).plus(s[1], COS)
+    re[5], im[5] = m[0].plus(t[1], COS), m[1].minus(t[0], COS)
+    re[3], im[3] = m[0].minus(t[1], COS), (m[1] * -1.0).minus(t[0], COS)
+    return re + im[1:8]
 
-    def __init__(self, context, builder, kind, value, start=0) -> None:
-        self.builder, self.start = builder, start
-        self.data = make_array(kind)(context, builder, value).data
 
-    def _at(self, place) -> ir.Value:
-        place = ir.IntType(64)(place) if isinstance(place, int) else place
-        if not isinstance(self.start, int):
-            place = self.builder.add(self.start, place)
-        return self.builder.bitcast(self.builder.gep(self.data, [place]), ROW.as_pointer())
-
-    def __getitem__(self, place) -> Row:
-        return Row(self.builder, self.builder.load(self._at(place), align=4))
-
-    def __setitem__(self, place, row: Row) -> None:
-        self.builder.store(row.value, self._at(place), align=4)
-
-
-# F(u, v) and F(u, -v) from K = [cc | cs] and L = [ss | -sc] of a pair of rows; columns 0 and 8 have no sine.
-TURN = [0, *range(9, 16), 8, *range(1, 8)]
-SIGN = (1.0,) * 9 + (-1.0,) * 7
-REAL = [0, *range(1, 8), 8, *range(17, 24)]  # of K - L and K + L
-IMAGINARY = [16, *range(9, 16), 24, *range(25, 32)]
-#: And back: where lanes of K - L, K + L are found in (real, imaginary).
-MINUS = [0, *range(1, 8), 8, *range(17, 24)]
-PLUS = [16, *range(9, 16), 24, *range(25, 32)]
-HALVES = list(range(8)) + list(range(16, 24)), list(range(8, 16)) + list(range(24, 32))
-EDGE = tuple(2.0 if i % 8 == 0 else math.sqrt(2.0) for i in range(LANES))
-INNER = tuple(float(i % 8 != 0) for i in range(LANES))
+def _samples(waves: list[Row]) -> tuple[list[Row], list[float]]:
+    """16 rows and the factors by which they are the transposed transform: 58 operations."""
+    re, im = waves[:9], [None, *waves[9:], None]
+    sums, differences = re[0] + re[8], re[0] - re[8]
+    p = sums + re[4], differences - im[4], sums - re[4], differences + im[4]
+    s, t = re[2] - re[6], im[2] + im[6]
+    q = (re[2] + re[6], 1.0), (s - t, ROOT), (im[6] - im[2], 1.0), (s + t, -ROOT)
+    even = [p[n].plus(q[n][0], q[n][1]) if n % 2 else p[n] + q[n][0] for n in range(4)]
+    even += [p[n].minus(q[n][0], q[n][1]) if n % 2 else p[n] - q[n][0] for n in range(4)]
+    # Waves 1, 5, 9 (7's conjugate) and 13 (3's) to four complex values, these turned back: each gives two samples.
+    a, b = (re[1] + re[7], im[1] - im[7]), (re[1] - re[7], im[1] + im[7])
+    c, d = (re[5] + re[3], im[5] - im[3]), (re[5] - re[3], im[5] + im[3])
+    z = (a[0] + c[0], a[1] + c[1]), (b[0] - d[1], b[1] + d[0]), (a[0] - c[0], a[1] - c[1]), (b[0] + d[1], b[1] - d[0])
+    odd = [None] * 8
+    odd[0], odd[4] = (z[0][0], 1.0), (z[0][1], -1.0)
+    odd[1], odd[5] = (z[1][0].minus(z[1][1], TAN), COS), (z[1][1].plus(z[1][0], TAN), -COS)
+    odd[2], odd[6] = (z[2][0] - z[2][1], ROOT), (z[2][0] + z[2][1], -ROOT)
+    odd[3], odd[7] = ((z[3][0] * TAN) - z[3][1], COS), (z[3][0].plus(z[3][1], TAN), -COS)
+    return [even[n].plus(*odd[n]) for n in range(8)] + [even[n].minus(*odd[n]) for n in range(8)]
 
 
 @intrinsic
-def pack(typingctx, s, slots, at):
-    """`slots[at : at + BOTH]` from the coefficients `s`."""
+def forth_down(typingctx, samples, at, gap, waves, to, step):
+    """`waves[to + k step :]` become wave k of the 16 samples under one another at `samples[at + n gap :]`."""
 
     def codegen(context, builder, sig, args):
-        s = _Array(context, builder, sig.args[0], args[0])
-        slots = _Array(context, builder, sig.args[1], args[1], args[2])
-        for u in range(1, 8):
-            k, rest = s[u * 16], s[(u + 8) * 16]
-            turned = rest.pick(rest, TURN) * SIGN
-            minus, plus = k - turned, k + turned
-            slots[(u - 1) * 16] = minus.pick(plus, REAL)
-            slots[SLOTS + (u - 1) * 16] = minus.pick(plus, IMAGINARY)
-        first, middle = s[0], s[128]
-        slots[112] = first.pick(middle, HALVES[0]) * EDGE
-        slots[SLOTS + 112] = first.pick(middle, HALVES[1]) * tuple(a * b for a, b in zip(EDGE, INNER, strict=True))
-        slots[128] = first.pick(middle, [8, 24] + [8] * 14) * ((2.0, 2.0) + (0.0,) * 14)
-        slots[SLOTS + 128] = Row(builder, ir.Constant(ROW, [0.0] * LANES))
+        source, result = (Rows(context, builder, sig.args[i], args[i], args[i + 1]) for i in (0, 3))
+        found = _waves([source[builder.mul(args[2], INDEX(n))] for n in range(SIDE)])
+        for k, row in enumerate(found):
+            result[builder.mul(args[5], INDEX(k))] = row
         return context.get_dummy_value()
 
-    return signature(types.void, s, slots, types.intp), codegen
+    where = types.intp, types.intp
+    return signature(types.void, samples, *where, waves, *where), codegen
 
 
 @intrinsic
-def unpack(typingctx, slots, s):
-    """The inverse of `pack` (`slots` from element 0 on)."""
+def back_down(typingctx, waves, at, gap, sums, to, step):
+    """Adds to `sums[to + n step :]` the samples that the waves at `waves[at + k gap :]` stand for."""
 
     def codegen(context, builder, sig, args):
-        slots = _Array(context, builder, sig.args[0], args[0])
-        s = _Array(context, builder, sig.args[1], args[1])
-        for u in range(1, 8):
-            re, im = slots[(u - 1) * 16], slots[SLOTS + (u - 1) * 16]
-            minus, plus = re.pick(im, MINUS), re.pick(im, PLUS)
-            turned = (plus - minus) * tuple(0.5 * x for x in SIGN)
-            s[u * 16] = (minus + plus) * 0.5
-            s[(u + 8) * 16] = turned.pick(turned, [TURN.index(i) for i in range(LANES)])
-        scale = tuple(1 / x for x in EDGE)
-        re, im, rest = slots[112] * scale, slots[SLOTS + 112] * scale, slots[128] * 0.5
-        im = im.pick(rest, [16, *range(1, 8), 17, *range(9, 16)])
-        s[0] = re.pick(im, [*range(8), *range(16, 24)])
-        s[128] = re.pick(im, [*range(8, 16), *range(24, 32)])
+        source, result = (Rows(context, builder, sig.args[i], args[i], args[i + 1]) for i in (0, 3))
+        found = _samples([source[builder.mul(args[2], INDEX(k))] for k in range(SIDE)])
+        for n, row in enumerate(found):
+            place = builder.mul(args[5], INDEX(n))
+            result[place] = result[place].plus(row, WINDOW[n])
         return context.get_dummy_value()
 
-    return signature(types.void, slots, s), codegen
+    where = types.intp, types.intp
+    return signature(types.void, waves, *where, sums, *where), codegen
+
+
+def _slots(one: list[Row], two: list[Row], first: bool) -> list[Row]:
+    """Real and imaginary parts of the slots of a pair of rows."""
+    if first:
+        zero = one[0] * 0.0
+        return [part for row in (one, two) for part in
+                (row[0], zero, row[8], zero, *(p for v in range(1, 8) for p in (row[v], row[v + 8])))]  # fmt: skip
+    found = [one[0], two[0], one[8], two[8]]
+    for v in range(1, 8):
+        (a, b), (c, d) = ((row[v], row[v + 8]) for row in (one, two))
+        found += [a - d, b + c, a + d, c - b]
+    return found
+
+
+def _rows(slots: list[Row], first: bool) -> list[list[Row]]:
+    """The inverse of `_slots`, times 2."""
+    if first:
+        return [[row[0], *row[4:18:2], row[2], *row[5:18:2]] for row in (slots[:18], slots[18:])]
+    one, two = [slots[0], *[None] * 7, slots[2], *[None] * 7], [slots[1], *[None] * 7, slots[3], *[None] * 7]
+    for v in range(1, 8):
+        a, b, c, d = slots[4 * v : 4 * v + 4]
+        one[v], one[v + 8], two[v], two[v + 8] = a + c, b - d, b + d, c - a
+    return [one, two]
 
 
 @intrinsic(prefer_literal=True)
-def shrink(typingctx, ring, order, grey, level, slopes, out, at, radius):
-    """Thresholds the slots at .. at + 15 along time and writes the middle frame's, times the number of frames.
+def forth_along(typingctx, waves, at, gap, slots, to, first):
+    """`slots[to :]` become the slots of the pair of rows at `waves[at :]` and `waves[at + gap :]`.
 
-    order : where in `ring` the slots of frame -radius .. radius start (int64); `radius` is a constant.
-    grey, level : the slots of even grey and how much of it there is: set aside before the threshold.
-    slopes : of the ramp over the squared slots, SLOTS of them for each wave 0 .. radius along time.
+    Columns of a row are LANES elements apart; `first` (a constant) says that the rows are the waves 0 and 8.
+    """
+    if not isinstance(first, types.BooleanLiteral | types.IntegerLiteral):
+        raise TypingError("forth_along: first must be a constant")
+
+    def codegen(context, builder, sig, args):
+        result = Rows(context, builder, sig.args[3], args[3], args[4])
+        rows = []
+        for start in (args[1], builder.add(args[1], args[2])):
+            source = Rows(context, builder, sig.args[0], args[0], start)
+            rows.append(_waves([source[n * LANES] for n in range(SIDE)]))
+        for i, part in enumerate(_slots(*rows, bool(first.literal_value))):
+            result[i * LANES] = part
+        return context.get_dummy_value()
+
+    return signature(types.void, waves, types.intp, types.intp, slots, types.intp, first), codegen
+
+
+@intrinsic(prefer_literal=True)
+def back_along(typingctx, slots, at, sums, to, gap, first):
+    """Adds to the pair of rows at `sums[to :]` and `sums[to + gap :]` what the slots at `slots[at :]` stand for."""
+    if not isinstance(first, types.BooleanLiteral | types.IntegerLiteral):
+        raise TypingError("back_along: first must be a constant")
+
+    def codegen(context, builder, sig, args):
+        source = Rows(context, builder, sig.args[0], args[0], args[1])
+        pair = bool(first.literal_value)
+        rows = _rows([source[i * LANES] for i in range(2 * PAIR if pair else 32)], pair)
+        for start, row in zip((args[3], builder.add(args[3], args[4])), rows, strict=True):
+            result = Rows(context, builder, sig.args[2], args[2], start)
+            if pair:
+                row[0], row[8] = row[0] * 0.5, row[8] * 0.5
+            for n, sample in enumerate(_samples(row)):
+                result[n * LANES] = result[n * LANES].plus(sample, WINDOW[n])
+        return context.get_dummy_value()
+
+    return signature(types.void, slots, types.intp, sums, types.intp, types.intp, first), codegen
+
+
+@intrinsic(prefer_literal=True)
+def shrink(typingctx, ring, order, at, level, place, grey, slopes, slot, out, to, radius):
+    """Thresholds one slot of all lanes along time; `out[to :]` becomes the middle frame's, times the number of frames.
+
+    order : where in `ring` the slots of frame -radius .. radius start (int64), `at` is added; `radius` is a constant.
+    level, grey : how much even grey there is in each lane (from `place` on), and the slots of grey, real and imaginary
+                  parts in turn: set aside before the threshold.
+    slopes : of the ramp over the squared slots, PAIRS * PAIR of them for each wave 0 .. radius along time.
     """
     if not isinstance(radius, types.IntegerLiteral):
         raise TypingError("shrink: radius must be a constant")
     r = radius.literal_value
 
     def codegen(context, builder, sig, args):
-        ring, grey, slopes, out = (_Array(context, builder, sig.args[i], args[i]) for i in (0, 2, 4, 5))
-        order, at = make_array(sig.args[1])(context, builder, args[1]).data, args[6]
-        shift = builder.add(at, ir.IntType(64)(SLOTS))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        blank = ir.Constant(ROW, ir.Undefined)
-
-        def spread(value):
-            return Row(builder, builder.shuffle_vector(builder.insert_element(blank, value, zeros.type.element(0)),
-                                                       blank, zeros))  # fmt: skip
-
-        level = spread(args[3])
-
-        def kept(re, im, wave):
-            slope = slopes[builder.add(at, ir.IntType(64)(wave * SLOTS))]
-            return ((re * re + im * im) * slope - FOOT).within(0.0, 1.0)
-
+        zero = INDEX(0)
+        order = Rows(context, builder, sig.args[1], args[1], zero)
         frames = {}
         for f in range(-r, r + 1):
-            place = builder.load(builder.gep(order, [ir.IntType(64)(f + r)]))
-            frames[f] = ring[builder.add(place, at)], ring[builder.add(place, shift)]
-        even = {f: (frames[f][0] + frames[-f][0], frames[f][1] + frames[-f][1]) for f in range(1, r + 1)}
-        odd = {f: (frames[f][0] - frames[-f][0], frames[f][1] - frames[-f][1]) for f in range(1, r + 1)}
+            start = builder.add(args[2], builder.load(order._pointer(f + r)))
+            source = Rows(context, builder, sig.args[0], args[0], start)
+            frames[f] = source[0], source[LANES]
+        amount = Rows(context, builder, sig.args[3], args[3], args[4])[0]
+        grey = Rows(context, builder, sig.args[5], args[5], builder.mul(args[7], INDEX(2)))
+        slopes = Rows(context, builder, sig.args[6], args[6], args[7])
+
+        def gone(re, im, slope):
+            """What is taken away of a wave, 0 .. -1."""
+            return (((re * re).plus(im, im) * slope) - (FOOT + 1)).within(-1.0, 0.0)
+
+        even = {f: [a + b for a, b in zip(frames[f], frames[-f], strict=True)] for f in range(1, r + 1)}
+        odd = {f: [a - b for a, b in zip(frames[f], frames[-f], strict=True)] for f in range(1, r + 1)}
         re, im = frames[0]
+        total = [x if r == 0 else x * float(2 * r + 1) for x in (re, im)]
         for f in range(1, r + 1):
             re, im = re + even[f][0], im + even[f][1]
-        g, h = level * grey[at], level * grey[shift]
-        re, im = re - g, im - h
-        keep = kept(re, im, 0)
-        re, im = re * keep + g, im * keep + h
+        re, im = re.minus(amount, grey.spread(0)), im.minus(amount, grey.spread(1))
+        share = gone(re, im, slopes.spread(0))
+        total = [x.plus(wave, share) for x, wave in zip(total, (re, im), strict=True)]
         for w in range(1, r + 1):
-            (pr, pi), dr, di = frames[0], None, None
+            slope, (pr, pi), (dr, di) = slopes.spread(w * PAIRS * PAIR), frames[0], (None, None)
             for f in range(1, r + 1):
-                c, s = (t(2 * math.pi * w * f / (2 * r + 1)) for t in (math.cos, math.sin))
-                pr, pi = pr + even[f][0] * c, pi + even[f][1] * c
-                dr, di = (odd[f][0] * s, odd[f][1] * s) if dr is None else (dr + odd[f][0] * s, di + odd[f][1] * s)
+                c, s = (turn(2 * math.pi * w * f / (2 * r + 1)) for turn in (math.cos, math.sin))
+                pr, pi = pr.plus(even[f][0], c), pi.plus(even[f][1], c)
+                dr, di = (odd[f][0] * s, odd[f][1] * s) if dr is None else (dr.plus(odd[f][0], s), di.plus(odd[f][1], s))
             for a, b in ((pr + di, pi - dr), (pr - di, pi + dr)):
-                keep = kept(a, b, w)
-                re, im = re + keep * a, im + keep * b
-        out[at], out[shift] = re, im
+                share = gone(a, b, slope)
+                total = [x.plus(wave, share) for x, wave in zip(total, (a, b), strict=True)]
+        result = Rows(context, builder, sig.args[8], args[8], args[9])
+        result[0], result[LANES] = total
         return context.get_dummy_value()
 
-    f4 = types.float32
-    return signature(types.void, ring, order, grey, f4, slopes, out, types.intp, radius), codegen
+    n = types.intp
+    kinds = ring, order, n, level, n, grey, slopes, n, out, n, radius
+    return signature(types.void, *kinds), codegen
