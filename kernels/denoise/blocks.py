@@ -22,9 +22,9 @@ from kernels.denoise.spectra import PAIR, PAIRS, SIDE, back_along, back_down, fo
 from kernels.denoise.vectors import LANES, turn, turn_and_add
 
 STEP = 4
-#: Steps in a stretch at most, rows of blocks in a band, frames that pass at once when each stands for itself.
-STEPS, BAND, HELD = 12, 16, 8
-HIGH = BAND * STEP + SIDE - STEP
+#: Steps in a stretch at most, rows of blocks in a band.
+STEPS, BAND = 12, 16
+EDGE, TALL = SIDE - STEP, BAND * STEP
 BOTH = 2 * PAIR * LANES
 LINES = 16
 
@@ -36,92 +36,82 @@ def steps_of(across: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _forth(padded, at, line, steps, waves, slots, to):
-    """Slots of all blocks whose lines begin at `padded[at]`, `line` elements apart."""
-    places = steps * STEP + SIDE - STEP
-    gap = places * LANES
-    for j in range(places):
-        forth_down(padded, at + j * LANES, line, waves, j * LANES, gap)
-    for p in range(PAIRS):
-        for g in range(steps):
-            spot, begin = to + (p * steps + g) * BOTH, p * gap + g * STEP * LANES
-            if p == 0:
-                forth_along(waves, begin, PAIRS * gap, slots, spot, True)
-            else:
-                forth_along(waves, begin, PAIRS * gap, slots, spot, False)
+def _row_of_blocks(padded, at, line, sums, to, steps, fresh, low, high, radius, grey, slopes, room):
+    """Blocks side by side through the frames low .. high - 1 of `padded`: forward once, thresholded, into `sums`.
 
-
-@njit(cache=True, nogil=True)
-def _shrunk(ring, order, spot, level, g, p, grey, slopes, out, radius):
-    """Slots of a pair of rows of the middle frame."""
-    for k in range(PAIR if p == 0 else SIDE):
-        at, slot, to = spot + 2 * k * LANES, p * PAIR + k, 2 * k * LANES
-        if radius == 0:
-            shrink(ring, order, at, level, g * LANES, grey, slopes, slot, out, to, 0)
-        elif radius == 1:
-            shrink(ring, order, at, level, g * LANES, grey, slopes, slot, out, to, 1)
-        elif radius == 2:
-            shrink(ring, order, at, level, g * LANES, grey, slopes, slot, out, to, 2)
-        else:
-            shrink(ring, order, at, level, g * LANES, grey, slopes, slot, out, to, 3)
-
-
-@njit(cache=True, nogil=True)
-def _back(ring, order, steps, grey, slopes, radius, out, level, waves, sums, to, line):
-    """Thresholds all blocks and adds them to `sums[to:]`, whose lines are `line` elements apart."""
-    places = steps * STEP + SIDE - STEP
-    gap = places * LANES
-    for g in range(steps):  # even grey is the sum over time of F(0, 0), the first slot
-        for i in range(LANES):
-            total = np.float32(0)
-            for k in range(order.shape[0]):
-                total += ring[order[k] + g * BOTH + i]
-            level[g * LANES + i] = total
-    waves[:] = 0
-    for p in range(PAIRS):
-        for g in range(steps):
-            _shrunk(ring, order, (p * steps + g) * BOTH, level, g, p, grey, slopes, out, radius)
-            begin = p * gap + g * STEP * LANES
-            if p == 0:
-                back_along(out, 0, waves, begin, PAIRS * gap, True)
-            else:
-                back_along(out, 0, waves, begin, PAIRS * gap, False)
-    for j in range(places):
-        back_down(waves, j * LANES, gap, sums, to + j * LANES, line)
-
-
-@njit(cache=True, nogil=True)
-def _row_of_blocks(padded, at, sums, to, lines, fresh, low, high, steps, radius, grey, slopes, room):
-    """Blocks side by side through the frames low .. high - 1 of `padded`; the last `fresh` of their lines are blank."""
-    ring, out, forth, back, level, order = room
-    count, whole = 2 * radius + 1, PAIRS * steps * BOTH
-    frame, line, sum_frame, sum_line, used = lines
+    padded, sums : flat, lines of both are `line` elements apart; of the lines of sums the last `fresh` are blank.
+    """
+    ring, kept, forth, back, level, order = room
+    count, places = 2 * radius + 1, steps * STEP + EDGE
+    gap, frame = places * LANES, padded.shape[1] * line
+    whole = (places + LANES - 1) // LANES * LANES * LANES
+    pair = steps * BOTH if radius else 0  # where no other frames are needed spectra stay in the nearest cache
     for t in range(low - radius, high + radius):
-        src = min(max(t, 0), padded.shape[0] - 1) * frame + at  # beyond the ends frames repeat
-        _forth(padded, src, line, steps, forth, ring, (t + count) % count * whole)
-        n = t - radius
-        if n < low:
-            continue
+        src, n = min(max(t, 0), padded.shape[0] - 1) * frame + at, t - radius  # beyond the ends frames repeat
+        for j in range(places):
+            forth_down(padded, src + j * LANES, line, forth, j * LANES, gap)
         for k in range(count):
-            order[k] = (n - radius + k + count) % count * whole
-        spot = to + (n - low) * sum_frame
-        for y in range(SIDE - fresh, SIDE):
-            sums[spot + y * sum_line : spot + y * sum_line + used] = 0
-        own = slopes[(n - low) % slopes.shape[0]]
-        _back(ring, order, steps, grey, own, radius, out, level, back, sums, spot, sum_line)
+            order[k] = (n - radius + k + count) % count * PAIRS * pair
+        own = slopes[max(n - low, 0) % slopes.shape[0]]
+        for p in range(PAIRS):
+            for g in range(steps):
+                begin, slot = (p * places + g * STEP) * LANES, order[count - 1] + p * pair + g * BOTH
+                if p == 0:
+                    forth_along(forth, begin, PAIRS * gap, ring, slot, True)
+                else:
+                    forth_along(forth, begin, PAIRS * gap, ring, slot, False)
+            if n < low:
+                continue
+            back[p * gap : (p + 1) * gap] = 0
+            back[(p + PAIRS) * gap : (p + PAIRS + 1) * gap] = 0
+            for g in range(steps):
+                begin, slot = (p * places + g * STEP) * LANES, p * pair + g * BOTH
+                if p == 0:  # even grey is the sum over time of F(0, 0), the first slot
+                    grounds = level[g * LANES : (g + 1) * LANES]
+                    grounds[:] = 0
+                    for k in range(count):
+                        grounds += ring[order[k] + slot : order[k] + slot + LANES]
+                for k in range(PAIR if p == 0 else SIDE):
+                    a, w, b = slot + 2 * k * LANES, p * PAIR + k, 2 * k * LANES
+                    if radius == 0:
+                        shrink(ring, order, a, level, g * LANES, grey, own, w, kept, b, 0)
+                    elif radius == 1:
+                        shrink(ring, order, a, level, g * LANES, grey, own, w, kept, b, 1)
+                    elif radius == 2:
+                        shrink(ring, order, a, level, g * LANES, grey, own, w, kept, b, 2)
+                    else:
+                        shrink(ring, order, a, level, g * LANES, grey, own, w, kept, b, 3)
+                if p == 0:
+                    back_along(kept, 0, back, begin, PAIRS * gap, True)
+                else:
+                    back_along(kept, 0, back, begin, PAIRS * gap, False)
+        if n >= low:
+            spot = to + (n - low) * (TALL + EDGE) * line
+            for y in range(SIDE - fresh, SIDE):
+                sums[spot + y * line : spot + y * line + whole] = 0
+            for j in range(places):
+                back_down(back, j * LANES, gap, sums, spot + j * LANES, line)
 
 
 @njit(cache=True, nogil=True)
-def _add_line(flat, sums, at, runs, places, stretch):
-    """Adds a line of sums to one in the picture's order."""
+def _set_line(flat, sums, at, runs, places, stretch):
+    """A line of sums in the picture's order."""
+    flat[:] = 0
     for run in range(runs):
         for j in range(0, places, LANES):
             src = at + (run * places + j) * LANES
             turn_and_add(flat, run * LANES * stretch + j, stretch, sums, src, LANES)
 
 
+@njit(cache=True, nogil=True)
+def _samples(to, row, share, peak, half):
+    for x in range(to.shape[0]):
+        v = row[x] * share + half
+        to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
+
+
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def threshold(frames, out, start, rows, columns, radius, steps, grey, slopes, share, peak, half):
+def threshold(frames, out, start, rows, columns, radius, steps, workers, grey, slopes, share, peak, half):
     """Frames start .. of `frames` into `out`.
 
     rows, columns : where each line and sample of the padded picture comes from.
@@ -130,64 +120,63 @@ def threshold(frames, out, start, rows, columns, radius, steps, grey, slopes, sh
     share, peak, half : factor to samples, their greatest value and what rounds them (both 0 for floats).
     """
     begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
-    edge, width, stretch = SIDE - STEP, frames.shape[2], steps * STEP
+    width, height, stretch = frames.shape[2], out.shape[1], steps * STEP
     down, across = (rows.shape[0] - SIDE) // STEP + 1, (columns.shape[0] - SIDE) // STEP + 1
     runs, bands = (across + LANES * steps - 1) // (LANES * steps), (down + BAND - 1) // BAND
-    places = (stretch + edge + LANES - 1) // LANES * LANES
-    used = places * LANES
+    places = (stretch + EDGE + LANES - 1) // LANES * LANES
     whole = runs * LANES * stretch + places
+    line = runs * places * LANES + LANES  # lines a multiple of 4 KiB apart would push each other out of the cache
     # Samples stay as they are: floats of all frames would leave the cache.
-    padded = np.empty((end - begin, rows.shape[0], runs * used), frames.dtype)
+    padded = np.empty((end - begin, rows.shape[0], line), frames.dtype)
     pieces = (rows.shape[0] + LINES - 1) // LINES
     for i in prange(padded.shape[0] * pieces):
         t, top = i // pieces, i % pieces * LINES
         flat = np.zeros(whole, frames.dtype)
         for y in range(top, min(top + LINES, rows.shape[0])):
             src = frames[begin + t, rows[y]]
-            for x in range(edge):
+            for x in range(EDGE):
                 flat[x] = src[columns[x]]
             for x in range(width):
-                flat[edge + x] = src[x]
-            for x in range(edge + width, columns.shape[0]):
+                flat[EDGE + x] = src[x]
+            for x in range(EDGE + width, columns.shape[0]):
                 flat[x] = src[columns[x]]
-            at = (t * rows.shape[0] + y) * runs * used
+            at = (t * rows.shape[0] + y) * line
             for run in range(runs):
                 for j in range(0, places, LANES):
-                    turn(padded, at + run * used + j * LANES, LANES, flat, run * LANES * stretch + j, stretch)
-    held = out.shape[0] if radius else min(out.shape[0], HELD)  # frames that need no others share less memory
-    many = 1 if radius else held
-    sums = on_a_cache_line(held * bands * HIGH * runs * used, grey)
-    lines = rows.shape[0] * runs * used, runs * used, bands * HIGH * runs * used, runs * used, used
-    for first in range(0, out.shape[0], held):
-        these = min(held, out.shape[0] - first)
-        jobs = these if many > 1 else 1
-        for job in prange(jobs * bands * runs):
-            t, band, run = job // (bands * runs), job // runs % bands, job % runs
-            length = 1 if many > 1 else these
-            ring = on_a_cache_line((2 * radius + 1) * PAIRS * steps * BOTH, grey)
-            forth = on_a_cache_line(SIDE * (stretch + edge) * LANES, grey)
-            back = on_a_cache_line(SIDE * (stretch + edge) * LANES, grey)
-            spectrum, level = on_a_cache_line(BOTH, grey), on_a_cache_line(steps * LANES, grey)
-            room = ring, spectrum, forth, back, level, np.empty(2 * radius + 1, np.int64)
-            low = start - begin + first + t
-            for i in range(min(BAND, down - band * BAND)):  # downwards, so that lines are still in the cache
-                at = ((band * BAND + i) * STEP * runs + run) * used
-                to = (((t * bands + band) * HIGH + i * STEP) * runs + run) * used
-                fresh = STEP if i else SIDE
-                own = slopes[(first + t) % slopes.shape[0] :]
-                _row_of_blocks(padded, at, sums, to, lines, fresh, low, low + length, steps, radius, grey, own, room)
-        pieces = (out.shape[1] + LINES - 1) // LINES
-        for i in prange(these * pieces):
-            t, top = i // pieces, i % pieces * LINES
-            flat = np.empty(whole, np.float32)
-            for y in range(top, min(top + LINES, out.shape[1])):
-                flat[:] = 0
-                band, inside = (y + edge) // (BAND * STEP), (y + edge) % (BAND * STEP)
-                _add_line(flat, sums, ((t * bands + band) * HIGH + inside) * runs * used, runs, places, stretch)
-                if band and inside < edge:
-                    above = (t * bands + band - 1) * HIGH + BAND * STEP + inside
-                    _add_line(flat, sums, above * runs * used, runs, places, stretch)
-                to, row = out[first + t, y], flat[edge:]
-                for x in range(to.shape[0]):
-                    v = row[x] * share + half
-                    to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
+                    turn(padded, at + (run * places + j) * LANES, LANES, flat, run * LANES * stretch + j, stretch)
+    length = out.shape[0] if radius else 1  # frames that need no others go one by one
+    # The lines that a band shares with the one above and the one below it.
+    shared = np.empty((out.shape[0], bands, 2, EDGE, whole), np.float32)
+    # Room for each worker, made once: to get memory anew costs more than to use it.
+    size, spectra = SIDE * (stretch + EDGE) * LANES, ((2 * radius + 1) * PAIRS if radius else 1) * steps * BOTH
+    ends = np.cumsum(np.array([length * (TALL + EDGE) * line, spectra, size, size, BOTH, steps * LANES]))
+    pool = on_a_cache_line(workers * ends[-1], grey)
+    for worker in prange(workers):
+        free = pool[worker * ends[-1] :]
+        sums, ring, forth = free[: ends[0]], free[ends[0] : ends[1]], free[ends[1] : ends[2]]
+        back, kept, level = free[ends[2] : ends[3]], free[ends[3] : ends[4]], free[ends[4] : ends[5]]
+        room, flat = (ring, kept, forth, back, level, np.empty(2 * radius + 1, np.int64)), np.empty(whole, np.float32)
+        for job in range(worker, out.shape[0] // length * bands, workers):
+            first, band = job // bands * length, job % bands
+            low, own = start - begin + first, slopes[first % slopes.shape[0] :]
+            high = min(BAND, down - band * BAND)
+            for i in range(high):  # downwards, so that lines are still in the cache
+                for run in range(runs):
+                    at, x = (band * BAND + i) * STEP * line, run * places * LANES
+                    _row_of_blocks(padded, at + x, line, sums, i * STEP * line + x, steps, STEP if i else SIDE, low,
+                                   low + length, radius, grey, own, room)  # fmt: skip
+            for t in range(length):
+                for i in range(high * STEP + EDGE):
+                    at, y = (t * (TALL + EDGE) + i) * line, band * TALL + i - EDGE
+                    if i < EDGE or i >= TALL:
+                        lines = shared[first + t, band, i // TALL, i % TALL]
+                        _set_line(lines, sums, at, runs, places, stretch)
+                    elif y < height:
+                        _set_line(flat, sums, at, runs, places, stretch)
+                        _samples(out[first + t, y], flat[EDGE:], share, peak, half)
+    for job in prange(out.shape[0] * (bands - 1)):
+        t, band = job // (bands - 1), job % (bands - 1) + 1
+        for i in range(min(EDGE, height + EDGE - band * TALL)):
+            flat = shared[t, band, 0, i]
+            flat += shared[t, band - 1, 1, i]
+            _samples(out[t, band * TALL + i - EDGE], flat[EDGE:], share, peak, half)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numba
 import numpy as np
 
 from kernels.arrays import beside, contiguous, depth, empty_like_backend
@@ -212,7 +213,8 @@ def _run(frames: np.ndarray, out: np.ndarray, start: int, power: np.ndarray, thr
     # Slots are sums over the samples as they are; there and back they grow by SIDE ** 2 / 2.
     slopes = _slopes(power, threshold, radius, (WAVES_DOWN, np.abs(WAVES_ALONG)), (SIDE / scale) ** 2)
     share = np.float32(share * scale * 2 / SIDE**2)
-    blocks.threshold(frames, out, start, rows, columns, radius, steps, _grey(), slopes, share, peak, half)
+    workers = numba.get_num_threads()
+    blocks.threshold(frames, out, start, rows, columns, radius, steps, workers, _grey(), slopes, share, peak, half)
 
 
 @dft_threshold.cpu
