@@ -1,11 +1,11 @@
 """Overlapped blocks of all frames through their spectra and back: the Numba body of `dft_threshold`.
 
 Sixteen blocks go at once, one in each lane.  They do not lie side by side but far apart: a run of the picture is cut
-into 16 stretches of `steps` blocks, and a vector holds the samples at one place of all stretches.  So the blocks at step
-g + 1 read the vectors STEP behind those at step g, none has to be shifted, and the transform down the columns is made
-once for the blocks that share them; on the way back blocks are added up before it.  A stretch needs SIDE - STEP more
-places than it has steps times STEP; there, and under a band of rows of blocks, the next one's sums lie: they are added
-when sums become samples, so that runs and bands know nothing of each other.
+into 16 stretches of `steps` blocks, and a vector holds the samples at one place of all stretches.  So the blocks of the
+next step read the vectors STEP further on, none is shifted, and columns are transformed once for the blocks that share
+them; on the way back blocks are added up before it.  The last blocks of a stretch reach into the next one, those of a
+band of rows of blocks into the next band: both keep sums of their own for what they share, which are added when sums
+become samples, so that bands know nothing of each other.
 
 Limit, in vector operations for 16 blocks of radius 0: 5 columns forth and back at 66 and 74 (and 32 to make floats of
 samples), 16 rows of waves at 66 and 74, 49 times 8 to combine waves, 130 slots at 9 to threshold: some 4700, of which
@@ -14,10 +14,10 @@ two go in a cycle: 147 cycles for a block.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numba import njit, prange
 
-from kernels.deinterlace.around import on_a_cache_line
 from kernels.denoise.spectra import PAIR, PAIRS, SIDE, back_along, back_down, forth_along, forth_down, shrink
 from kernels.denoise.vectors import LANES, turn, turn_and_add
 
@@ -29,12 +29,6 @@ BOTH = 2 * PAIR * LANES
 LINES = 16
 
 
-def steps_of(across: int) -> int:
-    """Steps in a stretch where `across` blocks lie side by side."""
-    runs = -(-across // (LANES * STEPS))
-    return -(-across // (LANES * runs))
-
-
 @njit(cache=True, nogil=True)
 def _row_of_blocks(padded, at, line, sums, to, steps, fresh, low, high, radius, grey, slopes, room):
     """Blocks side by side through the frames low .. high - 1 of `padded`: forward once, thresholded, into `sums`.
@@ -44,7 +38,6 @@ def _row_of_blocks(padded, at, line, sums, to, steps, fresh, low, high, radius, 
     ring, kept, forth, back, level, order = room
     count, places = 2 * radius + 1, steps * STEP + EDGE
     gap, frame = places * LANES, padded.shape[1] * line
-    whole = (places + LANES - 1) // LANES * LANES * LANES
     pair = steps * BOTH if radius else 0  # where no other frames are needed spectra stay in the nearest cache
     for t in range(low - radius, high + radius):
         src, n = min(max(t, 0), padded.shape[0] - 1) * frame + at, t - radius  # beyond the ends frames repeat
@@ -87,10 +80,11 @@ def _row_of_blocks(padded, at, line, sums, to, steps, fresh, low, high, radius, 
                     back_along(kept, 0, back, begin, PAIRS * gap, False)
         if n >= low:
             spot = to + (n - low) * (TALL + EDGE) * line
-            for y in range(SIDE - fresh, SIDE):
-                sums[spot + y * line : spot + y * line + whole] = 0
             for j in range(places):
-                back_down(back, j * LANES, gap, sums, spot + j * LANES, line)
+                if fresh == STEP:
+                    back_down(back, j * LANES, gap, sums, spot + j * LANES, line, STEP)
+                else:
+                    back_down(back, j * LANES, gap, sums, spot + j * LANES, line, SIDE)
 
 
 @njit(cache=True, nogil=True)
@@ -110,8 +104,7 @@ def _samples(to, row, share, peak, half):
         to[x] = v if peak == 0 else min(max(v, np.float32(0)), peak)
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def threshold(frames, out, start, rows, columns, radius, steps, workers, grey, slopes, share, peak, half):
+def threshold(frames, out, start, rows, columns, radius, grey, slopes, share, peak, half) -> None:
     """Frames start .. of `frames` into `out`.
 
     rows, columns : where each line and sample of the padded picture comes from.
@@ -119,21 +112,38 @@ def threshold(frames, out, start, rows, columns, radius, steps, workers, grey, s
     slopes : of the ramp over the squared slots, for each frame of `out` or one for all.
     share, peak, half : factor to samples, their greatest value and what rounds them (both 0 for floats).
     """
-    begin, end = max(start - radius, 0), min(start + out.shape[0] + radius, frames.shape[0])
-    width, height, stretch = frames.shape[2], out.shape[1], steps * STEP
-    down, across = (rows.shape[0] - SIDE) // STEP + 1, (columns.shape[0] - SIDE) // STEP + 1
-    runs, bands = (across + LANES * steps - 1) // (LANES * steps), (down + BAND - 1) // BAND
-    places = (stretch + EDGE + LANES - 1) // LANES * LANES
-    whole = runs * LANES * stretch + places
+    begin, end = max(start - radius, 0), min(start + len(out) + radius, len(frames))
+    down, across = ((len(n) - SIDE) // STEP + 1 for n in (rows, columns))
+    runs = -(-across // (LANES * STEPS))
+    steps, bands = -(-across // (LANES * runs)), -(-down // BAND)
+    places = -(-(steps * STEP + EDGE) // LANES) * LANES
     line = runs * places * LANES + LANES  # lines a multiple of 4 KiB apart would push each other out of the cache
-    # Samples stay as they are: floats of all frames would leave the cache.
-    padded = np.empty((end - begin, rows.shape[0], line), frames.dtype)
+    length = len(out) if radius else 1  # frames that need no others go one by one
+    workers = min(numba.get_num_threads(), len(out) // length * bands)
+    size, spectra = SIDE * (steps * STEP + EDGE) * LANES, ((2 * radius + 1) * PAIRS if radius else 1) * steps * BOTH
+    ends = np.cumsum([length * (TALL + EDGE) * line, spectra, size, size, BOTH, steps * LANES])
+    # NumPy asks for large pages, Numba does not.  Samples stay as they are: floats of all would leave the cache.
+    pool = np.empty(workers * ends[-1] + LANES, np.float32)
+    pool = pool[-pool.ctypes.data % 64 // 4 :]
+    padded = np.empty((end - begin, len(rows), line), frames.dtype)
+    # The lines that a band shares with the one above and the one below it.
+    shared = np.empty((len(out), bands, 2, EDGE, runs * LANES * steps * STEP + places), np.float32)
+    _threshold(frames[begin:end], out, start - begin, rows, columns, radius, runs, steps, bands, workers, ends, pool,
+               padded, shared, grey, slopes, share, peak, half)  # fmt: skip
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _threshold(frames, out, start, rows, columns, radius, runs, steps, bands, workers, ends, pool, padded, shared, grey,
+               slopes, share, peak, half):  # fmt: skip
+    width, height, stretch = frames.shape[2], out.shape[1], steps * STEP
+    places, whole, line = (stretch + EDGE + LANES - 1) // LANES * LANES, shared.shape[4], padded.shape[2]
+    down, length = (rows.shape[0] - SIDE) // STEP + 1, out.shape[0] if radius else 1
     pieces = (rows.shape[0] + LINES - 1) // LINES
     for i in prange(padded.shape[0] * pieces):
         t, top = i // pieces, i % pieces * LINES
         flat = np.zeros(whole, frames.dtype)
         for y in range(top, min(top + LINES, rows.shape[0])):
-            src = frames[begin + t, rows[y]]
+            src = frames[t, rows[y]]
             for x in range(EDGE):
                 flat[x] = src[columns[x]]
             for x in range(width):
@@ -144,21 +154,15 @@ def threshold(frames, out, start, rows, columns, radius, steps, workers, grey, s
             for run in range(runs):
                 for j in range(0, places, LANES):
                     turn(padded, at + (run * places + j) * LANES, LANES, flat, run * LANES * stretch + j, stretch)
-    length = out.shape[0] if radius else 1  # frames that need no others go one by one
-    # The lines that a band shares with the one above and the one below it.
-    shared = np.empty((out.shape[0], bands, 2, EDGE, whole), np.float32)
-    # Room for each worker, made once: to get memory anew costs more than to use it.
-    size, spectra = SIDE * (stretch + EDGE) * LANES, ((2 * radius + 1) * PAIRS if radius else 1) * steps * BOTH
-    ends = np.cumsum(np.array([length * (TALL + EDGE) * line, spectra, size, size, BOTH, steps * LANES]))
-    pool = on_a_cache_line(workers * ends[-1], grey)
     for worker in prange(workers):
         free = pool[worker * ends[-1] :]
         sums, ring, forth = free[: ends[0]], free[ends[0] : ends[1]], free[ends[1] : ends[2]]
         back, kept, level = free[ends[2] : ends[3]], free[ends[3] : ends[4]], free[ends[4] : ends[5]]
         room, flat = (ring, kept, forth, back, level, np.empty(2 * radius + 1, np.int64)), np.empty(whole, np.float32)
+        sums[:] = 0
         for job in range(worker, out.shape[0] // length * bands, workers):
             first, band = job // bands * length, job % bands
-            low, own = start - begin + first, slopes[first % slopes.shape[0] :]
+            low, own = start + first, slopes[first % slopes.shape[0] :]
             high = min(BAND, down - band * BAND)
             for i in range(high):  # downwards, so that lines are still in the cache
                 for run in range(runs):

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import numba
 import numpy as np
 
 from kernels.arrays import beside, contiguous, depth, empty_like_backend
@@ -208,13 +207,11 @@ def _grey_cuda() -> np.ndarray:
 def _run(frames: np.ndarray, out: np.ndarray, start: int, power: np.ndarray, threshold: float, radius: int,
          bits: int) -> None:  # fmt: skip
     rows, columns = (_mirrored(n) for n in frames.shape[1:])
-    steps = blocks.steps_of((len(columns) - SIDE) // STEP + 1)
     scale, share, peak, half = _facts(frames, radius, bits)
     # Slots are sums over the samples as they are; there and back they grow by SIDE ** 2 / 2.
     slopes = _slopes(power, threshold, radius, (WAVES_DOWN, np.abs(WAVES_ALONG)), (SIDE / scale) ** 2)
     share = np.float32(share * scale * 2 / SIDE**2)
-    workers = numba.get_num_threads()
-    blocks.threshold(frames, out, start, rows, columns, radius, steps, workers, _grey(), slopes, share, peak, half)
+    blocks.threshold(frames, out, start, rows, columns, radius, _grey(), slopes, share, peak, half)
 
 
 @dft_threshold.cpu

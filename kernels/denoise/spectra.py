@@ -1,16 +1,15 @@
 """The inner steps of `dft_threshold` as vectors of 16 for its Numba body: every lane is another block.
 
 The window of a block is part of its transform, which is the discrete Fourier transform of 16 real samples from the
-first one on, not scaled: 17 sums and differences less than a product of matrices would need products, by the even and
-odd waves (Sorensen, Jones, Heideman, Burrus: "Real-valued fast Fourier transform algorithms", IEEE Trans. Acoustics,
-Speech, and Signal Processing 35(6), 1987).  The way back is the same network run the other way, which is the transposed
-matrix.
+first one on, not scaled: the even waves are the transform of sums of samples half a block apart, the odd ones that of
+their differences (Sorensen, Jones, Heideman, Burrus: "Real-valued fast Fourier transform algorithms", IEEE Trans.
+Acoustics, Speech, and Signal Processing 35(6), 1987).  That is 66 operations where the product with a matrix is 256.
+The way back is the transposed matrix, the same network the other way round.
 
-A transform's results lie in the order of COSINES and SINES: real parts of the waves 0-8, imaginary ones of 1-7.
-A pair of rows of a half transformed block, the real and imaginary parts of wave u down the columns (for u = 0: the waves
-0 and 8, both real), becomes PAIR complex slots: real and imaginary parts in turn of F(u, 0), F(u, 8), F(u, 1),
-F(u, -1), ... F(u, -7); for u = 0: F(0, 0), F(0, 8), F(0, 1..7), F(8, 0), F(8, 8), F(8, 1..7).  Those of F(u, v) are its
-conjugate or not, which a threshold cannot tell.
+Waves are 16 rows: real parts of the waves 0-8, then imaginary ones of 1-7.  Rows u and u + 8 of a block transformed
+down its columns, the real and imaginary parts of wave u (for u = 0: the waves 0 and 8, both real), become PAIR complex
+slots: real and imaginary parts in turn of F(u, 0), F(u, 8), F(u, 1), F(u, -1), ... F(u, -7); for u = 0 of F(0, 0),
+F(0, 8), F(0, 1..7), F(8, 0), F(8, 8), F(8, 1..7).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from numba.extending import intrinsic
 
 from kernels.denoise.vectors import INDEX, LANES, Row, Rows
 
-SIDE = 16
+SIDE, NEXT = 16, 4
 PAIRS, PAIR = 8, 18
 #: Waves down and along the line of each slot; those behind the last of a pair are empty.
 WAVES_DOWN = np.array([0] * 9 + [8] * 9 + [u for u in range(1, 8) for _ in range(PAIR)])
@@ -90,10 +89,15 @@ def _samples(waves: list[Row]) -> tuple[list[Row], list[float]]:
 
 @intrinsic
 def forth_down(typingctx, samples, at, gap, waves, to, step):
-    """`waves[to + k step :]` become wave k of the 16 samples under one another at `samples[at + n gap :]`."""
+    """`waves[to + k step :]` become wave k of the 16 samples under one another at `samples[at + n gap :]`.
+
+    The NEXT lines are called into the cache: the next blocks down need them.
+    """
 
     def codegen(context, builder, sig, args):
         source, result = (Rows(context, builder, sig.args[i], args[i], args[i + 1]) for i in (0, 3))
+        for n in range(SIDE, SIDE + NEXT):
+            source.fetch(builder.mul(args[2], INDEX(n)))
         found = _waves([source[builder.mul(args[2], INDEX(n))] for n in range(SIDE)])
         for k, row in enumerate(found):
             result[builder.mul(args[5], INDEX(k))] = row
@@ -103,20 +107,26 @@ def forth_down(typingctx, samples, at, gap, waves, to, step):
     return signature(types.void, samples, *where, waves, *where), codegen
 
 
-@intrinsic
-def back_down(typingctx, waves, at, gap, sums, to, step):
-    """Adds to `sums[to + n step :]` the samples that the waves at `waves[at + k gap :]` stand for."""
+@intrinsic(prefer_literal=True)
+def back_down(typingctx, waves, at, gap, sums, to, step, fresh):
+    """Adds to `sums[to + n step :]` the samples that the waves at `waves[at + k gap :]` stand for.
+
+    The last `fresh` (a constant) of the 16 hold nothing yet.
+    """
+    if not isinstance(fresh, types.IntegerLiteral):
+        raise TypingError("back_down: fresh must be a constant")
 
     def codegen(context, builder, sig, args):
         source, result = (Rows(context, builder, sig.args[i], args[i], args[i + 1]) for i in (0, 3))
         found = _samples([source[builder.mul(args[2], INDEX(k))] for k in range(SIDE)])
         for n, row in enumerate(found):
             place = builder.mul(args[5], INDEX(n))
-            result[place] = result[place].plus(row, WINDOW[n])
+            new = n >= SIDE - fresh.literal_value
+            result[place] = row * WINDOW[n] if new else result[place].plus(row, WINDOW[n])
         return context.get_dummy_value()
 
     where = types.intp, types.intp
-    return signature(types.void, waves, *where, sums, *where), codegen
+    return signature(types.void, waves, *where, sums, *where, fresh), codegen
 
 
 def _slots(one: list[Row], two: list[Row], first: bool) -> list[Row]:
@@ -229,7 +239,7 @@ def shrink(typingctx, ring, order, at, level, place, grey, slopes, slot, out, to
             for f in range(1, r + 1):
                 c, s = (turn(2 * math.pi * w * f / (2 * r + 1)) for turn in (math.cos, math.sin))
                 pr, pi = pr.plus(even[f][0], c), pi.plus(even[f][1], c)
-                dr, di = (odd[f][0] * s, odd[f][1] * s) if dr is None else (dr.plus(odd[f][0], s), di.plus(odd[f][1], s))
+                dr, di = (x * s if d is None else d.plus(x, s) for d, x in zip((dr, di), odd[f], strict=True))
             for a, b in ((pr + di, pi - dr), (pr - di, pi + dr)):
                 share = gone(a, b, slope)
                 total = [x.plus(wave, share) for x, wave in zip(total, (a, b), strict=True)]

@@ -92,6 +92,13 @@ class Rows:
     def __setitem__(self, place, row: Row) -> None:
         self.keep(place, row.value)
 
+    def fetch(self, place) -> None:
+        """Calls what lies there into the cache; it need not exist."""
+        pointer = self.builder.bitcast(self._pointer(place), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, WORD, WORD, WORD])
+        prefetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch")
+        self.builder.call(prefetch, [pointer, WORD(0), WORD(3), WORD(1)])
+
     def spread(self, place) -> Row:
         """One element in all lanes."""
         blank, first = ir.Constant(ROW, ir.Undefined), ir.Constant(ir.VectorType(WORD, LANES), [0] * LANES)
@@ -105,7 +112,8 @@ def turned(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     orders = [ir.Constant(ir.VectorType(WORD, LANES), [first + k // 2 + k % 2 * LANES for k in range(LANES)])
               for first in (0, 8)]  # fmt: skip
     for _ in range(4):
-        rows = [builder.shuffle_vector(a, b, order) for a, b in zip(rows[:8], rows[8:], strict=True) for order in orders]
+        pairs = list(zip(rows[:8], rows[8:], strict=True))
+        rows = [builder.shuffle_vector(a, b, order) for a, b in pairs for order in orders]
     return rows
 
 
