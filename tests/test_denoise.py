@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,6 +131,22 @@ def test_keeps_texture_that_moves_better_than_patches_do():
 def test_a_threshold_of_nothing_changes_nothing(radius):
     frames = noisy(np.broadcast_to(photograph(), (3, 160, 200)), 10)
     assert np.abs(dft_threshold(frames, threshold=0, radius=radius).astype(int) - frames).max() == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 140, 20), (2, 20, 790)])
+@pytest.mark.parametrize("radius", [0, 1])
+def test_bands_and_runs_of_blocks_meet_without_a_seam(shape, radius):
+    """A picture of three bands and one of two runs, which the Numba body adds up apart."""
+    frames = np.random.default_rng(4).integers(80, 140, shape, np.uint8)
+    whole = dft_threshold(frames, noise=15, radius=radius)
+    apart = np.abs(whole.astype(int) - dft_threshold.definition(frames, 15, 2.5, radius, 0))
+    assert apart.max() <= 1, f"{apart.max()} levels at {np.argwhere(apart > 1)[:5].tolist()}"
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        assert np.array_equal(dft_threshold(frames, noise=15, radius=radius), whole)
+    finally:
+        numba.set_num_threads(threads)
 
 
 def test_even_grey_keeps_its_level():

@@ -8,12 +8,12 @@ for the threshold; Yaroslavsky: "Local adaptive image restoration and enhancemen
 running window", SPIE 2825, 1996, for overlapped blocks.  The step of the threshold is a short ramp, so that rounding
 cannot decide.
 
-How it is computed: the window and the transform of 16 real samples are one 16x16 matrix (constant, 7 cosines, the
-alternating row, 7 sines), so a block is `M X M'`, two products; coefficients of rows and columns are combined to the
-complex values F(u, v) and F(u, -v); along time, with the middle frame as origin, the sums and differences of frames
-equally far from it are enough, and the middle frame of the result is just the sum of what is kept.  The product with
-`M` on the left, and its way back, is made once for the columns that blocks side by side have in common.  Per block and
-frame that is some 650 vector multiplications-and-additions of 16 samples, whatever the radius.
+How it is computed: the window is part of the transform of 16 real samples, down the columns first, once for the columns
+that blocks side by side have in common; rows of waves are combined to the complex values F(u, v) and F(u, -v); along
+time, with the middle frame as origin, the sums and differences of frames equally far from it are enough.  The sum of
+all waves is the middle frame itself, so what a threshold removes is taken from it, and on the way back blocks are added
+up before the columns.  On the CPU `spectra` has the transforms, sixteen blocks at once, and `blocks` leads them through
+the picture; the CUDA body makes them products with a 16x16 matrix (constant, 7 cosines, the alternating row, 7 sines).
 
 Sums in float32, in another order in each body: integers may differ by one level (tolerance 1).
 """
