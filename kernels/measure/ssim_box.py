@@ -26,7 +26,6 @@ LINES = 8  # whose SSIM is added up in float32
 _ROW: dict[str, Any] = {"cache": True, "nogil": True}
 
 
-
 def _in_32_bits(name: str) -> Any:
     """`a + b`, `a - b` or `a * b` of int32: Numba takes 64 bits, where LLVM then leaves what is made of bytes."""
 
