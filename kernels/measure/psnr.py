@@ -103,7 +103,8 @@ SMALL = 3 << 20  # bytes of both clips that one thread has read by the time that
 @mse.cpu
 def _(a, b, out, start):
     count, size, threads = len(out), a.shape[1] * a.shape[2], numba.get_num_threads()
-    parts = np.empty((count, 1 if count >= 4 * threads else 8))
+    whole = count >= 4 * threads
+    parts = out.reshape(count, 1) if whole else np.empty((count, 8))
     if a.dtype == np.uint8:
         work = a.reshape(-1), b.reshape(-1), start * size, size, parts, np.zeros(1, np.int64)
         if threads == 1 or 2 * count * size < SMALL:
@@ -112,7 +113,7 @@ def _(a, b, out, start):
             _squares_by_all(*work, threads)
     else:
         _squares_wide(*(p[start : start + count].reshape(count, -1) for p in (a, b)), parts)
-    out[:] = parts.sum(1) / size
+    np.divide(out if whole else parts.sum(1), size, out)
 
 
 @psnr.cpu
