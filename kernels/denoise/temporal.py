@@ -144,12 +144,16 @@ def _add_two(total, weight, frames, a, b, shares, s, t, n):
 
 
 @njit(**_ROW_DIVIDED)
-def _divide(total, weight, out, o, n, half):
+def _add_last_two(total, weight, frames, a, b, shares, s, t, out, o, n, half):
+    """The same for the last two, and the mean: the quotient takes longer than the sums, which are done meanwhile."""
     wide_vectors()
-    to = out.dtype.type
+    to, thin, sample = total.dtype.type, weight.dtype.type, out.dtype.type
     for i in range(n):
         x = np.uint64(i)
-        out[o + x] = to(np.float32(total[x]) / np.float32(weight[x]) + half)
+        first, second = shares[s + x], shares[t + x]
+        sum_ = to(total[x] + to(to(first) * to(frames[a + x])))
+        sum_ = to(sum_ + to(to(second) * to(frames[b + x])))
+        out[o + x] = sample(np.float32(sum_) / np.float32(thin(thin(weight[x] + first) + second)) + half)
 
 
 @njit(cache=True, nogil=True)
@@ -205,13 +209,16 @@ def _average(frames, shape, out, start, last, span, radius, single, shut, slope,
                 continue
             for y in range(top, bottom):
                 _begin(total, weight, frames, np.uint64(t * plane + y * width), width)
+                to = np.uint64((t - start) * plane + y * width)
                 for k in range(0, 2 * radius, 2):
                     a, s = _neighbour(t, k, radius, count, blank)
                     b, r = _neighbour(t, k + 1, radius, count, blank)
-                    _add_two(total, weight, frames, np.uint64(a * plane + y * width),
-                             np.uint64(b * plane + y * width), shares, np.uint64(s * size + (y - top) * width),
-                             np.uint64(r * size + (y - top) * width), width)  # fmt: skip
-                _divide(total, weight, out, np.uint64((t - start) * plane + y * width), width, half)
+                    a, b = np.uint64(a * plane + y * width), np.uint64(b * plane + y * width)
+                    s, r = np.uint64(s * size + (y - top) * width), np.uint64(r * size + (y - top) * width)
+                    if k < 2 * radius - 2:
+                        _add_two(total, weight, frames, a, b, shares, s, r, width)
+                    else:
+                        _add_last_two(total, weight, frames, a, b, shares, s, r, out, to, width, half)
         task = next_task(taken)
 
 
