@@ -64,6 +64,17 @@ def test_a_cut_stays_a_cut():
     assert np.array_equal(both[3:], temporal(b, gate=12, radius=3))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("radius", [1, 3])
+def test_a_clip_that_is_cut_in_groups_and_strips_is_the_definition(dtype, radius):
+    """More frames than one thread takes at a time, and more rows; each group takes weights over its own end."""
+    truth = np.broadcast_to(photograph()[:110, :75], (13, 110, 75))
+    frames = noisy(truth, 5).astype(dtype) * np.array(257 if dtype == "uint16" else 1, dtype)
+    got, want = (f(frames, gate=14.3, radius=radius) for f in (temporal, temporal.definition))
+    assert np.allclose(got, want, rtol=1e-5 if dtype == "float32" else 0, atol=0)
+    assert np.array_equal(temporal(frames, gate=14.3, radius=radius, window=(5, 12)), got[5:12])
+
+
 # nlmeans
 
 

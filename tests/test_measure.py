@@ -144,6 +144,16 @@ def test_large_frames_of_extremes_do_not_overflow(dtype, peak):
     assert mse(a, a + dtype(peak))[0] == peak**2
 
 
+@pytest.mark.parametrize("shape", [(5, 601, 1003), (40, 200, 301), (3, 9, 13)])
+def test_squares_are_summed_exactly_by_one_thread_and_by_all(shape):
+    """Few large frames are cut in pieces, many are taken whole, small ones are done by one thread."""
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+    want = ((a.astype(np.int64) - b) ** 2).sum(axis=(1, 2)) / a[0].size
+    assert (mse(a, b) == want).all()
+    assert (mse(a, b, window=(1, 3)) == want[1:3]).all()
+
+
 def weave(frames: np.ndarray) -> np.ndarray:
     """Every second pair of frames as the two fields of one."""
     woven = frames[:-1:2].copy()

@@ -227,6 +227,16 @@ def test_levels_undo_a_faded_tape():
             assert psnr(want[visible], after[visible]) > 45 and psnr(want, after) > psnr(want, before) + 3
 
 
+@pytest.mark.parametrize("shape", [(20, 200, 301), (3, 5, 7)])
+def test_levels_of_many_bytes_are_the_definition(shape):
+    """Large clips are cut in pieces for all threads, which end within frames; small ones are done by one."""
+    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for knobs in ({"black": -4.0, "white": 10.0, "gamma": 1.3}, {"saturation": 1.7, "plane": "chroma"}):
+        want = levels.definition(frames, **knobs)
+        assert np.array_equal(levels(frames, **knobs), want)
+        assert np.array_equal(levels(frames, window=(1, len(frames) - 1), **knobs), want[1:-1])
+
+
 @pytest.mark.parametrize("span", ["limited", "full"])
 def test_levels_map_the_chosen_points_onto_the_nominal_ones(span):
     low, high = (16, 235) if span == "limited" else (0, 255)

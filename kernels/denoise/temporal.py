@@ -15,16 +15,19 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from numba import njit, prange, types
-from numba.extending import overload
+from numba import get_num_threads, njit, prange
 
 from kernels.arrays import depth
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
+from kernels.lanes import wide_vectors
+from kernels.tasks import next_task
 
 REACH = 2  # the window is 5x5
 AREA = (2 * REACH + 1) ** 2
 FULL = 32  # weight of the frame itself and of a neighbour that agrees
 ROWS = 48  # rows that one thread filters at a time
+_ROW: dict[str, Any] = {"cache": True, "nogil": True}
+_ROW_DIVIDED: dict[str, Any] = {**_ROW, "error_model": "numpy"}
 
 
 def _limits(gate: float, bits: int) -> tuple[np.float32, np.float32, np.float32]:
@@ -72,91 +75,192 @@ def temporal(
     return out
 
 
-@njit(cache=True, nogil=True)
-def _add_apart(column, a, b):
-    """Adds |a - b| to the middle of `column`, which has REACH more samples at both ends."""
-    inner = column[REACH : REACH + a.shape[0]]
-    for x in range(a.shape[0]):
-        inner[x] += max(a[x], b[x]) - min(a[x], b[x])
+# What two frames have apart is the same for both, and so is the weight that each gives the other: it is found once and
+# kept until the later frame's turn.  Rows are named by the flat array they lie in and where they begin there: Numba
+# counts references for every slice.  Unsigned positions spare the test whether a position counts from the end.
+
+
+@njit(**_ROW)
+def _add_apart(columns, frames, a, b, n):
+    """Adds |a - b| to the sums down the columns, which have REACH more samples at both ends."""
+    wide_vectors()
+    narrow, first = columns.dtype.type, np.uint64(REACH)
+    for i in range(n):
+        x = np.uint64(i)
+        apart = max(frames[a + x], frames[b + x]) - min(frames[a + x], frames[b + x])
+        columns[first + x] = narrow(columns[first + x] + narrow(apart))
+
+
+@njit(**_ROW)
+def _move_apart(columns, frames, a, b, c, d, n):
+    """Adds |a - b| and takes |c - d| away."""
+    wide_vectors()
+    narrow, first = columns.dtype.type, np.uint64(REACH)
+    for i in range(n):
+        x = np.uint64(i)
+        enters = max(frames[a + x], frames[b + x]) - min(frames[a + x], frames[b + x])
+        leaves = max(frames[c + x], frames[d + x]) - min(frames[c + x], frames[d + x])
+        columns[first + x] = narrow(columns[first + x] + narrow(narrow(enters) - narrow(leaves)))
+
+
+@njit(**_ROW)
+def _share_row(columns, box, frames, a, b, shares, s, n, single, shut, slope):
+    """The weights of rows a and b for each other, from the sums around them."""
+    wide_vectors()
+    narrow, share_type = columns.dtype.type, shares.dtype.type
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    for i in range(n):
+        x = np.uint64(i)
+        near = narrow(narrow(columns[x] + columns[x + one]) + columns[x + two])
+        box[x] = narrow(narrow(near + columns[x + three]) + columns[x + four])
+    for i in range(n):
+        x = np.uint64(i)
+        share = share_type(min(max((shut - np.float32(box[x])) * slope, np.float32(0)), np.float32(FULL)))
+        apart = frames.dtype.type(max(frames[a + x], frames[b + x]) - min(frames[a + x], frames[b + x]))
+        shares[s + x] = share if apart <= single else share_type(0)
+
+
+@njit(**_ROW)
+def _begin(total, weight, frames, a, n):
+    wide_vectors()
+    to, full = total.dtype.type, weight.dtype.type(FULL)
+    for i in range(n):
+        x = np.uint64(i)
+        total[x] = to(to(frames[a + x]) * to(FULL))
+        weight[x] = full
+
+
+@njit(**_ROW)
+def _add_two(total, weight, frames, a, b, shares, s, t, n):
+    """Two neighbours at once, so that the sums are fetched and stored once for both."""
+    wide_vectors()
+    to, thin = total.dtype.type, weight.dtype.type
+    for i in range(n):
+        x = np.uint64(i)
+        first, second = shares[s + x], shares[t + x]
+        sum_ = to(total[x] + to(to(first) * to(frames[a + x])))
+        total[x] = to(sum_ + to(to(second) * to(frames[b + x])))
+        weight[x] = thin(thin(weight[x] + first) + second)
+
+
+@njit(**_ROW_DIVIDED)
+def _add_last_two(total, weight, frames, a, b, shares, s, t, out, o, n, half):
+    """The same for the last two, and the mean: the quotient takes longer than the sums, which are done meanwhile."""
+    wide_vectors()
+    to, thin, sample = total.dtype.type, weight.dtype.type, out.dtype.type
+    for i in range(n):
+        x = np.uint64(i)
+        first, second = shares[s + x], shares[t + x]
+        sum_ = to(total[x] + to(to(first) * to(frames[a + x])))
+        sum_ = to(sum_ + to(to(second) * to(frames[b + x])))
+        out[o + x] = sample(np.float32(sum_) / np.float32(thin(thin(weight[x] + first) + second)) + half)
 
 
 @njit(cache=True, nogil=True)
-def _move_apart(column, a, b, c, d):
-    """Adds |a - b| and takes |c - d| away, and repeats the ends."""
-    width = a.shape[0]
-    inner = column[REACH : REACH + width]
-    for x in range(width):
-        inner[x] += (max(a[x], b[x]) - min(a[x], b[x])) - (max(c[x], d[x]) - min(c[x], d[x]))
-
-
-def _sum(a, b, c, d, e):
-    """a + b + c + d + e in their own type: Numba would widen integers to 64 bit, and the vectors with them."""
-
-
-@overload(_sum)
-def _(a, b, c, d, e):
-    narrow = {types.int16: np.int16, types.int32: np.int32, types.float32: np.float32}[a]
-    return lambda a, b, c, d, e: narrow(narrow(narrow(narrow(a + b) + c) + d) + e)
+def _slot(t, distance):
+    """Which plane of weights is that of frames `t` and `t + distance`: it is kept for `distance` frames more."""
+    return (distance - 1) * (distance + 2) // 2 + t % (distance + 1)
 
 
 @njit(cache=True, nogil=True)
-def _share_row(column, now, other, total, weight, single, shut, slope, whole):
-    width = now.shape[0]
-    for x in range(REACH):
-        column[x] = column[REACH]
-        column[width + REACH + x] = column[width + REACH - 1]
-    c0, c1, c2, c3, c4 = column[:width], column[1:], column[2:], column[3:], column[4:]
-    for x in range(width):
-        around = np.float32(_sum(c0[x], c1[x], c2[x], c3[x], c4[x]))
-        share = min(max((shut - around) * slope, np.float32(0)), np.float32(FULL))
-        if whole:
-            share = np.floor(share)
-        here, there = np.float32(now[x]), np.float32(other[x])
-        share = np.float32(0) if abs(here - there) > single else share
-        total[x] += share * there
-        weight[x] += share
+def _share_strip(frames, a, b, height, width, top, bottom, columns, box, shares, s, single, shut, slope):
+    """The weights of two frames, which begin at `a` and `b`, for each other, in rows `top` to `bottom`."""
+    n = width
+    for x in range(columns.shape[0]):
+        columns[x] = 0
+    for y in range(top - REACH, top + REACH + 1):
+        row = min(max(y, 0), height - 1) * width
+        _add_apart(columns, frames, np.uint64(a + row), np.uint64(b + row), n)
+    for y in range(top, bottom):
+        if y > top:
+            new, old = min(y + REACH, height - 1) * width, max(y - REACH - 1, 0) * width
+            _move_apart(columns, frames, np.uint64(a + new), np.uint64(b + new), np.uint64(a + old),
+                        np.uint64(b + old), n)  # fmt: skip
+        for x in range(REACH):
+            columns[x] = columns[REACH]
+            columns[width + REACH + x] = columns[width + REACH - 1]
+        at, to = y * width, np.uint64(s + (y - top) * width)
+        _share_row(columns, box, frames, np.uint64(a + at), np.uint64(b + at), shares, to, n, single, shut, slope)
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _average(frames, out, start, radius, single, shut, slope, sums, half):
-    """Strips of ROWS rows.  `sums` has the dtype of sums of differences, `half` is what rounding adds (0 for float)."""
-    count, height, width = frames.shape
-    strips = (height + ROWS - 1) // ROWS
-    for i in prange(out.shape[0] * strips):
-        n, top = i // strips, i % strips * ROWS
-        t = start + n
-        low, high = max(t - radius, 0), min(t + radius + 1, count)
-        columns = np.zeros((high - low, width + 2 * REACH), sums.dtype)
-        total, weight = np.empty(width, np.float32), np.empty(width, np.float32)
-        for k in range(low, high):
-            for y in range(top - REACH, top + REACH + 1):
-                row = min(max(y, 0), height - 1)
-                _add_apart(columns[k - low], frames[t, row], frames[k, row])
-        for y in range(top, min(top + ROWS, height)):
-            now = frames[t, y]
-            for x in range(width):
-                total[x] = np.float32(now[x]) * np.float32(FULL)
-                weight[x] = np.float32(FULL)
-            new, old = min(y + REACH, height - 1), max(y - REACH - 1, 0)
-            for k in range(low, high):
-                if k == t:
-                    continue
-                if y > top:
-                    _move_apart(columns[k - low], frames[t, new], frames[k, new], frames[t, old], frames[k, old])
-                _share_row(columns[k - low], now, frames[k, y], total, weight, single, shut, slope, half > 0)
-            to = out[n, y]
-            for x in range(width):
-                to[x] = total[x] / weight[x] + half
+@njit(cache=True, nogil=True)
+def _average(frames, shape, out, start, last, span, radius, single, shut, slope, half, like, taken):
+    """Frames `start` to `last`, in strips of ROWS rows and `span` frames, until none is left to take.
+
+    Flat arrays.  `like` has the dtypes of sums of differences, weights, weighted sums and sums of weights.
+    """
+    count, height, width = shape
+    columns, box = np.empty(width + 2 * REACH, like[0].dtype), np.empty(width, like[0].dtype)
+    total, weight = np.empty(width, like[2].dtype), np.empty(width, like[3].dtype)
+    size, blank = ROWS * width, radius * (radius + 3) // 2
+    shares = np.empty((blank + 1) * size, like[1].dtype)
+    for x in range(blank * size, shares.shape[0]):
+        shares[x] = 0
+    strips, plane = (height + ROWS - 1) // ROWS, height * width
+    task = next_task(taken)
+    while task < strips * ((last - start + span - 1) // span):
+        top, begin = task % strips * ROWS, start + task // strips * span
+        bottom, end = min(top + ROWS, height), min(begin + span, last)
+        for t in range(max(begin - radius, 0), end):
+            for d in range(max(begin - t, 1), min(radius, count - 1 - t) + 1):
+                _share_strip(frames, t * plane, (t + d) * plane, height, width, top, bottom, columns, box, shares,
+                             _slot(t, d) * size, single, shut, slope)  # fmt: skip
+            if t < begin:
+                continue
+            for y in range(top, bottom):
+                _begin(total, weight, frames, np.uint64(t * plane + y * width), width)
+                to = np.uint64((t - start) * plane + y * width)
+                for k in range(0, 2 * radius, 2):
+                    a, s = _neighbour(t, k, radius, count, blank)
+                    b, r = _neighbour(t, k + 1, radius, count, blank)
+                    a, b = np.uint64(a * plane + y * width), np.uint64(b * plane + y * width)
+                    s, r = np.uint64(s * size + (y - top) * width), np.uint64(r * size + (y - top) * width)
+                    if k < 2 * radius - 2:
+                        _add_two(total, weight, frames, a, b, shares, s, r, width)
+                    else:
+                        _add_last_two(total, weight, frames, a, b, shares, s, r, out, to, width, half)
+        task = next_task(taken)
 
 
-#: The narrowest type that holds a sum of 25 differences.
-_SUMS = {"uint8": np.int16, "uint16": np.int32, "float32": np.float32}
+@njit(cache=True, nogil=True)
+def _neighbour(t, k, radius, count, blank):
+    """Frame and plane of weights of the k-th neighbour; before and behind the clip the frame itself, without weight."""
+    distance = k - radius if k < radius else k - radius + 1
+    there = t + distance
+    if there < 0 or there >= count:
+        return t, blank
+    return there, _slot(min(t, there), abs(distance))
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _average_by_all(frames, shape, out, start, last, span, radius, single, shut, slope, half, like, taken, threads):
+    for _ in prange(threads):
+        _average(frames, shape, out, start, last, span, radius, single, shut, slope, half, like, taken)
+
+
+#: The narrowest types that hold a sum of 25 differences, a weight, a sum of 7 weighted samples and one of weights.
+_SUMS = {
+    "uint8": (np.int16, np.uint8, np.uint16, np.uint8),
+    "uint16": (np.int32, np.uint8, np.int32, np.uint8),
+    "float32": (np.float32, np.float32, np.float32, np.float32),
+}
 
 
 @temporal.cpu
 def _(frames, out, start, gate, radius, bits):
+    threads, strips = get_num_threads(), -(-frames.shape[1] // ROWS)
+    single, shut, slope = _limits(gate, bits)
     half = np.float32(0 if frames.dtype.kind == "f" else 0.5)
-    _average(frames, out, start, radius, *_limits(gate, bits), np.empty(0, _SUMS[frames.dtype.name]), half)
+    if half:  # whole samples are compared with a whole gate
+        single = frames.dtype.type(min(np.floor(single), np.iinfo(frames.dtype).max))
+    like = tuple(np.empty(0, kind) for kind in _SUMS[frames.dtype.name])
+    span = max(4, min(len(out), len(out) * strips // (4 * threads)))
+    work = frames.reshape(-1), frames.shape, out.reshape(-1), start, start + len(out), span, radius
+    work = *work, single, shut, slope, half, like, np.zeros(1, np.int64)
+    if threads == 1:
+        _average(*work)
+    else:
+        _average_by_all(*work, threads)
 
 
 def _plan(arrays: list[Any], out: Any, start: int, gate: float, radius: int, bits: int) -> list[Launch]:

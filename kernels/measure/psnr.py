@@ -15,6 +15,8 @@ from numba import njit, prange
 
 from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Launch, kernel
+from kernels.measure.squares import BLOCK, LONGEST, squares_apart
+from kernels.tasks import next_task
 
 
 def one_value_per_frame(shapes, dtype, knobs):
@@ -48,24 +50,37 @@ def to_decibels(error: np.ndarray, bits: int) -> np.ndarray:
         return 10 * np.log10(((1 << bits) - 1) ** 2 / error)
 
 
-CHUNK = 1 << 13  # samples summed in int32: 2**13 * 255**2 stays below 2**31
+@njit(nogil=True)
+def _squares(a, b, low, high):
+    """The sum of squared differences of two flat arrays of bytes from `low` to `high`."""
+    total = np.int64(0)
+    while high - low >= BLOCK:
+        count = min(high - low, LONGEST) // BLOCK * BLOCK
+        total += squares_apart(a, low, b, low, count)
+        low += count
+    for x in range(low, high):
+        d = np.int64(a[x]) - np.int64(b[x])
+        total += d * d
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _squares_8bit(a, b, begin, size, parts, taken):
+    """Pieces of frames of `size` bytes, the first of which begins at `begin`, until none is left to take."""
+    pieces = parts.shape[1]
+    task = next_task(taken)
+    while task < parts.size:
+        n, piece = task // pieces, task % pieces
+        low = begin + n * size
+        low, high = low + piece * size // pieces, low + (piece + 1) * size // pieces
+        parts[n, piece] = _squares(a, b, low, high)
+        task = next_task(taken)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _squares_8bit(a, b, parts):
-    size, pieces = a.shape[1], parts.shape[1]
-    for task in prange(parts.size):
-        n, piece = task // pieces, task % pieces
-        total = np.int64(0)
-        end = (piece + 1) * size // pieces
-        for low in range(piece * size // pieces, end, CHUNK):
-            p, q = a[n, low : min(low + CHUNK, end)], b[n, low : min(low + CHUNK, end)]
-            part = np.int32(0)
-            for x in range(p.shape[0]):
-                d = np.int16(np.int16(p[x]) - np.int16(q[x]))
-                part = np.int32(part + np.int32(d) * np.int32(d))
-            total += part
-        parts[n, piece] = total
+def _squares_by_all(a, b, begin, size, parts, taken, threads):
+    for _ in prange(threads):
+        _squares_8bit(a, b, begin, size, parts, taken)
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -82,12 +97,23 @@ def _squares_wide(a, b, parts):
         parts[n, piece] = total
 
 
+SMALL = 3 << 20  # bytes of both clips that one thread has read by the time that another would be awake
+
+
 @mse.cpu
 def _(a, b, out, start):
-    a, b = (p[start : start + len(out)].reshape(len(out), -1) for p in (a, b))
-    parts = np.empty((len(out), 1 if len(out) >= 4 * numba.get_num_threads() else 8))
-    (_squares_8bit if a.dtype == np.uint8 else _squares_wide)(a, b, parts)
-    out[:] = parts.sum(1) / a.shape[1]
+    count, size, threads = len(out), a.shape[1] * a.shape[2], numba.get_num_threads()
+    whole = count >= 4 * threads
+    parts = out.reshape(count, 1) if whole else np.empty((count, 8))
+    if a.dtype == np.uint8:
+        work = a.reshape(-1), b.reshape(-1), start * size, size, parts, np.zeros(1, np.int64)
+        if threads == 1 or 2 * count * size < SMALL:
+            _squares_8bit(*work)
+        else:
+            _squares_by_all(*work, threads)
+    else:
+        _squares_wide(*(p[start : start + count].reshape(count, -1) for p in (a, b)), parts)
+    np.divide(out if whole else parts.sum(1), size, out)
 
 
 @psnr.cpu

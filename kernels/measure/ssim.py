@@ -14,6 +14,7 @@ from numba import njit, prange
 
 from kernels.arrays import depth, empty_like_backend
 from kernels.declare import Bits, Launch, kernel
+from kernels.measure import ssim_box
 from kernels.measure.psnr import one_value_per_frame
 from kernels.simd import LANES, add, after, div, keep, lane_sum, load, mul, pointer, splat, store, sub, weigh
 
@@ -56,7 +57,8 @@ def similarity(a: np.ndarray, b: np.ndarray, weights: str, peak: float) -> tuple
     return luma, (2 * cov + c2) / (var_x + var_y + c2)
 
 
-# Both bodies filter four moments: s, d, s^2 and d^2 of the sum s = x + y and the difference d = x - y, since
+# Bytes with equal weights have a body of their own, in whole numbers: `ssim_box.py`.
+# Both others filter four moments: s, d, s^2 and d^2 of the sum s = x + y and the difference d = x - y, since
 #     2 mean_x mean_y + c1 = mean_x^2 + mean_y^2 + c1 - mean_d^2,    2 cov + c2 = var_x + var_y + c2 - var_d
 # and the halves of s and d give mean_x^2 + mean_y^2 and var_x + var_y.  What makes frames unlike thus never drowns in
 # the rounding of large float32 moments, and equal frames give exactly 1.  Samples are in 8-bit scale; s and d are taken
@@ -196,7 +198,10 @@ def means(a: np.ndarray, b: np.ndarray, start: int, count: int, weights: str, bi
 
 @ssim.cpu
 def _(a, b, out, start, weights, bits):
-    out[:] = means(a, b, start, len(out), weights, bits)[:, 0]
+    if a.dtype == np.uint8 and weights == "uniform":
+        out[:] = ssim_box.means(a, b, start, len(out), C1, C2)
+    else:
+        out[:] = means(a, b, start, len(out), weights, bits)[:, 0]
 
 
 SPAN = 32  # rows a CUDA block walks down

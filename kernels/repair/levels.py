@@ -8,15 +8,20 @@ values, so its curve is a table; float samples take the formula.
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from kernels.arrays import beside, depth
 from kernels.declare import Bits, Knob, Launch, kernel
+from kernels.tables import look_up
+from kernels.tasks import next_task
 
 ROWS = 64
+PIECE = 1 << 17  # samples that a thread takes at a time
+SMALL = 3 << 19  # samples that one thread is through with by the time that another would be awake
 Point = Annotated[float, Knob(-100, 100, step=0.5, unit="levels", soft=(-40, 40))]
 
 
@@ -64,10 +69,27 @@ def levels(
     return np.clip(np.floor(y * scale + 0.5), 0, (1 << bits) - 1).astype(frames.dtype)
 
 
-def _table(frames: Any, black, white, gamma, saturation, plane, range, bits) -> np.ndarray:
+@functools.lru_cache(maxsize=16)
+def _table(dtype: np.dtype, *knobs: Any) -> np.ndarray:
     """The curve of all integer samples that the dtype can hold."""
-    every = np.arange(1 << (8 * frames.dtype.itemsize), dtype=frames.dtype).reshape(1, 1, -1)
-    return levels.definition(every, black, white, gamma, saturation, plane, range, bits).reshape(-1)
+    every = np.arange(1 << (8 * dtype.itemsize), dtype=dtype).reshape(1, 1, -1)
+    return levels.definition(every, *knobs).reshape(-1)
+
+
+@njit(cache=True, nogil=True)
+def _look_up_8bit(frames, out, first, table, taken):
+    """Pieces of the flat arrays, until none is left to take; `out` begins at sample `first` of the frames."""
+    piece = next_task(taken)
+    while piece * PIECE < out.shape[0]:
+        at = piece * PIECE
+        look_up(table, frames, first + at, out, at, min(PIECE, out.shape[0] - at))
+        piece = next_task(taken)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _look_up_by_all(frames, out, first, table, taken, threads):
+    for _ in prange(threads):
+        _look_up_8bit(frames, out, first, table, taken)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -112,7 +134,16 @@ def _(frames, out, start, black, white, gamma, saturation, plane, range, bits):
     if frames.dtype.kind == "f":
         _curve(frames, out, start, *_formula(black, white, gamma, saturation, plane, range))
     else:
-        _look_up(frames, out, start, _table(frames, black, white, gamma, saturation, plane, range, bits))
+        table = _table(frames.dtype, black, white, gamma, saturation, plane, range, bits)
+        if frames.dtype != np.uint8:
+            _look_up(frames, out, start, table)
+            return
+        threads, first = get_num_threads(), start * frames[0].size
+        work = frames.reshape(-1), out.reshape(-1), first, table, np.zeros(1, np.int64)
+        if threads == 1 or out.size < SMALL:
+            _look_up_8bit(*work)
+        else:
+            _look_up_by_all(*work, threads)
 
 
 def _plan(
@@ -125,7 +156,7 @@ def _plan(
     if frames.dtype.kind == "f":
         terms = _formula(black, white, gamma, saturation, plane, range)
         return [Launch("curve", grid, block, (frames, out, *size, *terms))]
-    table = beside(frames, _table(frames, black, white, gamma, saturation, plane, range, bits))
+    table = beside(frames, _table(frames.dtype, black, white, gamma, saturation, plane, range, bits))
     return [Launch("look_up", grid, block, (frames, out, table, *size))]
 
 
