@@ -32,8 +32,7 @@ import annotated_types as at
 import numpy as np
 
 from kernels import arrays as A
-from kernels import stamps  # noqa: F401  (whichever module is imported, bodies on disk are judged alike)
-from kernels import start  # noqa: F401  (the first call takes half as long)
+from kernels import stamps, start  # noqa: F401  (bodies on disk are judged alike; the first call takes half as long)
 
 log = logging.getLogger("kernels")
 
@@ -411,7 +410,7 @@ def _say_compiling() -> None:
             module = getattr(getattr(dispatcher, "py_func", None), "__module__", "")
             if module.startswith("kernels.") and module not in said:
                 if not said:
-                    log.info("kernels are compiled at their first use on this machine and kept on disk: seconds for each")
+                    log.info("kernels are compiled at first use on this machine and kept on disk; seconds each")
                 said.add(module)
                 log.info("compiling %s", module)
 

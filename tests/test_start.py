@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
 from numba.np import arraymath, linalg
 
 from kernels import start
