@@ -157,7 +157,8 @@ def compile_times(result: Result, table: Table, where: Where) -> str:
     return (
         f"## The first call: `bench_compile.py`\n\n{where(result)}\nProcessor seconds of a kernel's first call in a "
         f"fresh process, {data['frames']} frames of {data['size']}, imports apart. Goals: {'; '.join(verdicts)}. A "
-        f"function that does nothing takes {data['nothing'][0]:.2f} s from the cache: Numba's own start.\n\n"
+        f"function that does nothing takes {data['nothing'][0]:.2f} s from the cache: Numba's own start, "
+        "without what `kernels/start.py` does for it.\n\n"
         + table(head, lines)
     )
 

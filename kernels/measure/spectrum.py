@@ -8,6 +8,7 @@ from numba import njit
 from kernels.denoise.dft import SIDE, real_transform
 from kernels.denoise.products import product16
 from kernels.measure.noise import noise_level
+from kernels.rows import copy_row
 
 WAVES = SIDE // 2 + 1
 _EDGE = 0.04  # of each side is left out: overscan and head switching
@@ -140,7 +141,7 @@ def _powers(frames, near, places, matrix, turned, grey, to, share, time, power):
                     block[y * SIDE + x] = np.float32(row[x])
             product16(half, 0, SIDE, matrix, 0, SIDE, block, 0, SIDE, False)
             product16(one, 0, SIDE, half, 0, SIDE, turned, 0, SIDE, False)
-            waves[f] = one
+            copy_row(waves[f], one)
             level += one[0]
         level /= np.float32(count) * grey[0]
         for f in range(count):

@@ -164,9 +164,9 @@ def _streaks(now, one, other, y, sign, lines, limit, half, need, kept):
     for x in range(width):
         top[x] = wide(sign * wide(one[y, x]))
     if y > 0:
-        _raise_to_side(top, low, now, y, -1, lines, sign)
+        _raise_to_side(top, low, now, y, np.int64(-1), lines, sign)
     if y < height - 1:
-        _raise_to_side(top, low, now, y, 1, lines, sign)
+        _raise_to_side(top, low, now, y, np.int64(1), lines, sign)
     left = np.int32(0)
     for x in range(width):
         left += np.int32(wide(wide(sign * wide(row[x])) - top[x]) > limit)
@@ -177,7 +177,9 @@ def _streaks(now, one, other, y, sign, lines, limit, half, need, kept):
     inner = flags[half : half + width]
     for x in range(width):
         inner[x] = np.int32(wide(wide(sign * wide(row[x])) - top[x]) > limit)
-    count, found = flags[: 2 * half].sum(), 0
+    count, found = 0, 0
+    for x in range(2 * half):
+        count += flags[x]
     for x in range(width):
         count += flags[x + 2 * half]
         if inner[x] and count >= need:
@@ -209,10 +211,11 @@ def _find(before, now, after, out, sign, lines, limit, weak, half, need, need_we
         return
     partners = np.zeros((2, height, width), np.uint8)
     seen = np.zeros(2, np.int32)
-    for y in range(max(first - NEAR_LINES, 0), min(last + NEAR_LINES + 1, height)):
-        seen[0] += _streaks(before, now, now, y, sign, lines, weak, half, need_weak, partners[0, y])
-        seen[1] += _streaks(after, now, now, y, sign, lines, weak, half, need_weak, partners[1, y])
-    moves = seen.min() > 0
+    for side in range(2):
+        beside = after if side else before
+        for y in range(max(first - NEAR_LINES, 0), min(last + NEAR_LINES + 1, height)):
+            seen[side] += _streaks(beside, now, now, y, sign, lines, weak, half, need_weak, partners[side, y])
+    moves = seen[0] > 0 and seen[1] > 0
     for y in range(first, last + 1):
         for x in range(width):
             if kept[y, x] and not (moves and _any_near(partners[0], y, x) and _any_near(partners[1], y, x)):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from kernels.rows import copy_row
 from kernels.simd import LANES, keep, load, pointer, splat, store, weigh
+from kernels.sound.linear import solve
 from kernels.sound.order import in_order
 from kernels.sound.peaks import highest, larger
 
@@ -30,7 +32,7 @@ def hann(n):
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
 def predictor(x, order):
     """Coefficients 1, a1 ... of the prediction error filter (autocorrelation method, Levinson-Durbin)."""
     return _predictor(hann(len(x)) * x, order)
@@ -110,7 +112,7 @@ def fill(x, first, last, reach):
                 right_side[i] -= b[at - j] * x[j]
             for j in range(last, min(len(x), at + order + 1)):
                 right_side[i] -= b[j - at] * x[j]
-        found = np.linalg.solve(normal, right_side)
+        found = solve(normal, right_side)
         for i in range(m):
             x[first + i] = found[i]
 
@@ -130,7 +132,7 @@ def repair(x, count, segment, threshold, longest):
     return gaps, samples
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True, inline="always")
 def _repair(x, window, segment, threshold, longest):
     """Repairs what begins in the middle third of x, three segments."""
     gaps, samples = _fill_holes(x, segment, longest)
@@ -143,7 +145,7 @@ def _repair(x, window, segment, threshold, longest):
     return gaps, samples
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True, inline="always")
 def _fill_holes(x, segment, longest):
     """Fills short runs of digital zero within sound: what a capture leaves when data are lost."""
     gaps = samples = 0
@@ -172,20 +174,20 @@ def _fill_holes(x, segment, longest):
     return gaps, samples
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True, inline="always")
 def _repair_once(x, window, segment, threshold, longest):
     lo, hi = segment, 2 * segment
-    a = _predictor(window * x[lo - ORDER : hi + ORDER], ORDER)
+    a = _predictor(window * x[lo - ORDER : hi + ORDER], np.int64(ORDER))
     gaps = samples = 0
-    ahead = _errors(x, a, lo, hi, 1)
+    ahead = _errors(x, a, lo, hi, np.int64(1))
     bound = _bound(ahead, threshold)
-    if highest(pointer(ahead), 0, segment) < bound:
+    if highest(pointer(ahead), np.int64(0), segment) < bound:
         return gaps, samples
     keep(ahead)
-    back = _errors(x, a, lo, min(hi + longest + _JOIN, len(x) - ORDER), -1)
+    back = _errors(x, a, lo, min(hi + longest + _JOIN, len(x) - ORDER), np.int64(-1))
     bound = max(bound, _bound(back[:segment], threshold))
     low = bound / 4
-    i = 0
+    i = np.int64(0)
     while i < segment:
         if ahead[i] < bound:
             i += 1
@@ -204,7 +206,7 @@ def _repair_once(x, window, segment, threshold, longest):
     return gaps, samples
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True, inline="always")
 def _fill_if_heard(x, first, last, reach):
     """Fills the gap, unless what was there is hidden by the sound around it: then it stays as it was."""
     around = 0.0
@@ -219,7 +221,7 @@ def _fill_if_heard(x, first, last, reach):
         change = max(change, abs(before[i] - x[first + i]))
     if change * change * (reach // 2 * 2) > around:
         return True
-    x[first:last] = before
+    copy_row(x[first:last], before)
     return False
 
 
@@ -248,10 +250,15 @@ def _bound(errors, threshold):
     some = errors[::8].copy()
     scale = in_order(some, int(0.9 * len(some))) / 1.645  # a normal error lies within 1.645 sigma nine times in ten
     blocks = 16
-    tops = np.empty(blocks)
+    first = second = third = 0.0  # the largest three
     size = len(errors) // blocks
     for k in range(blocks):
-        tops[k] = highest(pointer(errors), k * size, size)
+        top = highest(pointer(errors), k * size, size)
+        if top > first:
+            first, second, third = top, first, second
+        elif top > second:
+            second, third = top, second
+        elif top > third:
+            third = top
     keep(errors)
-    tops.sort()
-    return max(threshold * scale, 2.5 * tops[blocks - 3], _FAINT)
+    return max(threshold * scale, 2.5 * third, _FAINT)

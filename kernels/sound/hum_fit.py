@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from kernels.sound.linear import solve
 from kernels.sound.order import in_order
 
 
@@ -99,7 +100,7 @@ def _doubt(turned, noise, used, mean, taper, weight):
                 weight[i, c, k] = taper[i] / (noise[i, c, k] + usual + far[i])
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True, inline="always")
 def _start(amplitudes, weight, centre, phase):
     """A steady turn per frame, from the products of neighbouring frames of the low harmonics."""
     frames, channels, harmonics = amplitudes.shape
@@ -121,7 +122,7 @@ def _start(amplitudes, weight, centre, phase):
         phase[i] = turn * (i - centre)
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True, inline="always")
 def _bend(turned, weight, mean, used, centre, reach, phase):
     """Adds to the phase the smooth curve (Chebyshev, one term for 5 frames) that turns the frames to their means."""
     frames, channels, _ = turned.shape
@@ -146,7 +147,7 @@ def _bend(turned, weight, mean, used, centre, reach, phase):
                 normal[a, b] += stiff * row[a] * row[b]
     for a in range(terms):
         normal[a, a] += 4.0  # half a radian is what is expected beforehand
-    bend = np.linalg.solve(normal, right)
+    bend = solve(normal, right)
     for i in range(frames):
         for a in range(terms):
             phase[i] += bend[a] * basis[i, a]

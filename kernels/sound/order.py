@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba import njit
 from numba.extending import intrinsic
 
+from kernels.rows import copy_row
 from kernels.simd import LANES, add, keep, lane_sum, load, pointer, splat
 
 
@@ -29,7 +30,7 @@ def in_order(values, place):
     counting is done in vectors and sorting is not.
     """
     padded = np.full(-(-len(values) // LANES) * LANES, np.float32(np.inf))
-    padded[: len(values)] = values
+    copy_row(padded[: len(values)], values)
     source = pointer(padded)
     bits = np.zeros(1, np.int32)
     value = bits.view(np.float32)

@@ -8,6 +8,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kernels.rows import copy_row
 from kernels.simd import LANES, keep, load, pointer, splat, store, weigh
 
 
@@ -64,7 +65,7 @@ def cell_peaks(x, phases, cell, out):
         return
     if n < LANES:
         longer = np.zeros(LANES + taps, np.float32)
-        longer[: n + taps] = x[: n + taps]
+        copy_row(longer[: n + taps], x[: n + taps])
         x, room = longer, np.empty(LANES, np.float32)
     else:
         room = np.empty(n, np.float32)
