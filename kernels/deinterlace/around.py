@@ -116,13 +116,14 @@ def share_out(
     equal shares of the list take equal time.  Where there are fewer planes the first stands in for the others, with no
     pieces: any number of planes is one type, and one compiled body does for all.
     """
-    alike: dict[tuple[bool, bool], list[tuple[np.ndarray, np.ndarray]]] = {}
+    alike: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {}
     for plane, out in zip(planes, outs, strict=True):
         if plane.dtype.kind == "f" or plane.shape[2] < least:
             plain_body(plane, out)
         else:
-            flags = plane.flags  # an array with other flags is of another type
-            alike.setdefault((flags.writeable, flags.aligned), []).append((plane, out))
+            seen = plane.view()
+            seen.flags.writeable = False  # else arrays that may be written to and others were two types, compiled twice
+            alike.setdefault(seen.flags.aligned, []).append((seen, out))
     for pairs in alike.values():
         for k in range(0, len(pairs), 3):
             three, outs_of_three = zip(*pairs[k : k + 3], strict=True)
