@@ -28,7 +28,7 @@ import numpy as np
 from common import ffmpeg_program, ffmpeg_version, median, save
 from kernels_deinterlace import HEIGHT, WIDTH, planes, spend_rival
 
-HELD = 16  # frames that ours works on at once, as the pipeline does
+HELD = 16  # frames that ours works on at once
 PASSES = 16  # a measure of FFmpeg's is taken so often in one run: once is lost beside reading both clips
 LEAST_SHARE = 0.05  # of FFmpeg's reading time, below which a filter's own time cannot be told
 Planes = list[np.ndarray]

@@ -4,12 +4,12 @@
 
 720x480 4:2:0, 8 bit, real footage made interlaced.  FFmpeg (the binary of the wheel imageio-ffmpeg) reads raw frames
 from a file and throws the result away; the time it takes without a filter is measured too and subtracted.  Ours runs on
-arrays in memory, sixteen frames a call as the pipeline does, its results made anew each time.  One core: both pinned to
-it, one thread.  Two cores: two FFmpeg processes at once, against one of ours with two threads.  Rounds go in turn
-(nothing, FFmpeg, ours, nothing, ...) and medians are compared.  `ratio_cpu` compares processor seconds instead of wall
-seconds: it holds on a busy machine too, where wall time mostly shows who else was running.  Before anything is timed,
-the results are compared sample by sample; for `edi`, which has no namesake, both sides' PSNR is given instead, on
-progressive footage with every other line withheld.
+arrays in memory, all planes of eight frames a call as a stage does on two cores, its results made anew each time.  One
+core: both pinned to it, one thread.  Two cores: two FFmpeg processes at once, against one of ours with two threads.
+Rounds go in turn (nothing, FFmpeg, ours, nothing, ...) and medians are compared.  `ratio_cpu` compares processor
+seconds instead of wall seconds: it holds on a busy machine too, where wall time mostly shows who else was running.
+Before anything is timed, the results are compared sample by sample; for `edi`, which has no namesake, both sides' PSNR
+is given instead, on progressive footage with every other line withheld.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from common import ffmpeg_program, ffmpeg_version, median, save
 WIDTH, HEIGHT = 720, 480
 TAPE = 600  # frames of the file; longer runs read it again
 HELD = 64  # frames that ours works on, over and over
-BATCH = 16
+BATCH = 8
 
 #: kernel -> FFmpeg's filter at frame rate and at field rate
 CASES = {
@@ -87,8 +87,7 @@ def spend_ours(kernel: Any, held: list[np.ndarray], frames: int, **knobs: Any) -
     cpu, began = time.process_time(), time.perf_counter()
     for start in range(0, frames, BATCH):
         at = start % HELD
-        for plane in held:
-            kernel(plane, window=(at, min(at + BATCH, at + frames - start)), **knobs)
+        kernel.together(held, window=(at, min(at + BATCH, at + frames - start)), **knobs)
     return time.perf_counter() - began, time.process_time() - cpu
 
 

@@ -9,6 +9,8 @@
 
     heal.cuda("heal.cu", plan)                  # plan(arrays, out, start, **knobs) -> [Launch, ...]
 
+A kernel whose planes are soon done has one CPU body for several of them, `@heal.cpu_together`.
+
 Parameters without an annotation are arrays, `(T, H, W)` unless the declaration says otherwise; all others are knobs
 and carry `Knob`, `Literal[...]` or `bool`.  Calling the kernel checks everything first, then runs the body of the
 arrays' device.  `heal.definition` is the plain function.
@@ -23,7 +25,7 @@ import math
 import os
 import pkgutil
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +41,9 @@ log = logging.getLogger("kernels")
 # Idle OpenMP threads spin by default and take the cores from the decoder and the encoder: on two cores beside other
 # work a kernel was seen to burn 8 ms of processor time for 3 ms of work.  The library reads this when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Asleep they wake only after 45 us, and a kernel that enters several regions pays that for each.  So they look for more
+# work a little longer: 10,000 times is 0.1 ms here and covers what Python does between two calls.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 @dataclass(frozen=True)
@@ -94,17 +99,21 @@ class Parameter:
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"{owner}: {self.name} is {value!r}; expected True or False")
             return bool(value)
-        unit = f" {self.knob.unit}" if self.knob and self.knob.unit else ""
-        span = f"{self.knob.low:g} to {self.knob.high:g}{unit}" if self.knob else self.kind.__name__
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{owner}: {self.name} is {value!r}; expected a number, {span}")
+            raise TypeError(f"{owner}: {self.name} is {value!r}; expected a number, {self._span()}")
         if not math.isfinite(value):
-            raise ValueError(f"{owner}: {self.name} is {value!r}; expected a number, {span}")
+            raise ValueError(f"{owner}: {self.name} is {value!r}; expected a number, {self._span()}")
         if self.kind is int and value != int(value):
-            raise ValueError(f"{owner}: {self.name} is {value!r}; expected a whole number, {span}")
+            raise ValueError(f"{owner}: {self.name} is {value!r}; expected a whole number, {self._span()}")
         if self.knob and not self.knob.low <= value <= self.knob.high:
-            raise ValueError(f"{owner}: {self.name} is {value:g}{unit}; expected {span}")
+            raise ValueError(f"{owner}: {self.name} is {value:g}{self._unit()}; expected {self._span()}")
         return self.kind(value)
+
+    def _unit(self) -> str:
+        return f" {self.knob.unit}" if self.knob and self.knob.unit else ""
+
+    def _span(self) -> str:
+        return f"{self.knob.low:g} to {self.knob.high:g}{self._unit()}" if self.knob else self.kind.__name__
 
 
 def parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Parameter]]:
@@ -227,6 +236,7 @@ class Kernel:
     arrays: tuple[str, ...] = field(init=False)
     knobs: dict[str, Parameter] = field(init=False)
     cpu_body: Callable[..., Any] | None = None
+    together_body: Callable[..., None] | None = None
     cuda_body: CudaBody | None = None
 
     def __post_init__(self) -> None:
@@ -246,6 +256,12 @@ class Kernel:
         `out` is an array, or a tuple of arrays when the kernel has several results.
         """
         self.cpu_body = body
+        return body
+
+    def cpu_together(self, body: Callable[..., None]) -> Callable[..., None]:
+        """Registers the CPU body `body(planes, outs, start, *knob values)` for several planes of one batch at once."""
+        self.together_body = body
+        self.cpu_body = lambda frames, out, *more: body((frames,), (out,), *more)
         return body
 
     def cuda(self, source: str, plan: Callable[..., list[Launch]], options: tuple[str, ...] = ()) -> None:
@@ -285,20 +301,46 @@ class Kernel:
                  equals those frames of the whole result.
         """
         inputs, knobs, where = self._check(args, given, window, state)
-        first, last = window or (0, inputs[0].shape[0])
-        results = self.outputs([a.shape for a in inputs], inputs[0].dtype, knobs)
-        rate = self.rate_of(**knobs)
-        outs = []
-        for shape, dtype in results:
-            per_frame = shape[0] // inputs[0].shape[0] if shape else rate
-            outs.append(A.empty_like_backend(inputs[0], ((last - first) * per_frame, *shape[1:]), dtype))
-        out = outs[0] if len(outs) == 1 else tuple(outs)
+        first, out = window[0] if window else 0, self._empty(inputs, knobs, window)
         if where == "cpu":
             extra = (state,) if self.recursive else ()
             new_state = self.cpu_body(*inputs, *extra, out, first, *knobs.values())
         else:
             new_state = self._run_cuda(inputs, out, first, knobs, state)
         return (out, new_state) if self.recursive else out
+
+    def together(self, planes: Sequence[Any], window: tuple[int, int] | None = None, **given: Any) -> tuple[Any, ...]:
+        """The results of `kernel(plane, window=window, **given)` for planes of one batch, which may differ in size.
+
+        Where the kernel has a body for it, all planes are one piece of work to the threads.
+        """
+        if self.together_body is None or not all(isinstance(plane, np.ndarray) for plane in planes):
+            return tuple(self(plane, window=window, **given) for plane in planes)
+        if not planes:
+            return ()
+        knobs = self.settings(given)
+        for plane in planes:
+            A.check_frames(self.name, self.arrays[0], plane, self.dtypes, self.smallest)
+        head = planes[0]
+        if any(plane.dtype != head.dtype or len(plane) != len(head) for plane in planes):
+            found = ", ".join(f"{plane.dtype.name} {plane.shape}" for plane in planes)
+            raise ValueError(
+                f"{self.name}: planes are {found}; expected one dtype, and as many frames of each; nothing was computed"
+            )
+        self._check_rest(head, knobs, window)
+        outs = tuple(self._empty([plane], knobs, window) for plane in planes)
+        inputs = [A.contiguous(plane) for plane in planes]
+        self.together_body(inputs, outs, window[0] if window else 0, *knobs.values())
+        return outs
+
+    def _empty(self, inputs: list[Any], knobs: dict[str, Any], window: tuple[int, int] | None) -> Any:
+        """What the result for `window` is put into: an array, or a tuple of them."""
+        count = window[1] - window[0] if window else inputs[0].shape[0]
+        rate, outs = self.rate_of(**knobs), []
+        for shape, dtype in self.outputs([a.shape for a in inputs], inputs[0].dtype, knobs):
+            per_frame = shape[0] // inputs[0].shape[0] if shape else rate
+            outs.append(A.empty_like_backend(inputs[0], (count * per_frame, *shape[1:]), dtype))
+        return outs[0] if len(outs) == 1 else tuple(outs)
 
     def _run_cuda(self, inputs: list[Any], out: Any, first: int, knobs: dict[str, Any], state: Any) -> Any:
         extra = {"state": None if state is None else state.copy()} if self.recursive else {}
@@ -334,15 +376,19 @@ class Kernel:
         shapes = [tuple(a.shape) for a in named.values()]
         if shapes != wanted:
             raise ValueError(f"{self.name}: arrays have shapes {shapes}; expected {wanted}; nothing was computed")
-        if "bits" in knobs:
-            knobs["bits"] = A.depth(head, knobs["bits"])
-        if window is not None and not 0 <= window[0] < window[1] <= head.shape[0]:
-            raise ValueError(f"{self.name}: window is {window}; expected 0 <= first < last <= {head.shape[0]} frames")
+        self._check_rest(head, knobs, window)
         if state is not None and not self.recursive:
             raise TypeError(f"{self.name} carries no state; it was given one")
         if self.recursive and window not in (None, (0, head.shape[0])):
             raise ValueError(f"{self.name} is recursive: it has a state instead of a window")
         return [A.contiguous(a) for a in named.values()], knobs, where
+
+    def _check_rest(self, head: Any, knobs: dict[str, Any], window: tuple[int, int] | None) -> None:
+        """Puts the depth that was left open into `knobs` and judges the window."""
+        if "bits" in knobs:
+            knobs["bits"] = A.depth(head, knobs["bits"])
+        if window is not None and not 0 <= window[0] < window[1] <= head.shape[0]:
+            raise ValueError(f"{self.name}: window is {window}; expected 0 <= first < last <= {head.shape[0]} frames")
 
 
 _registry: dict[str, Kernel] = {}

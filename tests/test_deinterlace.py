@@ -79,3 +79,45 @@ def test_edi_costs_nothing_on_real_footage(clip, first):
 def test_edi_goes_straight_down_where_nothing_leans():
     frames = np.tile(np.random.default_rng(0).integers(0, 256, (3, 20, 1)).astype(np.uint8), (1, 1, 70))
     assert np.array_equal(KERNELS["edi"](frames), KERNELS["bob"](frames))
+
+
+TOGETHER = [name for name, kernel in KERNELS.items() if kernel.together_body is not None]
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [(48, 160), (24, 80), (24, 80)],
+        [(290, 80), (145, 40), (145, 40)],  # chroma too narrow for vectors of bytes
+        [(37, 70)],
+        [(20, 64), (20, 140), (300, 64), (20, 64), (2, 71)],  # more than one region takes
+    ],
+    ids=lambda sizes: f"{len(sizes)}x{sizes[0][1]}",
+)
+def test_planes_together_are_what_each_is_alone(name, dtype, sizes):
+    rng = np.random.default_rng(8)
+    planes = [rng.integers(0, 256, (6, *size)).astype(dtype) for size in sizes]
+    planes[-1].flags.writeable = False  # as frames of a file are
+    for window, rate in (None, "field"), ((2, 5), "frame"), ((5, 6), "field"):
+        made = KERNELS[name].together(planes, window, rate=rate, order="bff")
+        assert len(made) == len(planes)
+        for plane, got in zip(planes, made, strict=True):
+            want = KERNELS[name].definition(plane, rate=rate, order="bff")
+            first, last = (t * KERNELS[name].rate(rate=rate) for t in window or (0, 6))
+            assert got.dtype == plane.dtype and np.array_equal(got, want[first:last])
+
+
+@pytest.mark.parametrize("name", ["bwdif", "bob"])
+def test_planes_that_do_not_belong_together_are_refused(name):
+    luma, chroma = np.zeros((4, 48, 160), np.uint8), np.zeros((4, 24, 80), np.uint8)
+    with pytest.raises(ValueError, match="as many frames of each"):
+        KERNELS["bwdif"].together([luma, chroma[:3]])
+    with pytest.raises(ValueError, match="one dtype"):
+        KERNELS["bwdif"].together([luma, chroma.astype(np.uint16)])
+    with pytest.raises(ValueError, match="window"):
+        KERNELS[name].together([luma, chroma], (2, 5))
+    with pytest.raises(TypeError, match="expected a NumPy array"):
+        KERNELS[name].together([luma, [[1]]])
+    assert KERNELS[name].together([]) == ()

@@ -7,10 +7,12 @@ the two fields nearest in time that do have the missing lines: one of them is al
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import get_num_threads, njit, types
 from numba.extending import overload, register_jitable
 
 from kernels import lanes
@@ -20,8 +22,8 @@ from kernels.deinterlace import frames_per_frame, kept_parity
 STEP = 64
 #: How many lines ahead of the one in work a line is asked for.
 AHEAD = 4
-#: Rows of a frame that one thread takes at a time, so that few frames still feed all threads.
-ROWS = 64
+#: Rows of a plane that one thread takes at a time, and where there are fewer frames than threads.
+ROWS, FEW_ROWS = 128, 64
 
 
 class Around:
@@ -98,6 +100,57 @@ def _wide(sample):
     if isinstance(sample, types.Float):
         return lambda sample: np.float32(sample)
     return lambda sample: np.int32(sample)
+
+
+def share_out(
+    planes: Sequence[np.ndarray],
+    outs: Sequence[np.ndarray],
+    least: int,
+    lanes_body: Callable[..., None],
+    plain_body: Callable[..., None],
+) -> None:
+    """`lanes_body(three planes, three outs, pieces)` for integers at least `least` wide, else `plain_body(plane, out)`.
+
+    One parallel region does three planes, because each costs time to begin and to end.  Frames of the smallest plane
+    are cut into pieces of about ROWS rows of the widest, those of the others into as many as make equal work, so that
+    equal shares of the list take equal time.  Where there are fewer planes the first stands in for the others, with no
+    pieces: any number of planes is one type, and one compiled body does for all.
+    """
+    alike: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for plane, out in zip(planes, outs, strict=True):
+        if plane.dtype.kind == "f" or plane.shape[2] < least:
+            plain_body(plane, out)
+        else:
+            seen = plane.view()
+            seen.flags.writeable = False  # else arrays that may be written to and others were two types, compiled twice
+            alike.setdefault(seen.flags.aligned, []).append((seen, out))
+    for pairs in alike.values():
+        for k in range(0, len(pairs), 3):
+            three, outs_of_three = zip(*pairs[k : k + 3], strict=True)
+            missing = 3 - len(three)
+            pieces = _pieces(tuple([p.shape[1:] for p in three]), len(three[0]) < get_num_threads())
+            lanes_body(three + three[:1] * missing, outs_of_three + outs_of_three[:1] * missing, pieces)
+
+
+@functools.lru_cache(maxsize=32)
+def _pieces(shapes: tuple[tuple[int, int], ...], few: bool) -> tuple[int, int, int]:
+    """Into how many pieces frames of up to three planes of these shapes are cut, see `share_out`."""
+    sizes = [height * width for height, width in shapes]
+    cuts = max(1, round(min(sizes) / (max(width for _, width in shapes) * (FEW_ROWS if few else ROWS))))
+    return tuple([round(cuts * size / min(sizes)) for size in sizes] + [0] * (3 - len(sizes)))
+
+
+@register_jitable
+def place(job, count, pieces):
+    """Plane, frame and piece of one of the `count * sum(pieces)` jobs.
+
+    Plane by plane: a frame's neighbours are then still in the cache, which all planes of three frames would not fit.
+    """
+    plane, job = 0, np.int64(job)
+    while job >= count * pieces[plane]:
+        job -= count * pieces[plane]
+        plane += 1
+    return plane, job // pieces[plane], job % pieces[plane]
 
 
 @register_jitable

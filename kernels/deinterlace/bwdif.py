@@ -20,7 +20,6 @@ from kernels.declare import Bits, Halo, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame
 from kernels.deinterlace.around import (
     AHEAD,
-    ROWS,
     STEP,
     Around,
     ask_ahead,
@@ -28,7 +27,9 @@ from kernels.deinterlace.around import (
     half,
     neighbours,
     on_a_cache_line,
+    place,
     reflected,
+    share_out,
     whole_frames,
     wide,
 )
@@ -152,68 +153,74 @@ def _add_line(ring, means, at, uppers, src, p, n, width):
         _averages(means, 2 * at + x, src, p + i, n + i)
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _bwdif_lanes(frames, out, start, first, step, peak, sums):
+@njit(cache=True, nogil=True)
+def _piece(frames, out, start, first, step, peak, sums, t, piece, pieces):
+    """One of `pieces` equal parts of what is made of frame `t` of one plane."""
     total, height, width = frames.shape
     src, dst = frames.reshape(-1), out.reshape(-1)
     size, two = height * width, 2 * width
     count = STEP // frames.itemsize
+    top, stop = piece * height // pieces, (piece + 1) * height // pieces
     slot = (width + count - 1) // count * (count // 2)  # vectors of sums per line of the ring, in samples
     uppers = _RING * slot
-    blocks = (height + ROWS - 1) // ROWS
-    for job in prange(out.shape[0] // step * blocks):
-        t = start + job // blocks
-        most = np.full(count, peak, frames.dtype)
-        ring, means = on_a_cache_line(2 * uppers, sums), on_a_cache_line(2 * uppers, frames)
-        top = job % blocks * ROWS
-        for field in range(step):
-            before, after, earlier, later = neighbours(t, field == 0, total)
-            ends = t == 0 and field == 0 or t == total - 1 and field == 1
-            kept = first ^ field
-            # Where in the ring the lines y - 4, y - 2, y, y + 2, y + 4 stand.
-            u4, u2, s, d2, d4 = 0, slot, 2 * slot, 3 * slot, 4 * slot
-            begin = top + ((top & 1) == kept)  # the first missing line of the block
-            for y in range(begin - 4, begin + 4, 2):
-                u4, u2, s, d2, d4 = u2, s, d2, d4, u4
-                if 0 <= y < height and not ends:
-                    _add_line(ring, means, d4, uppers, src, earlier * size + y * width, later * size + y * width, width)
-            for y in range(top, min(top + ROWS, height)):
-                to = ((t - start) * step + field) * size + y * width
-                if field == 0:
-                    ask_ahead(src, after * size + (y + AHEAD) * width, width)
-                if (y & 1) == kept:
-                    copy_line(dst, to, src, t * size + y * width, width)
-                    continue
-                up, down = reflected(y - 1, height) * width, reflected(y + 1, height) * width
-                a, b = t * size + up, t * size + down
-                if ends:
-                    a3, b3 = a - two if y >= 3 else b, b + two if y < height - 3 else a
-                    for x in range(0, width, count):
-                        i = min(x, width - count)
-                        _alone(dst, to + i, most, 0, src, a + i, b + i, a3 + i, b3 + i)
-                    continue
-                p, n = earlier * size + y * width, later * size + y * width
-                bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
-                u4, u2, s, d2, d4 = u2, s, d2, d4, u4
-                if y + 4 < height:
-                    _add_line(ring, means, d4, uppers, src, p + 2 * two, n + 2 * two, width)
-                if 4 <= y < height - 4:
-                    for x in range(0, width, count):
-                        i, h = min(x, width - count), x // 2
-                        v = uppers + h
-                        _inside(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i, p + i, n + i,
-                                bu + i, bd + i, au + i, ad + i, means, 2 * s + x, 2 * u2 + x, 2 * d2 + x,
-                                ring, u4 + h, u2 + h, s + h, d2 + h, d4 + h,
-                                u4 + v, u2 + v, s + v, d2 + v, d4 + v)  # fmt: skip
-                    continue
-                if 2 <= y < height - 2:
-                    pu, nu, pd, nd = p - two, n - two, p + two, n + two
-                else:  # a column that goes straight on from the lines above and below: the limit does not grow
-                    pu, nu, pd, nd = a, a, b, b
+    most = np.full(count, peak, frames.dtype)
+    ring, means = on_a_cache_line(2 * uppers, sums), on_a_cache_line(2 * uppers, frames)
+    for field in range(step):
+        before, after, earlier, later = neighbours(t, field == 0, total)
+        ends = t == 0 and field == 0 or t == total - 1 and field == 1
+        kept = first ^ field
+        # Where in the ring the lines y - 4, y - 2, y, y + 2, y + 4 stand.
+        u4, u2, s, d2, d4 = 0, slot, 2 * slot, 3 * slot, 4 * slot
+        begin = top + ((top & 1) == kept)  # the first missing line of the block
+        for y in range(begin - 4, begin + 4, 2):
+            u4, u2, s, d2, d4 = u2, s, d2, d4, u4
+            if 0 <= y < height and not ends:
+                _add_line(ring, means, d4, uppers, src, earlier * size + y * width, later * size + y * width, width)
+        for y in range(top, stop):
+            to = ((t - start) * step + field) * size + y * width
+            if field == 0:
+                ask_ahead(src, after * size + (y + AHEAD) * width, width)
+            if (y & 1) == kept:
+                copy_line(dst, to, src, t * size + y * width, width)
+                continue
+            up, down = reflected(y - 1, height) * width, reflected(y + 1, height) * width
+            a, b = t * size + up, t * size + down
+            if ends:
+                a3, b3 = a - two if y >= 3 else b, b + two if y < height - 3 else a
                 for x in range(0, width, count):
                     i = min(x, width - count)
-                    _edge(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
-                          pu + i, nu + i, pd + i, nd + i)  # fmt: skip
+                    _alone(dst, to + i, most, 0, src, a + i, b + i, a3 + i, b3 + i)
+                continue
+            p, n = earlier * size + y * width, later * size + y * width
+            bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
+            u4, u2, s, d2, d4 = u2, s, d2, d4, u4
+            if y + 4 < height:
+                _add_line(ring, means, d4, uppers, src, p + 2 * two, n + 2 * two, width)
+            if 4 <= y < height - 4:
+                for x in range(0, width, count):
+                    i, h = min(x, width - count), x // 2
+                    v = uppers + h
+                    _inside(dst, to + i, most, 0, src, a + i, b + i, a - two + i, b + two + i, p + i, n + i,
+                            bu + i, bd + i, au + i, ad + i, means, 2 * s + x, 2 * u2 + x, 2 * d2 + x,
+                            ring, u4 + h, u2 + h, s + h, d2 + h, d4 + h,
+                            u4 + v, u2 + v, s + v, d2 + v, d4 + v)  # fmt: skip
+                continue
+            if 2 <= y < height - 2:
+                pu, nu, pd, nd = p - two, n - two, p + two, n + two
+            else:  # a column that goes straight on from the lines above and below: the limit does not grow
+                pu, nu, pd, nd = a, a, b, b
+            for x in range(0, width, count):
+                i = min(x, width - count)
+                _edge(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
+                      pu + i, nu + i, pd + i, nd + i)  # fmt: skip
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _bwdif_lanes(planes, outs, pieces, start, first, step, peak, sums):
+    count = outs[0].shape[0] // step
+    for job in prange(count * (pieces[0] + pieces[1] + pieces[2])):
+        n, frame, piece = place(job, count, pieces)
+        _piece(planes[n], outs[n], start, first, step, peak, sums, start + frame, piece, pieces[n])
 
 
 # The CPU body for float, and for integer planes too narrow for lanes.
@@ -263,16 +270,19 @@ def _bwdif_plain(frames, out, start, first, step, lowest, peak):
                 out[index, y, x] = average if motion == 0 else held
 
 
-@bwdif.cpu
-def _(frames, out, start, order, rate, bits):
-    first, step = (0 if order == "tff" else 1), frames_per_frame(rate=rate)
-    if frames.dtype.kind == "f":
-        _bwdif_plain(frames, out, start, first, step, np.float32(-np.inf), np.float32(np.inf))
-    elif frames.shape[2] < STEP // frames.itemsize:
-        _bwdif_plain(frames, out, start, first, step, np.int32(0), np.int32((1 << bits) - 1))
-    else:
-        sums = np.empty(0, np.int16 if frames.dtype == np.uint8 else np.int32)
-        _bwdif_lanes(frames, out, start, first, step, (1 << bits) - 1, sums)
+@bwdif.cpu_together
+def _(planes, outs, start, order, rate, bits):
+    dtype, peak = planes[0].dtype, (1 << bits) - 1
+    span = start, (0 if order == "tff" else 1), frames_per_frame(rate=rate)
+    limits = (np.float32(-np.inf), np.float32(np.inf)) if dtype.kind == "f" else (np.int32(0), np.int32(peak))
+    sums = np.empty(0, np.int16 if dtype == np.uint8 else np.int32)
+    share_out(
+        planes,
+        outs,
+        STEP // dtype.itemsize,
+        lambda *group: _bwdif_lanes(*group, *span, peak, sums),
+        lambda frames, out: _bwdif_plain(frames, out, *span, *limits),
+    )
 
 
 def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, bits: int) -> list[Launch]:

@@ -18,12 +18,13 @@ from kernels.declare import Bits, Halo, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame
 from kernels.deinterlace.around import (
     AHEAD,
-    ROWS,
     STEP,
     Around,
     ask_ahead,
     copy_line,
     neighbours,
+    place,
+    share_out,
     whole_frames,
     wide,
 )
@@ -106,40 +107,46 @@ def _complex(peak, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4):
     return low(by_halves(filtered, a, b, a3, b3, p, n, pu, nu, pd, nd, pu4, nu4, pd4, nd4), peak)
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _w3fdif_lanes(frames, out, start, first, step, whole, peak):
+@njit(cache=True, nogil=True)
+def _piece(frames, out, start, first, step, whole, peak, t, piece, pieces):
+    """One of `pieces` equal parts of what is made of frame `t` of one plane."""
     total, height, width = frames.shape
     src, dst = frames.reshape(-1), out.reshape(-1)
     size = height * width
     count = STEP // frames.itemsize
-    blocks = (height + ROWS - 1) // ROWS
-    for job in prange(out.shape[0] // step * blocks):
-        t = start + job // blocks
-        most = np.full(count, peak, frames.dtype)
-        top = job % blocks * ROWS
-        ahead = min(t + 1, total - 1) * size + AHEAD * width
-        for y in range(top, min(top + ROWS, height)):
-            ask_ahead(src, ahead + y * width, width)
-            for field in range(step):
-                to = ((t - start) * step + field) * size + y * width
-                if (y & 1) == (first ^ field):
-                    copy_line(dst, to, src, t * size + y * width, width)
-                    continue
-                _, _, earlier, later = neighbours(t, field == 0, total)
-                p, n, now = earlier * size, later * size, t * size
-                a, b = now + inside(y - 1, height) * width, now + inside(y + 1, height) * width
-                a3, b3 = now + inside(y - 3, height) * width, now + inside(y + 3, height) * width
-                here, u2, d2 = y * width, inside(y - 2, height) * width, inside(y + 2, height) * width
-                u4, d4 = inside(y - 4, height) * width, inside(y + 4, height) * width
-                for x in range(0, width, count):
-                    i = min(x, width - count)
-                    p, n = earlier * size + i, later * size + i
-                    if whole:
-                        _complex(dst, to + i, most, 0, src, a + i, b + i, a3 + i, b3 + i, p + here, n + here,
-                                 p + u2, n + u2, p + d2, n + d2, p + u4, n + u4, p + d4, n + d4)  # fmt: skip
-                    else:
-                        _simple(dst, to + i, most, 0, src, a + i, b + i, p + here, n + here,
-                                p + u2, n + u2, p + d2, n + d2)  # fmt: skip
+    top, stop = piece * height // pieces, (piece + 1) * height // pieces
+    most = np.full(count, peak, frames.dtype)
+    ahead = min(t + 1, total - 1) * size + AHEAD * width
+    for y in range(top, stop):
+        ask_ahead(src, ahead + y * width, width)
+        for field in range(step):
+            to = ((t - start) * step + field) * size + y * width
+            if (y & 1) == (first ^ field):
+                copy_line(dst, to, src, t * size + y * width, width)
+                continue
+            _, _, earlier, later = neighbours(t, field == 0, total)
+            p, n, now = earlier * size, later * size, t * size
+            a, b = now + inside(y - 1, height) * width, now + inside(y + 1, height) * width
+            a3, b3 = now + inside(y - 3, height) * width, now + inside(y + 3, height) * width
+            here, u2, d2 = y * width, inside(y - 2, height) * width, inside(y + 2, height) * width
+            u4, d4 = inside(y - 4, height) * width, inside(y + 4, height) * width
+            for x in range(0, width, count):
+                i = min(x, width - count)
+                p, n = earlier * size + i, later * size + i
+                if whole:
+                    _complex(dst, to + i, most, 0, src, a + i, b + i, a3 + i, b3 + i, p + here, n + here,
+                             p + u2, n + u2, p + d2, n + d2, p + u4, n + u4, p + d4, n + d4)  # fmt: skip
+                else:
+                    _simple(dst, to + i, most, 0, src, a + i, b + i, p + here, n + here,
+                            p + u2, n + u2, p + d2, n + d2)  # fmt: skip
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _w3fdif_lanes(planes, outs, pieces, start, first, step, whole, peak):
+    count = outs[0].shape[0] // step
+    for job in prange(count * (pieces[0] + pieces[1] + pieces[2])):
+        n, frame, piece = place(job, count, pieces)
+        _piece(planes[n], outs[n], start, first, step, whole, peak, start + frame, piece, pieces[n])
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -167,15 +174,18 @@ def _w3fdif_plain(frames, out, start, first, step, whole, lowest, peak):
                 out[index, y, x] = min(max(value, lowest), peak)
 
 
-@w3fdif.cpu
-def _(frames, out, start, order, rate, filter, bits):
-    first, step, whole = (0 if order == "tff" else 1), frames_per_frame(rate=rate), filter == "complex"
-    if frames.dtype.kind == "f":
-        _w3fdif_plain(frames, out, start, first, step, whole, np.float32(-np.inf), np.float32(np.inf))
-    elif frames.shape[2] < STEP // frames.itemsize:
-        _w3fdif_plain(frames, out, start, first, step, whole, np.int32(0), np.int32((1 << bits) - 1))
-    else:
-        _w3fdif_lanes(frames, out, start, first, step, whole, (1 << bits) - 1)
+@w3fdif.cpu_together
+def _(planes, outs, start, order, rate, filter, bits):
+    dtype, peak = planes[0].dtype, (1 << bits) - 1
+    facts = start, (0 if order == "tff" else 1), frames_per_frame(rate=rate), filter == "complex"
+    limits = (np.float32(-np.inf), np.float32(np.inf)) if dtype.kind == "f" else (np.int32(0), np.int32(peak))
+    share_out(
+        planes,
+        outs,
+        STEP // dtype.itemsize,
+        lambda *group: _w3fdif_lanes(*group, *facts, peak),
+        lambda frames, out: _w3fdif_plain(frames, out, *facts, *limits),
+    )
 
 
 def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, filter: str, bits: int) -> list[Launch]:

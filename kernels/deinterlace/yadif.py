@@ -16,14 +16,15 @@ from kernels.declare import Bits, Halo, Launch, kernel
 from kernels.deinterlace import Order, Rate, frames_per_frame
 from kernels.deinterlace.around import (
     AHEAD,
-    ROWS,
     STEP,
     Around,
     ask_ahead,
     copy_line,
     half,
     neighbours,
+    place,
     reflected,
+    share_out,
     whole_frames,
     wide,
 )
@@ -119,50 +120,56 @@ def _straight(a, b, p, n, bu, bd, au, ad, pu, nu, pd, nd):
     return _held(average_down(a, b), a, b, p, n, bu, bd, au, ad, (pu, nu, pd, nd))
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _yadif_lanes(frames, out, start, first, step, check):
+@njit(cache=True, nogil=True)
+def _piece(frames, out, start, first, step, check, t, piece, pieces):
+    """One of `pieces` equal parts of what is made of frame `t` of one plane."""
     total, height, width = frames.shape
     src, dst = frames.reshape(-1), out.reshape(-1)
     size = height * width
     count = STEP // frames.itemsize
-    blocks = (height + ROWS - 1) // ROWS
-    for job in prange(out.shape[0] // step * blocks):
-        t = start + job // blocks
-        d = np.empty(5 * width, frames.dtype)  # differences between the lines above and below, one row per direction
-        d0, d1, d2, d3, d4 = 0, width, 2 * width, 3 * width, 4 * width
-        top = job % blocks * ROWS
-        ahead = min(t + 1, total - 1) * size + AHEAD * width
-        for y in range(top, min(top + ROWS, height)):
-            ask_ahead(src, ahead + y * width, width)
-            for field in range(step):
-                to = ((t - start) * step + field) * size + y * width
-                if (y & 1) == (first ^ field):
-                    copy_line(dst, to, src, t * size + y * width, width)
-                    continue
-                before, after, earlier, later = neighbours(t, field == 0, total)
-                up, down = reflected(y - 1, height) * width, reflected(y + 1, height) * width
-                a, b = t * size + up, t * size + down
-                p, n = earlier * size + y * width, later * size + y * width
-                bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
-                if check and y != 1 and y != height - 2:
-                    up, down = reflected(y - 2, height) * width, reflected(y + 2, height) * width
-                    pu, nu, pd, nd = earlier * size + up, later * size + up, earlier * size + down, later * size + down
-                else:  # a column that goes straight on from the lines above and below: the limit does not grow
-                    pu, nu, pd, nd = a, a, b, b
-                for x in range(2, width - 2, count):
-                    i = min(x, width - 2 - count)
-                    _differences(d, d0 + i, d1 + i, d2 + i, d3 + i, d4 + i, src, a + i - 2, a + i - 1, a + i, a + i + 1,
-                                 a + i + 2, b + i - 2, b + i - 1, b + i, b + i + 1, b + i + 2)  # fmt: skip
-                for i in (0, width - count // 4):
-                    _straight(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
-                              pu + i, nu + i, pd + i, nd + i)  # fmt: skip
-                for x in range(3, width - 3, count):
-                    i = min(x, width - 3 - count)
-                    _search(dst, to + i, d, d0 + i - 1, d0 + i, d0 + i + 1, d1 + i - 1, d1 + i, d1 + i + 1,
-                            d2 + i - 1, d2 + i, d2 + i + 1, d3 + i - 1, d3 + i, d3 + i + 1,
-                            d4 + i - 1, d4 + i, d4 + i + 1, src, a + i - 2, a + i - 1, a + i, a + i + 1, a + i + 2,
-                            b + i - 2, b + i - 1, b + i, b + i + 1, b + i + 2, p + i, n + i, bu + i, bd + i,
-                            au + i, ad + i, pu + i, nu + i, pd + i, nd + i)  # fmt: skip
+    top, stop = piece * height // pieces, (piece + 1) * height // pieces
+    d = np.empty(5 * width, frames.dtype)  # differences between the lines above and below, one row per direction
+    d0, d1, d2, d3, d4 = 0, width, 2 * width, 3 * width, 4 * width
+    ahead = min(t + 1, total - 1) * size + AHEAD * width
+    for y in range(top, stop):
+        ask_ahead(src, ahead + y * width, width)
+        for field in range(step):
+            to = ((t - start) * step + field) * size + y * width
+            if (y & 1) == (first ^ field):
+                copy_line(dst, to, src, t * size + y * width, width)
+                continue
+            before, after, earlier, later = neighbours(t, field == 0, total)
+            up, down = reflected(y - 1, height) * width, reflected(y + 1, height) * width
+            a, b = t * size + up, t * size + down
+            p, n = earlier * size + y * width, later * size + y * width
+            bu, bd, au, ad = before * size + up, before * size + down, after * size + up, after * size + down
+            if check and y != 1 and y != height - 2:
+                up, down = reflected(y - 2, height) * width, reflected(y + 2, height) * width
+                pu, nu, pd, nd = earlier * size + up, later * size + up, earlier * size + down, later * size + down
+            else:  # a column that goes straight on from the lines above and below: the limit does not grow
+                pu, nu, pd, nd = a, a, b, b
+            for x in range(2, width - 2, count):
+                i = min(x, width - 2 - count)
+                _differences(d, d0 + i, d1 + i, d2 + i, d3 + i, d4 + i, src, a + i - 2, a + i - 1, a + i, a + i + 1,
+                             a + i + 2, b + i - 2, b + i - 1, b + i, b + i + 1, b + i + 2)  # fmt: skip
+            for i in (0, width - count // 4):
+                _straight(dst, to + i, src, a + i, b + i, p + i, n + i, bu + i, bd + i, au + i, ad + i,
+                          pu + i, nu + i, pd + i, nd + i)  # fmt: skip
+            for x in range(3, width - 3, count):
+                i = min(x, width - 3 - count)
+                _search(dst, to + i, d, d0 + i - 1, d0 + i, d0 + i + 1, d1 + i - 1, d1 + i, d1 + i + 1,
+                        d2 + i - 1, d2 + i, d2 + i + 1, d3 + i - 1, d3 + i, d3 + i + 1,
+                        d4 + i - 1, d4 + i, d4 + i + 1, src, a + i - 2, a + i - 1, a + i, a + i + 1, a + i + 2,
+                        b + i - 2, b + i - 1, b + i, b + i + 1, b + i + 2, p + i, n + i, bu + i, bd + i,
+                        au + i, ad + i, pu + i, nu + i, pd + i, nd + i)  # fmt: skip
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _yadif_lanes(planes, outs, pieces, start, first, step, check):
+    count = outs[0].shape[0] // step
+    for job in prange(count * (pieces[0] + pieces[1] + pieces[2])):
+        n, frame, piece = place(job, count, pieces)
+        _piece(planes[n], outs[n], start, first, step, check, start + frame, piece, pieces[n])
 
 
 # The CPU body for float, and for integer planes too narrow for lanes.
@@ -207,12 +214,16 @@ def _yadif_plain(frames, out, start, first, step, check):
                 out[index, y, x] = min(max(chosen, average - limit), average + limit)
 
 
-@yadif.cpu
-def _(frames, out, start, order, rate, check, bits):
-    first, step = (0 if order == "tff" else 1), frames_per_frame(rate=rate)
-    fits = frames.dtype.kind == "u" and frames.shape[2] >= STEP // frames.itemsize + 6
-    body = _yadif_lanes if fits else _yadif_plain
-    body(frames, out, start, first, step, check)
+@yadif.cpu_together
+def _(planes, outs, start, order, rate, check, bits):
+    facts = start, (0 if order == "tff" else 1), frames_per_frame(rate=rate), check
+    share_out(
+        planes,
+        outs,
+        STEP // planes[0].itemsize + 6,
+        lambda *group: _yadif_lanes(*group, *facts),
+        lambda frames, out: _yadif_plain(frames, out, *facts),
+    )
 
 
 def _plan(arrays: list[Any], out: Any, start: int, order: str, rate: str, check: bool, bits: int) -> list[Launch]:

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numba import get_num_threads
 
 from kernels.arrays import beside, depth, empty_like_backend
 from kernels.declare import Bits, Halo, Knob, Launch, kernel
@@ -33,6 +34,7 @@ from kernels.motion.planes import eight_bit
 
 LOW, HIGH = 0.75, 1.25  # the ramp, in squared thresholds
 assert LOW / (HIGH - LOW) == START
+FRAMES_A_THREAD = 2  # worked on at a time where frames do not need each other
 
 Noise = Annotated[float, Knob(0.1, 64, unit="levels", soft=(1, 25))]
 Step = Literal["8", "4", "2"]
@@ -207,20 +209,30 @@ def _span(frames: Any, out: Any, start: int, radius: int) -> tuple[int, int]:
 
 def _run(frames, guide, out, start, strength, guided, step, search, radius, motion, bits):
     rows, columns = (_mirrored(n) for n in frames.shape[1:])
-    begin, stop = _span(frames, out, start, radius)
     scale, peak, half = _facts(frames, bits)
+    # New memory costs the system more time than the arithmetic on it, and more yet where threads ask at once: frames
+    # that do not need each other go through the same planes, a few at a time.
+    most = len(out) if radius else min(len(out), FRAMES_A_THREAD * get_num_threads())
+    begin, stop = _span(frames, out[:most], start, radius)
     shape = stop - begin, len(rows), len(columns)
     light = led = np.empty(shape, np.float32)
-    floats(frames, begin, rows, columns, scale, light)
     if guided:
         led = np.empty(shape, np.float32)
-        floats(guide, begin, rows, columns, scale, led)
     seen = np.empty((*shape[:2], shape[2] + BEFORE + BEHIND), np.uint8)
-    levels(led, seen)
+    sums, weights = (np.empty((most + 1, *shape[1:]), np.float32) for _ in range(2))
     twice = np.tile(window(), 2).astype(np.float32).ravel()
-    sums, weights = collaborate(seen.ravel(), light.ravel(), led.ravel(), start - begin, len(out), *shape[1:],
-                                int(step), search, motion, radius, guided, strength, twice)  # fmt: skip
-    finish(sums.reshape(-1, *shape[1:]), weights.reshape(-1, *shape[1:]), out, scale, peak, half)
+    for first in range(0, len(out), most):
+        part, at = out[first : first + most], start + first
+        begin, stop = _span(frames, part, at, radius)
+        held = stop - begin
+        floats(frames, begin, rows, columns, scale, light[:held])
+        if guided:
+            floats(guide, begin, rows, columns, scale, led[:held])
+        levels(led[:held], seen[:held])
+        collaborate(seen[:held].ravel(), light[:held].ravel(), led[:held].ravel(), at - begin, len(part), *shape[1:],
+                    int(step), search, motion, radius, guided, strength, twice, sums.ravel(),
+                    weights.ravel())  # fmt: skip
+        finish(sums, weights, part, scale, peak, half)
 
 
 @bm3d.cpu

@@ -103,15 +103,18 @@ def _band(seen, light, guide, t, start, outs, first, stop, high, wide, step, sea
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def collaborate(seen, light, guide, start, outs, high, wide, step, search, motion, radius, guided, strength, window):
-    """Weighted sums and weights of frames start .. start + outs, flat float32 planes, and of one more, which is waste.
+def collaborate(seen, light, guide, start, outs, high, wide, step, search, motion, radius, guided, strength, window,
+                sums, weights):  # fmt: skip
+    """Fills `sums` and `weights` for frames start .. start + outs, flat float32 planes, and one more, which is waste.
 
     seen, light, guide : flat planes: bytes to match, what is filtered, what Wiener's weights follow (any, unless
                          `guided`).
     strength           : the slope of the ramp of `threshold`, or the power of the noise.
     """
-    count, area = light.shape[0] // (high * wide), high * wide
-    sums, weights = np.zeros((outs + 1) * area, np.float32), np.zeros((outs + 1) * area, np.float32)
+    count = light.shape[0] // (high * wide)
+    for i in prange((outs + 1) * high):
+        for x in range(i * wide, (i + 1) * wide):
+            sums[x], weights[x] = 0, 0
     reach = max(search, radius * motion)
     lines = (2 * reach + 2 * SIDE - 1) // SIDE * SIDE  # of a band: as many as it reaches beyond itself
     bands = (high - SIDE) // lines + 1
@@ -124,7 +127,6 @@ def collaborate(seen, light, guide, start, outs, high, wide, step, search, motio
             for t in range(begin, begin + each):
                 _band(seen, light, guide, t, start, outs, top, min(top + lines, high - SIDE + 1), high, wide, step,
                       search, motion, radius, guided, strength, window, sums, weights)  # fmt: skip
-    return sums, weights
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")

@@ -215,10 +215,10 @@ class KernelStage(Stage):
                 )
 
     def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
-        # Compiles, or loads from the disk cache, on the smallest frames the kernel takes.
+        # Compiles, or loads from the disk cache, on few lines; of the picture's width, since a body may need some width.
         if device != "cpu":
             return
-        shape = (1, max(self.kernel.smallest[0], 8), max(self.kernel.smallest[1], 8))
+        shape = (1, max(self.kernel.smallest[0], 8), max(self.kernel.smallest[1], min(fmt.width, 512)))
         self._run(np.zeros(shape, fmt.dtype), (0, 1), self.kernel_knobs(0, fmt, knobs), None)
 
     def _run(self, plane: Any, window: tuple[int, int], knobs: dict[str, Any], state: Any) -> tuple[Any, Any]:

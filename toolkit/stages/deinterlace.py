@@ -64,6 +64,13 @@ class Deinterlacer(KernelStage):
     ) -> Batch:
         return super().only(batch, window, fmt, knobs, context) if fmt.interlaced else batch[window[0] : window[1]]
 
+    def _worked(
+        self, batch: Batch, window: tuple[int, int], fmt: PictureFormat, knobs: dict[str, Any],
+        per_plane: list[dict[str, Any] | None], states: list[Any],
+    ) -> Batch:  # fmt: skip
+        planes = self.kernel.together(batch.planes, window, **per_plane[0])  # all planes have the same knobs
+        return self.rebuilt(batch[window[0] : window[1]], planes, fmt, knobs)
+
     def rebuilt(self, batch: Batch, planes: tuple[Any, ...], fmt: PictureFormat, knobs: dict[str, Any]) -> Batch:
         after = self.format_after(fmt, knobs)
         if self.rate(fmt, knobs) == 1:
