@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests import _media as m
 from toolkit.cli import main
-from toolkit.errors import KnobError, ToolkitError
+from toolkit.errors import KnobError, ToolkitError, ToolkitWarning
 from toolkit.presets import names, preset
 from toolkit.settings import parse_bytes, parse_range, parse_step
 
@@ -120,7 +121,7 @@ BAD = {
     "into a folder": (["restore", "{tape}", "{folder}/in"], 2, "is a folder; expected the name of a file"),
     "demo's net": (["demo", "{folder}/demo", "--upscale", "nope"], 2, "there is no stage named 'upscale.nope'"),
     "no output": (["restore", "{tape}"], 2, "restore wants OUTPUT; nothing was written; try: vhs-toolkit restore -"),
-    "no value": (["restore", "{tape}", "{out}", "--crf"], 2, "--crf was given no value"),
+    "crf of nothing": (["restore", "{tape}", "{out}", "--crf"], 2, "--crf was given no value"),
     "spaces": (["restore", "my", "tape.avi", "{out}"], 2, "a name with spaces wants quotes"),
     "no queue": (["queue", "status", "--queue", "{folder}/q.db"], 2, "there is no queue"),
     "not a queue": (["queue", "status", "--queue", "{text}"], 1, "is not a queue (it is no SQLite file)"),
@@ -188,6 +189,14 @@ def test_what_the_system_refuses_is_one_sentence_too(tmp_path, monkeypatch, caps
     code, line = refused(capsys, *words)
     assert code == 1 and str(place) in line and "--debug" in line
     assert [p.name for p in tmp_path.iterdir()] == [place.name]
+
+
+def test_a_warning_is_a_sentence_without_the_place_in_the_code(capsys):
+    assert main(["presets"]) == 0
+    assert warnings.formatwarning(ToolkitWarning("the tape breaks off"), ToolkitWarning, "a.py", 3) == (
+        "vhs-toolkit: the tape breaks off\n"
+    )
+    assert "a.py:3: UserWarning: odd" in warnings.formatwarning(UserWarning("odd"), UserWarning, "a.py", 3)
 
 
 def test_debug_shows_the_traceback():

@@ -307,7 +307,8 @@ def fetch(name: str, *, json: Json = False) -> None:
 
 
 def _facts(row: dict[str, Any]) -> str:
-    return "\n".join(f"{k:<13} {v}" for k, v in row.items())
+    told = {k: ", ".join(map(str, v)) if isinstance(v, (list, tuple)) else v for k, v in row.items()}
+    return "\n".join(f"{k:<13} {v}" for k, v in told.items() if v not in (None, ""))
 
 
 def _model_line(row: dict[str, Any]) -> str:
