@@ -70,7 +70,7 @@ def connect(path: Path, check: bool = False) -> sqlite3.Connection:
     """An open connection for one thread; the file is made when it is not there.
 
     With `check` the file is examined first, and a damaged one put aside and replaced by its copy, with a
-    `ToolkitWarning`.  Raises `QueueFailed`.
+    `ToolkitWarning`.  Raises `QueueFailed`, also for a file that is none of ours, which is left as it is.
     """
     with failures(path):
         try:
