@@ -21,7 +21,7 @@ def test_there_are_some():
     assert len(LINES) > 30
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", LINES, ids=[re.sub(r"\W+", "-", line)[12:50] for line in LINES])
 def test_a_command_of_the_readme_is_taken(line):
     words = shlex.split(line, comments=True)[1:]
     command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
