@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests import _media as m
 from toolkit.cli import main
-from toolkit.errors import KnobError, ToolkitError
+from toolkit.errors import KnobError, ToolkitError, ToolkitWarning
 from toolkit.presets import names, preset
 from toolkit.settings import parse_bytes, parse_range, parse_step
 
@@ -112,6 +113,18 @@ BAD = {
     "out folder": (["restore", "{tape}", "{folder}/no/o.mp4"], 2, "does not exist"),
     "weights": (["restore", "{tape}", "{out}", "--upscale", "{weights}"], 2, "weights"),
     "no weights": (["restore", "{tape}", "{out}", "--upscale", "{folder}/none.pth"], 2, "none.pth"),
+    "two denoisers": (["restore", "{tape}", "{out}", "--denoise", "hqdn3d+median"], 2, "only repair takes several"),
+    "no name": (["restore", "{tape}", "{out}", "--repair", "heal_dropouts+"], 2, "repair names no stage"),
+    "group": (["restore", "{tape}", "{out}", "--deinterlace", "nlmeans"], 2, "did you mean denoise.nlmeans?"),
+    "speed": (["restore", "{tape}", "{out}", "--encoder-preset", "quick"], 2, "expected one of ultrafast"),
+    "segment": (["restore", "{tape}", "{out}", "--segment", "-1"], 2, "expected more than 0 s"),
+    "into a folder": (["restore", "{tape}", "{folder}/in"], 2, "is a folder; expected the name of a file"),
+    "demo's net": (["demo", "{folder}/demo", "--upscale", "nope"], 2, "there is no stage named 'upscale.nope'"),
+    "no output": (["restore", "{tape}"], 2, "restore wants OUTPUT; nothing was written; try: vhs-toolkit restore -"),
+    "crf of nothing": (["restore", "{tape}", "{out}", "--crf"], 2, "--crf was given no value"),
+    "spaces": (["restore", "my", "tape.avi", "{out}"], 2, "a name with spaces wants quotes"),
+    "no queue": (["queue", "status", "--queue", "{folder}/q.db"], 2, "there is no queue"),
+    "not a queue": (["queue", "status", "--queue", "{text}"], 1, "is not a queue (it is no SQLite file)"),
     "option": (["restore", "{tape}", "{out}", "--denois", "hqdn3d"], 2, "--denois"),
     "command": (["restroe"], 2, "restore"),
     "model": (["models", "info", "x5plus"], 2, "x5plus"),
@@ -134,9 +147,10 @@ def test_bad_requests_get_one_sentence_and_leave_nothing(case, tmp_path, capsys)
         "folder": tmp_path, "out": tmp_path / "o.mp4", "tape": tape, "empty": places["empty.avi"],
         "text": places["text.avi"], "sound": places["sound.wav"], "weights": places["weights.pth"],
     }  # fmt: skip
-    before = tape.stat()
+    before, text_before = tape.stat(), places["text.avi"].read_bytes()
     got, line = refused(capsys, *[w.format(**names) for w in words])
     assert (got, text in line) == (code, True), line
+    assert "try: did you mean" not in line and places["text.avi"].read_bytes() == text_before
     assert tape.stat().st_mtime_ns == before.st_mtime_ns
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
@@ -177,6 +191,14 @@ def test_what_the_system_refuses_is_one_sentence_too(tmp_path, monkeypatch, caps
     assert [p.name for p in tmp_path.iterdir()] == [place.name]
 
 
+def test_a_warning_is_a_sentence_without_the_place_in_the_code(capsys):
+    assert main(["presets"]) == 0
+    assert warnings.formatwarning(ToolkitWarning("the tape breaks off"), ToolkitWarning, "a.py", 3) == (
+        "vhs-toolkit: the tape breaks off\n"
+    )
+    assert "a.py:3: UserWarning: odd" in warnings.formatwarning(UserWarning("odd"), UserWarning, "a.py", 3)
+
+
 def test_debug_shows_the_traceback():
     done = run("probe", "nothing.avi", "--debug")
     assert done.returncode != 0 and "Traceback" in done.stderr
@@ -209,7 +231,10 @@ def test_a_preset_file_of_ones_own(tmp_path, capsys):
     mine.write_text("when: Mine.\nsteps:\n  - deinterlace.bob: {method: linear}\naudio: none\n")
     assert preset(str(mine)).pipeline[0].knobs["method"] == "linear"
     for text, message in (
-        ("steps: [", "not YAML"),
+        ("steps: [", "not YAML (line 1"),
+        ("", "holds no names"),
+        ("when: x\nstepz: []\n", "no place for 'stepz'"),
+        ("when: x\nsteps:\n  - stage: denoise.median\n", "step 1 is no stage with its knobs"),
         ("when: x\n", "steps"),
         ("when: x\nsteps: []\ncolour: red\n", "colour"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ import pytest
 from tests import _media as m
 from tests._segments import QUICK, digest, interrupted
 from toolkit.cli import main
-from toolkit.errors import InputMissing, OutputRefused, RequestError, ToolkitWarning
+from toolkit.errors import InputMissing, OutputRefused, QueueFailed, RequestError, ToolkitWarning
 from toolkit.jobs import Queue, Wish, status
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import STATES
@@ -490,6 +491,18 @@ def test_a_damaged_file_is_replaced_by_its_copy(how, tmp_path, tapes):
         queue = Queue(path)
     assert queue.counts()["pending"] == 203 and len(queue.jobs()) == 203
     assert (tmp_path / "q.db.damaged-1").read_bytes() == data
+
+
+def test_another_programs_database_is_no_queue(tmp_path):
+    """Neither renamed nor written to: a name may be mistyped."""
+    path = tmp_path / "history.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE pages (name TEXT)")
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(QueueFailed, match="is not a queue .it holds the data of another program.*not touched"):
+        Queue(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["history.db"] and path.read_bytes() == before
 
 
 def test_ten_thousand_jobs(queue, tapes, tmp_path):

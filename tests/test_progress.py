@@ -36,6 +36,15 @@ def test_stage_changes_show_even_within_the_same_second():
     assert [s.stage for s in seen] == ["read", "restore", "check"]
 
 
+def test_a_stage_that_ends_shows_its_last_count():
+    clock, seen = Clock(), []
+    progress = Progress(seen.append, clock=clock)
+    progress.stage("restore", 10)
+    progress.step(10)  # too soon to be drawn
+    progress.stage("check")
+    assert [(s.stage, s.done) for s in seen] == [("restore", 0), ("restore", 10), ("check", 0)]
+
+
 def test_time_left_follows_from_the_speed():
     clock, seen = Clock(), []
     progress = Progress(seen.append, clock=clock)

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import _sweep as s
-from toolkit.cli import main
+from toolkit.cli import app, main
 from toolkit.errors import KnobError, OutputRefused, RequestError, ToolkitError
 from toolkit.pipeline import Pipeline
 from toolkit.presets import load
@@ -74,6 +74,8 @@ def test_the_command_prints_trials_and_the_best_and_keeps_the_rows(swept):
     assert len(rows) == 4 and lines[-1]["event"] == "done" and lines[-1]["metric"] == "psnr_Y"
     best = max(rows, key=lambda row: row["psnr_Y"])
     assert json.loads(best["pipeline"])["steps"] == lines[-1]["best"]["steps"]
+    _, bound, _ = app.parse_args(lines[-1]["command"][1:])
+    assert bound.arguments["how"].steps()[1].to_dict() == lines[-1]["best"], "the command that is offered does the same"
     saved = load(here / "mine.yaml")
     assert saved.pipeline.to_dict() == lines[-1]["best"]
     assert (saved.audio, saved.write["crf"]) == ("light", 20), "sound and encoder of the preset it began with"

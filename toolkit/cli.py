@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 import toolkit
 from toolkit.commands.how import DEFAULTS, How
 from toolkit.commands.profile import app as profile
 from toolkit.commands.queue import app as queue
 from toolkit.commands.sweep import report_app, sweep_app
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, ToolkitWarning
 
 app = App(
     name="vhs-toolkit",
     help="Restores and upscales VHS captures, with numbers that say what changed.",
+    help_epilogue="--debug, with any command, shows the traceback of an error.",
     version=toolkit.__version__,
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # `main` says what happened to the files
@@ -111,7 +114,7 @@ def stages(*, json: Json = False) -> None:
 
 
 def _stage_lines(row: dict[str, Any]) -> str:
-    knobs = [f"    {k['name']}={k['default']}  ({k['range']} {k['unit']})".rstrip() for k in row["knobs"]]
+    knobs = [f"    {k['name']}={k['default']}  ({k['range']} {k['unit']}".rstrip() + ")" for k in row["knobs"]]
     return "\n".join([f"{row['name']}  {row['summary']}", *knobs])
 
 
@@ -182,6 +185,10 @@ def simulate(
     ----------
     truth
         Also write the clean frames at field rate here.
+    standard
+        720x480 at 29.97 frames a second, or 720x576 at 25.
+    seed
+        Another number, other noise and dropouts.
     faults
         knob=value,... for instance luma_noise=8,dropouts=0,chroma_delay=300.
     ideal
@@ -256,7 +263,17 @@ def compare(
 
 @app.command
 def demo(folder: Path = Path("demo"), *, frames: int = 60, upscale: str | None = None) -> None:
-    """Makes a sample tape in FOLDER, restores it, compares with the truth and says where the files are."""
+    """Makes a sample tape in FOLDER, restores it, compares with the truth and says where the files are.
+
+    Parameters
+    ----------
+    folder
+        Where the files go; those of an earlier demo are replaced, nothing else is touched.
+    frames
+        Length of the tape; 30 are a second.
+    upscale
+        NAME[:knob=value,...] in place of Lanczos (see "stages").
+    """
     from toolkit.demo import run
 
     print(run(folder, frames=frames, upscale=upscale))
@@ -290,7 +307,8 @@ def fetch(name: str, *, json: Json = False) -> None:
 
 
 def _facts(row: dict[str, Any]) -> str:
-    return "\n".join(f"{k:<13} {v}" for k, v in row.items())
+    told = {k: ", ".join(map(str, v)) if isinstance(v, (list, tuple)) else v for k, v in row.items()}
+    return "\n".join(f"{k:<13} {v}" for k, v in told.items() if v not in (None, ""))
 
 
 def _model_line(row: dict[str, Any]) -> str:
@@ -304,6 +322,7 @@ def main(words: list[str] | None = None) -> int:
     words = [w for w in words if w != "--debug"]
     # So that kill (SIGTERM) cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
+    warnings.formatwarning = _plain_warning
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("kernels").setLevel(logging.INFO)
     try:
@@ -317,7 +336,7 @@ def main(words: list[str] | None = None) -> int:
     except CycloptsError as error:
         if debug:
             raise
-        print(f"vhs-toolkit: {' '.join(str(error).split())}; try: vhs-toolkit --help", file=sys.stderr)
+        print(f"vhs-toolkit: {_request(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         kept, none = "what is finished was kept: the same command goes on", "nothing half-written was left"
@@ -332,8 +351,33 @@ def main(words: list[str] | None = None) -> int:
             raise
         where = f" ({error.filename})" if error.filename else ""
         said = f"the system refused: {error.strerror or error}{where}; nothing half-written was left under its name"
-        print(f"vhs-toolkit: {said}; try: another folder or disk, or --debug to see where", file=sys.stderr)
+        hint = "a shorter name" if error.errno == errno.ENAMETOOLONG else "another folder or disk"
+        print(f"vhs-toolkit: {said}; try: {hint}, or --debug to see where", file=sys.stderr)
         return 1
+
+
+def _request(error: CycloptsError) -> str:
+    """The sentence for words that fit no command: what was given, and whose help says more."""
+    said = " ".join(str(error).split()).removesuffix(", ...").removesuffix(".")
+    if isinstance(error, UnusedCliTokensError):
+        said = f"too many words: {' '.join(error.unused_tokens or [])!r} is left over"
+        said += "; a name with spaces wants quotes around it"
+    elif isinstance(error, MissingArgumentError) and error.keyword:
+        said = f"{error.keyword} was given no value"
+    elif isinstance(error, MissingArgumentError) and error.argument is not None and error.command_chain:
+        option = error.argument.name
+        name = option.lstrip("-").upper() if error.argument.field_info.is_positional else option
+        said = f"{' '.join(error.command_chain)} wants {name}"
+    help_of = " ".join(["vhs-toolkit", *(error.command_chain or ()), "--help"])
+    return f"{said}; nothing was written; try: {help_of}"
+
+
+def _plain_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+    """One of the toolkit's own as a sentence; others with the place in the code."""
+    return f"vhs-toolkit: {message}\n" if issubclass(category, ToolkitWarning) else _as_ever(message, category, *place)
+
+
+_as_ever = warnings.formatwarning
 
 
 def _interrupt(number: int, frame: Any) -> None:

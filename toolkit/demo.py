@@ -54,6 +54,8 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
     from toolkit.settings import changed
     from toolkit.tape import demo, simulate
 
+    chosen = preset("vhs")
+    pipeline = changed(chosen.pipeline, upscale=upscale)  # a wrong name is refused before anything is made
     scene, folder = demo(frames=frames), Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputRefused(f"{folder} is a file", expected="the name of a folder for the demo's files")
@@ -62,12 +64,11 @@ def run(folder: Path, *, frames: int = 60, upscale: str | None = None) -> Demo:
     files = {what: folder / name for what, name in names.items()}
     print("making a tape with known truth ...", file=sys.stderr)
     simulate(scene, files["tape"], truth=files["truth"], overwrite=True)
-    chosen = preset("vhs")
     progress = Progress(BarSink(sys.stderr))
     done = restore(
         files["tape"],
         files["restored"],
-        pipeline=changed(chosen.pipeline, upscale=upscale),
+        pipeline=pipeline,
         overwrite=True,
         progress=progress,
     )

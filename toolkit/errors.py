@@ -60,7 +60,7 @@ class ToolkitError(Exception):
         if self.files:
             text += f"; {self.files}"
         if self.hint:
-            text += f"; try: {self.hint}"
+            text += f"; {self.hint}" if self.hint.startswith("did you mean") else f"; try: {self.hint}"
         return " ".join(text.split())
 
     def tell_of_files(self, files: str) -> None:
@@ -93,7 +93,7 @@ class UnknownName(RequestError):
     def __init__(self, kind: str, name: str, known: Iterable[str], **more: str) -> None:
         known = sorted(known)
         self.kind, self.name, self.known = kind, name, known
-        self.near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        self.near = _near(name, known)
         hint = f"did you mean {' or '.join(self.near)}?" if self.near else ""
         more.setdefault("hint", hint)
         more.setdefault("expected", f"one of {', '.join(known)}")
@@ -102,6 +102,15 @@ class UnknownName(RequestError):
 
 class KnobError(RequestError):
     pass
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """Names like `name`.  Of "denoise.nlmean" only what stands behind the point counts: all begin alike."""
+    group, point, short = name.partition(".")
+    if not point or not all(k.startswith(f"{group}.") for k in known):
+        return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    found = difflib.get_close_matches(short, [k.partition(".")[2] for k in known], n=3, cutoff=0.5)
+    return [f"{group}.{n}" for n in found]
 
 
 class InputMissing(RequestError):

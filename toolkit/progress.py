@@ -52,13 +52,19 @@ class Progress:
         self._drawn = float("-inf")
         self._weights, self._behind = dict(weights or {}), 0.0
         self._stage, self._done, self._total, self._earlier = "", 0, None, 0
+        self._shown = 0
 
     def weigh(self, weights: Mapping[str, float]) -> None:
         """Tells the stages to come, each with its share of the work, unless they were told already."""
         self._weights = self._weights or dict(weights)
 
     def stage(self, name: str, total: int | None = None, done: int = 0) -> None:
-        """Begins a stage of `total` frames (None: unknown), `done` of them by an earlier run.  Always shown."""
+        """Begins a stage of `total` frames (None: unknown), `done` of them by an earlier run.  Always shown.
+
+        The last count of the stage that it ends is shown, too: else its bar would stay where the throttle left it.
+        """
+        if self._done != self._shown:
+            self._show(force=True)
         self._stage, self._done, self._total, self._earlier = name, done, total, done
         self._stage_start = self._clock()
         if name in self._weights:  # those before it are done or were left out
@@ -104,7 +110,7 @@ class Progress:
     def _show(self, force: bool = False, finished: bool = False) -> None:
         now = self._clock()
         if force or now - self._drawn >= self._draw:
-            self._drawn = now
+            self._drawn, self._shown = now, self._done
             self._sink(self.snapshot(finished))
 
 

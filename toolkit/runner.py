@@ -74,6 +74,8 @@ def restore(
 
     if frames[0] < 0 or (frames[1] is not None and frames[1] <= frames[0]):
         raise KnobError(f"frames is {tuple(frames)}", expected="(first, stop) with 0 <= first < stop, or stop None")
+    if not segment > 0:
+        raise KnobError(f"segments of {segment:g} s were asked for", expected="more than 0 s")
     clip = with_track(source if isinstance(source, Clip) else Clip.open(source), sound_track)
     output = Path(output)
     chosen = preset if isinstance(preset, Preset) else find_preset(preset)
@@ -212,9 +214,10 @@ class Runner:
             return reader.frames_read
 
     def _no_frames(self) -> InputUnreadable:
+        count = self.clip.frames
         return InputUnreadable(
             f"{self.clip.path} has no frames from {self.frames[0]} on",
-            expected=f"a range within its {self.clip.frames or 'unknown number of'} frames",
+            expected=f"a range within its {count} frames" if count else "a range that begins sooner",
         )
 
     def _begin(self, first: Batch) -> None:

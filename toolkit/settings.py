@@ -12,6 +12,7 @@ from toolkit.errors import KnobError, RequestError, UnknownName
 from toolkit.pipeline import Pipeline
 from toolkit.stages import CHAINS, GROUPS, Step, all_stages, in_order, stage
 
+_WEIGHTS = (".pth", ".pt", ".safetensors")
 _UNITS = {"": 1, "b": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
@@ -49,8 +50,10 @@ def parse_step(group: str, text: str) -> Step | None:
     if text.strip().lower() in ("none", "off"):
         return None
     name, colon, rest = text.partition(":")
+    if not name.strip():
+        raise KnobError(f"{group} names no stage", expected="NAME[:knob=value,...] or none", hint="vhs-toolkit stages")
     knobs: dict[str, Any] = {}
-    if group == "upscale" and Path(name).suffix.lower() in (".pth", ".pt", ".safetensors"):
+    if group == "upscale" and Path(name).suffix.lower() in _WEIGHTS:
         name, knobs = "net", {"model": name}
     found = stage(f"{group}.{name.strip()}")
     for part in filter(None, rest.split(",")) if colon else ():
@@ -70,6 +73,8 @@ def parse_steps(group: str, text: str) -> list[Step]:
     Raises `UnknownName` / `KnobError`.
     """
     parts = text.split("+") if group in CHAINS else [text]
+    if "+" in text and group not in CHAINS and Path(text).suffix.lower() not in _WEIGHTS:
+        raise KnobError(f"{group} is {text!r}", expected="one stage; only repair takes several, joined by +")
     return [step for step in (parse_step(group, part) for part in parts) if step is not None]
 
 

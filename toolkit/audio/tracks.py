@@ -191,7 +191,7 @@ def _run(cleaner: Cleaner, blocks: _Blocks) -> Iterator[Any]:
 def choose_track(clip: Clip, track: int | str | None = None) -> int:
     """The number of the wanted sound track: by number from 0, by language, or the first."""
     if not clip.sound:
-        raise SoundError(f"{clip.path.name} has no sound", hint="--audio none")
+        raise SoundError(f"{clip.path.name} has no sound", hint="--audio none, or another file")
     listed = ", ".join(f"{i} ({t.language or 'no language'}, {t.codec} {t.layout})" for i, t in enumerate(clip.sound))
     if track is None:
         if len(clip.sound) > 1:

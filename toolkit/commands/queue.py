@@ -20,15 +20,19 @@ Where = Annotated[Path | None, Parameter(name="--queue", help="The queue's file,
 Numbers = Annotated[list[int], Parameter(help="Numbers of jobs, see status.", negative="")]
 
 
-def _open(where: Path | None) -> Any:
+def _open(where: Path | None, make: bool = False) -> Any:
+    """The queue.  One that was named and is not there is made only where it is about to be filled."""
+    from toolkit.errors import InputMissing
     from toolkit.jobs import Queue
 
+    if where is not None and not make and not where.exists():
+        raise InputMissing(f"there is no queue {where}", hint=f"vhs-toolkit queue add TAPE --queue {where}")
     return Queue(where)
 
 
 @app.command
 def add(
-    inputs: list[Path],
+    inputs: Annotated[list[Path], Parameter(negative="")],
     *,
     to: Path | None = None,
     output: Path | None = None,
@@ -71,7 +75,7 @@ def add(
              tuple(after or ()))
         for path in found
     ]  # fmt: skip
-    numbers = _open(queue).add(wishes)
+    numbers = _open(queue, make=True).add(wishes)
     rows = [{"id": n, "source": str(w.source), "output": str(w.output)} for n, w in zip(numbers, wishes, strict=True)]
     _show(rows, json, "\n".join(f"{r['id']:>5}  {r['source']} -> {r['output']}" for r in rows))
 
@@ -143,7 +147,7 @@ def run(
 
     words = None if then is None else process.words_of(then)
     found = work(
-        _open(queue),
+        _open(queue, make=watch_folder is not None),
         workers=workers,
         until=None if until is None else parse_until(until),
         folder=None if watch_folder is None else _watched(watch_folder, to, preset, ending),

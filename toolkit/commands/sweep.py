@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 sweep_app = App(name="sweep", help="Tries settings on samples of a tape and ranks them.")
-report_app = App(name="report", help="Writes a sweep as one HTML page or a notebook: table, plot and pictures.")
+report_app = App(name="report")
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 
@@ -129,17 +130,29 @@ def sweep(
             progress=Progress(JsonSink() if json else BarSink(sys.stderr, unit=" trials")),
         )  # fmt: skip
     best = found.best(metric)
-    made = {}
+    made, words = {}, _words(tape, preset, best)
     if report is not None:
         made["report"] = str(write_report(found, report, metric=metric))
     if save_preset is not None:
         found.to_preset(save_preset, metric=metric, like=chosen)
         made["preset"] = f"{save_preset}.yaml"
     if json:
-        done = {"event": "done", "best": best.to_dict(), "metric": found.metric(metric), **made}
+        done = {"event": "done", "best": best.to_dict(), "metric": found.metric(metric), "command": words, **made}
         print(json_.dumps({**done, **found.to_dict()}, default=str))
     else:
-        print("\n".join([found.text(metric), *(f"wrote {path}" for path in made.values())]))
+        whole = [f"the whole tape: {shlex.join(words)}"] if words else []
+        print("\n".join([found.text(metric), *whole, *(f"wrote {path}" for path in made.values())]))
+
+
+def _words(tape: Path, preset: str, best: Any) -> list[str] | None:
+    """The command that restores the whole tape with the best settings; None where the command line has no words."""
+    from toolkit.errors import RequestError
+    from toolkit.settings import spoken
+
+    try:
+        return ["vhs-toolkit", "restore", str(tape), "OUTPUT.mp4", "--preset", preset, *spoken(best)]
+    except RequestError:
+        return None
 
 
 @report_app.default
@@ -153,7 +166,7 @@ def report(
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
-    """Writes the sweep in FOLDER as the HTML page OUTPUT: winner, quality against time, pictures with a wipe, table.
+    """Writes the sweep in FOLDER as one HTML page, a notebook or a video: winner, plot, pictures, table.
 
     OUTPUT that ends in .mp4 or .webm becomes a video: the tape, the best settings and the truth side by side.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from toolkit.errors import QueueFailed, ToolkitWarning
 
 PATIENCE = 30.0  # seconds to wait for another writer
+_SQLITE = b"SQLite format 3\0"  # how its files begin
 _DAMAGED = ("malformed", "not a database", "file is encrypted", "disk image")
 
 _SCHEMA = """
@@ -69,7 +70,7 @@ def connect(path: Path, check: bool = False) -> sqlite3.Connection:
     """An open connection for one thread; the file is made when it is not there.
 
     With `check` the file is examined first, and a damaged one put aside and replaced by its copy, with a
-    `ToolkitWarning`.  Raises `QueueFailed`.
+    `ToolkitWarning`.  Raises `QueueFailed`, also for a file that is none of ours, which is left as it is.
     """
     with failures(path):
         try:
@@ -81,8 +82,24 @@ def connect(path: Path, check: bool = False) -> sqlite3.Connection:
         except sqlite3.DatabaseError as error:
             if not any(word in str(error) for word in _DAMAGED):
                 raise
+            if not copy_of(path).exists() and not _is_sqlite(path):
+                raise _no_queue(path, "it is no SQLite file") from None
             _bring_back(path, str(error))
             return _open(path, True)
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _no_queue(path: Path, why: str) -> QueueFailed:
+    return QueueFailed(
+        f"{path} is not a queue ({why})",
+        expected="a file that `queue add` has made, or a new name",
+        files="it was not touched",
+        hint="another name (--queue)",
+    )
 
 
 def _open(path: Path, check: bool) -> sqlite3.Connection:
@@ -90,7 +107,11 @@ def _open(path: Path, check: bool) -> sqlite3.Connection:
     try:
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA foreign_keys = ON")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "jobs" not in tables:
+            raise _no_queue(path, "it holds the data of another program")
+        if version == 0:
             db.execute("PRAGMA journal_mode = WAL")
             with transaction(db):
                 if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another may have been quicker

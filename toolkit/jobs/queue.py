@@ -57,7 +57,7 @@ class Queue:
     """The jobs in the SQLite file `path`.  Usable from any number of threads and processes at once.
 
     Opening examines the file; a damaged one is replaced by its last intact copy, with a `ToolkitWarning`.
-    Raises `QueueFailed` when the file cannot be used.
+    Raises `QueueFailed` when the file cannot be used, or is not a queue.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:

@@ -20,6 +20,10 @@ PICTURE_CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1", "prores"
 #: Encoders that are done with a frame's memory when `encode` returns and read it at any alignment; they get the
 #: batch's own memory, the others a copy.
 _SHARES_MEMORY = ("h264", "ffv1")
+#: Names of speeds that x264 and x265 share.
+_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
 _LARGEST_CRF = {"h264": 51.0, "h265": 51.0}
 _DEFAULTS = {
     "h264": {"crf": "18", "preset": "medium"},
@@ -75,6 +79,9 @@ class Encoding:
             raise OutputRefused(f"there is no picture codec {codec!r}", expected=f"one of {', '.join(PICTURE_CODECS)}")
         _check("crf", crf, _LARGEST_CRF.get(codec, math.inf))
         _check("threads", threads, math.inf)
+        if preset is not None and codec in _LARGEST_CRF and preset not in _PRESETS:
+            known = ", ".join(_PRESETS)
+            raise OutputRefused(f"{PICTURE_CODECS[codec]} refused the preset {preset!r}", expected=f"one of {known}")
         self.codec, self.kind, self.rate, self.threads = codec, kind, rate, threads
         self.format = pixels.tagged(format)
         self.written_format = _fitting(codec, self.format, layout)

@@ -229,6 +229,9 @@ def check_output(path: Path, *, source: Clip | Path | None = None, overwrite: bo
     input itself, or an existing file without `overwrite`.
     """
     path = Path(path)
+    if path.is_dir():
+        name = f"{Path(source.path if isinstance(source, Clip) else source).stem if source else 'restored'}.mp4"
+        raise OutputRefused(f"{path} is a folder", expected="the name of a file", hint=f"{path / name}")
     container = CONTAINERS.get(path.suffix.lower())
     if container is None:
         raise OutputRefused(
@@ -242,8 +245,6 @@ def check_output(path: Path, *, source: Clip | Path | None = None, overwrite: bo
     source = source.path if isinstance(source, Clip) else source
     if source is not None and path.exists() and Path(source).exists() and os.path.samefile(source, path):
         raise OutputRefused(f"{path} is the input itself", expected="another name for the output")
-    if path.is_dir():
-        raise OutputRefused(f"{path} is a folder", expected="the name of a file")
     if path.exists() and not overwrite:
         raise OutputRefused(f"{path} exists already", hint="another name, or --overwrite")
     return container

@@ -53,16 +53,34 @@ def load(path: str | Path) -> Preset:
         data = _schema().model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise RequestError(f"the preset {path} cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RequestError(f"the preset {path} is not YAML ({str(error).splitlines()[0]})") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"the preset {path} is no text in UTF-8", expected="a YAML file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        found = f"line {mark.line + 1}: {error.problem}" if mark else str(error).splitlines()[0]
+        raise RequestError(f"the preset {path} is not YAML ({found})") from None
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RequestError(
-            f"the preset {path} is not a preset: {where}: {first['msg']}", expected="when, steps, audio and write"
-        ) from None
+        raise _no_preset(path, error.errors()) from None
     steps = [{"stage": name, "knobs": knobs or {}} for step in data.steps for name, knobs in step.items()]
     return Preset(path.stem, data.when, Pipeline.from_dict({"steps": steps}), data.audio, data.write)
+
+
+def _no_preset(path: Path, errors: list[Any]) -> RequestError:
+    """What is wrong with a file that is YAML; a name nobody knows comes first, since another is then missing."""
+    shape = "when, steps, audio and write, each step as `- denoise.hqdn3d: {spatial: 3}`"
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    where = list(first["loc"])
+    if not where:
+        found = "it holds no names with values"
+    elif first["type"] == "extra_forbidden":
+        found = f"it has no place for {where[0]!r}"
+    elif first["type"] == "missing":
+        found = f"{where[0]!r} is missing"
+    elif where[0] == "steps" and len(where) > 1:
+        found = f"step {where[1] + 1} is no stage with its knobs"
+    else:
+        found = f"{where[0]!r} is no {'list' if where[0] == 'steps' else 'mapping' if where[0] == 'write' else 'text'}"
+    return RequestError(f"the preset {path} is not a preset: {found}", expected=shape)
 
 
 def save(path: str | Path, preset: Preset, *, overwrite: bool = False) -> Path:

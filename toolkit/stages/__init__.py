@@ -49,7 +49,8 @@ def stage(name: str) -> Stage:
         name = f"upscale.{_model(short)}"
     if name not in found:
         known = [n for n in found if n.startswith(f"{group}.")] if group in GROUPS and short else found
-        raise UnknownName("stage", name, known)
+        elsewhere = [n for n in found if short and n.endswith(f".{short}")]
+        raise UnknownName("stage", name, known, **({"hint": f"did you mean {elsewhere[0]}?"} if elsewhere else {}))
     return found[name]
 
 

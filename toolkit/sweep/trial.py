@@ -216,7 +216,7 @@ def local_executor(workers: int | None = None) -> Executor:
     Close it (or use `with`) when done.  Raises `RequestError` for a negative number.
     """
     if workers is not None and workers < 0:
-        raise RequestError(f"{workers} workers were asked for", expected="1 or more")
+        raise RequestError(f"{workers} workers were asked for", expected="0 (this process) or more")
     cores = os.cpu_count() or 1
     workers = workers or cores
     # spawn: a forked child of a process that has run parallel Numba code is ended by OpenMP.

@@ -136,7 +136,8 @@ def _read_pickle(path: Path) -> object:
                 hint="a .safetensors file of the same weights",
             ) from None
         # Torch's message is a page of advice; what it found stands behind this mark.
-        found = str(error).partition("WeightsUnpickler error:")[2].split(".")[0].strip() or "it is damaged"
+        found = str(error).partition("WeightsUnpickler error:")[2].strip().split(".")[0]
+        found = found.partition("\n")[0].strip() or "it is damaged"
         raise _damaged(path, f"{found}, so it holds more than tensors or is damaged") from None
     except Exception as error:  # a damaged zip or pickle can raise nearly anything: EOFError, KeyError, RuntimeError
         raise _damaged(path, _reason(error)) from None
