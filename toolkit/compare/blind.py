@@ -17,11 +17,11 @@ up to the same constant for all.  There are three ways to keep noise from a pipe
              (`toolkit.compare.half_height`).
 
 A result consists of lines that the tape has and lines that it lacks.  `denoise` is the error in the first, the mean of
-hidden and added, whose faults offset each other; `deinterlace` is that in the second, halved with the deinterlacer alone;
-`all`, where deinterlacer and denoiser differ, is the mean of both, the second with deinterlacer and denoiser.  Squared
-errors are averaged, as in the PSNR against the truth.  In decibels each would count by what is the same in all settings,
-such as the noise of the target, and errors of 1 in 30 outweigh errors of 2 in 240.  What the choice costs on made tapes
-is in benchmarks/README.md.
+hidden and added, whose faults offset each other; `deinterlace` is that in the second, halved with the deinterlacer
+alone; `all`, where deinterlacer and denoiser differ, is the mean of both, the second with deinterlacer and denoiser.
+Squared errors are averaged, as in the PSNR against the truth.  In decibels each would count by what is the same in all
+settings, such as the noise of the target, and errors of 1 in 30 would outweigh errors of 2 in 240.  What the choice
+costs on made tapes is in benchmarks/README.md.
 
 Scores are PSNR of luma against the noisy tape, in dB: they rank settings of one sample and say nothing else.
 """
@@ -30,7 +30,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -198,19 +200,47 @@ def _halved_tape(some: Sample, pipeline: Pipeline, device: str, only: int | None
         s.stage(**{**s.knobs, "rate": "field"}) if "rate" in s.stage.parameters else s for s in pipeline
     )
     for number, burst in _chosen(some, only):
-        luma = burst.frames.planes[0]
+        for half in _halves(burst, number, fmt.peak):
+            result = _run(half.tape, pipeline, device).planes[0]
+            for n, target, known in zip(half.numbers, half.target, half.known, strict=True):
+                yield _squared(result[n], target, _missing(n, target)) - known
+
+
+def _missing(n: int, picture: np.ndarray) -> np.ndarray:
+    """The lines of the n-th picture that the smaller tape lacks, the rim left out."""
+    return (np.arange(len(picture)) % 2 != n % 2) & _inside(len(picture))
+
+
+@dataclass(frozen=True, eq=False)
+class _Half:
+    """A smaller tape, the numbers of its fields that are judged, and what each is held against."""
+
+    tape: Batch
+    numbers: range
+    target: np.ndarray
+    known: tuple[float, ...]
+
+
+#: The smaller tapes of bursts that are in use: making them costs more than deinterlacing them.
+_made: WeakKeyDictionary[Burst, dict[int, list[_Half]]] = WeakKeyDictionary()
+
+
+def _halves(burst: Burst, number: int, peak: int) -> list[_Half]:
+    kept = _made.setdefault(burst, {})
+    if number not in kept:
+        luma, found = burst.frames.planes[0], []
+        # The first and the last picture lack neighbours.
+        numbers = range(max(2, burst.first), min(len(luma) // 2 * 2 - 2, burst.stop))
         covariance = noise_covariance(luma, True)
-        for parity in (0, 1):
-            half = half_height(luma, parity, covariance, float(SHARE), fmt.peak, seed=2 * number + parity)
-            count, height = half.shown.shape[:2]
-            first, stop = max(2, burst.first), min(count - 2, burst.stop)  # the first and the last lack neighbours
-            if first >= stop:
-                continue
-            result = _run(half.woven(burst.frames), pipeline, device).planes[0]
-            for n in range(first, stop):
-                missing = (np.arange(height) % 2 != n % 2) & _inside(height)
-                known = _squared(half.noise[n], np.zeros_like(half.noise[n]), missing)
-                yield _squared(result[n], half.target[n], missing) - known
+        for parity in (0, 1) if numbers else ():
+            half = half_height(luma, parity, covariance, float(SHARE), peak, seed=2 * number + parity)
+            # What the target has of the noise put on is the same for all settings and would drown their differences.
+            none = np.zeros_like(half.noise[0])
+            known = tuple(_squared(half.noise[n], none, _missing(n, none)) for n in numbers)
+            target = half.target[numbers.start : numbers.stop].copy()
+            found.append(_Half(half.woven(burst.frames), numbers, target, known))
+        kept[number] = found
+    return kept[number]
 
 
 def _of_groups(pipeline: Pipeline, *groups: str) -> Pipeline:

@@ -1,7 +1,7 @@
 """An interlaced tape of half the height whose missing lines are known, made of the fields of one parity.
 
-The fields of one parity are pictures of half the height.  Every other line of each is dropped, so they become the fields
-of a smaller tape.  Three things must hold before a pipeline is judged on it:
+The fields of one parity are pictures of half the height.  Every other line of each is dropped, so they become the
+fields of a smaller tape.  Three things must hold before a pipeline is judged on it:
 
     detail  A field holds every other line of the scene as it was, so its neighbouring lines are less alike than those
             of a picture of that height, and what fills in lines from their neighbours does worse than on the tape.  A
