@@ -16,13 +16,13 @@ WIDTH, HEIGHT = 192, 96
 PIPELINE = Pipeline([deinterlace.bwdif(), denoise.temporal()])
 
 
-def cropped(batch: Batch, left: int = 240, top: int = 160) -> Batch:
+def cropped(batch: Batch, left: int = 240, top: int = 160, width: int = WIDTH, height: int = HEIGHT) -> Batch:
     """A part of the picture; `top` a multiple of 2 keeps the field order."""
-    fmt = batch.format.replace(width=WIDTH, height=HEIGHT)
+    fmt = batch.format.replace(width=width, height=height)
     sx, sy = fmt.subsampling
-    planes = [batch.planes[0][:, top : top + HEIGHT, left : left + WIDTH]]
+    planes = [batch.planes[0][:, top : top + height, left : left + width]]
     for p in batch.planes[1:]:
-        planes.append(p[:, top >> sy : (top + HEIGHT) >> sy, left >> sx : (left + WIDTH) >> sx])
+        planes.append(p[:, top >> sy : (top + height) >> sy, left >> sx : (left + width) >> sx])
     return batch.replace(planes=tuple(p.copy() for p in planes), format=fmt)
 
 

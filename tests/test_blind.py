@@ -9,6 +9,7 @@ from tests import _sweep as s
 from toolkit import tape
 from toolkit.clip import Batch
 from toolkit.compare import blind, sample
+from toolkit.compare.half_height import half_height
 from toolkit.compare.noise_like import noise_covariance, noise_like
 from toolkit.errors import PictureError
 from toolkit.pipeline import Pipeline
@@ -50,14 +51,87 @@ def test_the_hidden_lines_never_reach_the_pipeline(monkeypatch):
     assert np.array_equal(filled, first)
 
 
-def test_the_dropped_lines_never_reach_the_deinterlacer():
+def test_the_dropped_lines_never_reach_the_pipeline(monkeypatch):
+    """It is given every other line of each picture, and judged on the others."""
     some, _ = taken()
-    pictures = some.bursts[0].frames.planes[0][:, 0::2]
-    woven = blind._woven(pictures[: len(pictures) // 2 * 2], some.bursts[0].frames)
-    frames = woven.planes[0]
-    assert np.array_equal(frames[:, 0::2], pictures[0 : 2 * len(frames) : 2, 0::2])
-    assert np.array_equal(frames[:, 1::2], pictures[1 : 2 * len(frames) : 2, 1::2])
-    assert woven.format.interlaced and woven.format.height == some.format.height // 2
+    burst, given = some.bursts[0], []
+    monkeypatch.setattr(blind, "_run", lambda batch, pipeline, device: given.append(batch) or doubled(batch))
+
+    def doubled(batch):
+        """Results that are right on the lines that were given, and 100 everywhere else."""
+        if len(batch.planes) == 3:  # hidden and added
+            return batch
+        made = np.repeat(batch.planes[0], 2, axis=0)
+        made[0::2, 1::2] = made[1::2, 0::2] = 100
+        times = np.arange(len(made))
+        return batch.replace(planes=(made,), pts=times, durations=times * 0 + 1)
+
+    found = blind.errors("all", some, Pipeline([deinterlace.bwdif(rate="frame"), denoise.temporal()]))["halved"]
+    luma = burst.frames.planes[0]
+    covariance = noise_covariance(luma, True)
+    halves = [half_height(luma, parity, covariance, 0.5, 255, seed=parity) for parity in (0, 1)]
+    assert len(found) == 2 * (burst.stop - burst.first)
+    for half, batch in zip(halves, given[-2:], strict=True):
+        frames = batch.planes[0]
+        assert np.array_equal(frames[:, 0::2], half.shown[0::2, 0::2])
+        assert np.array_equal(frames[:, 1::2], half.shown[1::2, 1::2])
+        assert batch.format.interlaced and batch.format.height == some.format.height // 2
+    n, rim = burst.first, np.s_[4:-4, 8:-8]  # as `blind` leaves it out
+    target, noise = halves[0].target[n][rim], halves[0].noise[n][rim]
+    want = (target - 100) ** 2 - noise**2
+    assert found[0] == pytest.approx(want[1 - n % 2 :: 2].mean(), rel=1e-3)
+
+
+def test_the_smaller_tape_has_the_noise_of_the_tape_and_its_target_other_noise():
+    """Nothing that a kept line knows of a dropped one by their noise, although both were smoothed together."""
+    rng = np.random.default_rng(1)
+    along = np.array([0.25, 0.5, 0.25])
+    white = rng.normal(0, 12, (12, 240, 500))
+    noise = sum(w * white[:, :, k : k + 480] for k, w in enumerate(along))
+    tape_power = 144 * (along**2).sum()
+    covariance = np.pad(144 * np.convolve(along, along)[2:], (0, 30))
+    half = half_height(np.rint(128 + noise).astype(np.uint8), 0, covariance, 0.5, 255, seed=3)
+    shown, target = half.shown - 128.0, half.target - 128.0
+    assert half.shown.shape == (12, 120, 480) and half.shown.dtype == np.uint8
+
+    def shared(a, b, lines):
+        return np.mean(a[:, : 120 - lines] * b[:, lines:]) / tape_power
+
+    assert shared(shown, shown, 0) == pytest.approx(1.25, abs=0.06)
+    assert [shared(shown, shown, k) for k in (1, 2, 3)] == pytest.approx([0, 0, 0], abs=0.05)
+    assert [shared(shown, target, k) for k in (0, 1, 2)] == pytest.approx([0, 0, 0], abs=0.05)
+    # The mean of three lines as it is has 6/16 of the noise and shares 4/16 with the next line.
+    smooth = target + half.noise
+    assert [shared(smooth, smooth, k) for k in (0, 1)] == pytest.approx([0.375, 0.25], abs=0.03)
+
+
+def test_what_all_settings_have_in_common_does_not_weigh():
+    """A constant in one way's errors, such as the noise of its target, leaves the order as it is."""
+    gentle = {"hidden": [40.0], "added": [9.0], "halved": [20.0]}
+    strong = {"hidden": [48.0], "added": [7.0], "halved": [20.0]}
+    for way in gentle:
+        for noise in (0.0, 16.0, 400.0):
+            pair = ({**e, way: [e[way][0] + noise]} for e in (gentle, strong))
+            better, worse = (blind.score("all", e, 8) for e in pair)
+            assert better > worse
+    assert blind.score("deinterlace", {"halved": [65.025]}, 8) == pytest.approx(30)
+    with pytest.raises(PictureError, match="too short"):
+        blind.score("all", {**gentle, "halved": []}, 8)
+
+
+def test_a_deinterlacer_that_takes_motion_for_detail_is_not_chosen():
+    """Fields taken for pictures as they are flatter it: their lines are so unlike that only other times help."""
+    recorder, scene = tape.Tape("ntsc", seed=302, luma_noise=6.0), tape.demo(frames=12, seed=302)
+    pieces = list(recorder.stream(scene.batches(size=8)))
+    made, truth = ([s.cropped(b, 180, 120, 360, 240) for b in batches]
+                   for batches in ([p.tape for p in pieces], [p.truth for p in pieces]))  # fmt: skip
+    some = sample(made, bursts=1, length=4, halo=(4, 4))
+    pipelines = [Pipeline([step, denoise.temporal(gate=20.0, radius=1)])
+                 for step in (deinterlace.bob(), deinterlace.bwdif(), deinterlace.yadif())]  # fmt: skip
+    true = [psnr(some, some.beside(truth), p) for p in pipelines]
+    scores = [blind.both(some, p) for p in pipelines]
+    assert np.argmin(true) == np.argmin(scores) == 2
+    assert max(true) - true[int(np.argmax(scores))] < 0.1
 
 
 def test_noise_is_measured_and_made_as_on_the_tape():

@@ -12,12 +12,16 @@ up to the same constant for all.  There are three ways to keep noise from a pipe
     added    noise z like the tape's own is put on it, and the result is held against the tape less a multiple of z,
              whose noise is then independent (Pang, Zheng, Quan and Ji, "Recorrupted-to-Recorrupted", CVPR 2021).  What
              is not noise by that measure, jitter for one, stays in both, so what averages less seems better than it is.
-    dropped  the fields of one parity are taken for whole frames and every other line of them is dropped: an interlaced
-             tape of half the height whose missing lines are known.
+    halved   the fields of one parity are taken for whole frames, given the noise of the tape anew, and every other
+             line of them is dropped: an interlaced tape of half the height whose missing lines are known
+             (`toolkit.compare.half_height`).
 
-`denoise` weighs hidden and added so that their errors offset each other, `deinterlace` is dropped with the deinterlacer
-alone, and `all`, where deinterlacer and denoiser differ, is the mean of both.  The weight comes from four made tapes;
-what the choice costs on others is in benchmarks/README.md.
+A result consists of lines that the tape has and lines that it lacks.  `denoise` is the error in the first, the mean of
+hidden and added, whose faults offset each other; `deinterlace` is that in the second, halved with the deinterlacer
+alone; `all`, where deinterlacer and denoiser differ, is the mean of both, the second with deinterlacer and denoiser.
+Squared errors are averaged, as in the PSNR against the truth.  In decibels each would count by what is the same in all
+settings, such as the noise of the target, and errors of 1 in 30 would outweigh errors of 2 in 240.  What the choice
+costs on made tapes is in benchmarks/README.md.
 
 Scores are PSNR of luma against the noisy tape, in dB: they rank settings of one sample and say nothing else.
 """
@@ -26,11 +30,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from toolkit.clip import Batch, PictureFormat
+from toolkit.compare.half_height import half_height
 from toolkit.compare.noise_like import noise_covariance, noise_like
 from toolkit.compare.samples import Burst, Sample
 from toolkit.errors import PictureError
@@ -39,8 +46,8 @@ from toolkit.stages import Context
 
 #: One line of a field in so many is hidden.
 EVERY = 4
-#: Share of the tape's own noise that is added, and the weight of that score in `denoise`.
-SHARE, ADDED = np.float32(0.5), 2 / 3
+#: Share of the tape's own noise that is added.
+SHARE = np.float32(0.5)
 _EDGE = 0.04  # of each side is left out: overscan and head switching
 
 
@@ -55,7 +62,7 @@ def deinterlace(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
 
 
 def both(some: Sample, pipeline: Pipeline, device: str = "cpu") -> float:
-    """The mean of the other two, in dB; for pipelines that differ in deinterlacer and denoiser."""
+    """How near the whole picture comes, in dB; for pipelines that differ in deinterlacer and denoiser."""
     return score("all", errors("all", some, pipeline, device), some.format.bits)
 
 
@@ -64,12 +71,14 @@ SCORES: dict[str, Callable[[Sample, Pipeline, str], float]] = {
     "deinterlace": deinterlace,
     "denoise": denoise,
 }
-#: The ways to keep noise from a pipeline that a score weighs together.
+#: The ways to keep noise from a pipeline whose squared errors a score weighs together.
 WEIGHTS = {
-    "all": {"hidden": (1 - ADDED) / 2, "added": ADDED / 2, "dropped": 0.5},
-    "deinterlace": {"dropped": 1.0},
-    "denoise": {"hidden": 1 - ADDED, "added": ADDED},
+    "all": {"hidden": 0.25, "added": 0.25, "halved": 0.5},
+    "deinterlace": {"halved": 1.0},
+    "denoise": {"hidden": 0.5, "added": 0.5},
 }
+#: Counts the changes to what scores mean: rows that a sweep has kept under another number are not taken up.
+EDITION = 2
 
 
 def errors(
@@ -79,13 +88,18 @@ def errors(
 
     Those of several bursts, one after the other, are those of all.
     """
-    ways = {"hidden": _hidden_lines, "added": _added_noise, "dropped": _dropped_lines}
-    return {way: list(ways[way](some, pipeline, device, only)) for way in WEIGHTS[name]}
+    ways = {"hidden": _hidden_lines, "added": _added_noise, "halved": _halved_tape}
+    judged = {"halved": pipeline if name != "deinterlace" else _of_groups(pipeline, "deinterlace")}
+    return {way: list(ways[way](some, judged.get(way, pipeline), device, only)) for way in WEIGHTS[name]}
 
 
 def score(name: str, found: dict[str, list[float]], bits: int) -> float:
     """The score of these errors in dB.  Raises `PictureError` where there is none."""
-    return sum(weight * _decibels(found[way], bits) for way, weight in WEIGHTS[name].items())
+    if not all(found[way] for way in WEIGHTS[name]):
+        raise PictureError("the sample is too short to hide a part of it", expected="bursts of 4 frames or more")
+    error = sum(weight * float(np.mean(found[way])) for way, weight in WEIGHTS[name].items())
+    least = 0.01 * 4.0 ** (bits - 8)  # a hundredth of a squared level: less is taken as that
+    return 10 * math.log10(((1 << bits) - 1) ** 2 / max(error, least))
 
 
 def applies(name: str, pipelines: list[Pipeline], fmt: PictureFormat) -> bool:
@@ -97,14 +111,6 @@ def applies(name: str, pipelines: list[Pipeline], fmt: PictureFormat) -> bool:
     if not fmt.interlaced:
         varied &= {"denoise"}
     return varied == ({"deinterlace", "denoise"} if name == "all" else {name})
-
-
-def _decibels(found: list[float], bits: int) -> float:
-    """PSNR of mean squared errors.  An error below a hundredth of a squared level is taken as that."""
-    if not found:
-        raise PictureError("the sample is too short to hide a part of it", expected="bursts of 4 frames or more")
-    least = 0.01 * 4.0 ** (bits - 8)
-    return 10 * math.log10(((1 << bits) - 1) ** 2 / max(float(np.mean(found)), least))
 
 
 def _chosen(some: Sample, only: int | None) -> Iterator[tuple[int, Burst]]:
@@ -184,36 +190,61 @@ def _filled(luma: np.ndarray, hidden: np.ndarray, fmt: PictureFormat) -> np.ndar
     return np.where(hidden[:, :, None], made, luma)
 
 
-def _dropped_lines(some: Sample, pipeline: Pipeline, device: str, only: int | None = None) -> Iterator[float]:
-    steps = [s for s in pipeline if s.stage.group == "deinterlace"]
-    if not steps or not some.format.interlaced:
+def _halved_tape(some: Sample, pipeline: Pipeline, device: str, only: int | None = None) -> Iterator[float]:
+    # What else a pipeline does belongs to the tape's own lines and colours, which the smaller tape lacks.
+    pipeline, fmt = _of_groups(pipeline, "deinterlace", "denoise"), some.format
+    if not fmt.interlaced or not _of_groups(pipeline, "deinterlace"):
         raise PictureError("there is no deinterlacer to judge", expected="an interlaced tape and a deinterlace step")
     # Every field is wanted, whatever rate the pipeline is to run at.
     pipeline = Pipeline(
-        s.stage(**{**s.knobs, "rate": "field"}) if "rate" in s.stage.parameters else s for s in steps
+        s.stage(**{**s.knobs, "rate": "field"}) if "rate" in s.stage.parameters else s for s in pipeline
     )
-    for _, burst in _chosen(some, only):
-        for parity in (0, 1):
-            pictures = burst.frames.planes[0][:, parity::2]
-            count, height = len(pictures) // 2 * 2, pictures.shape[1] // 2 * 2
-            pictures = pictures[:count, :height]
-            if count < 6:
-                continue
-            result = _run(_woven(pictures, burst.frames), pipeline, device).planes[0]
-            for n in range(2, count - 2):  # the first and the last frame lack neighbours
-                missing = (np.arange(height) % 2 != n % 2) & _inside(height)
-                yield _squared(result[n], pictures[n], missing)
+    for number, burst in _chosen(some, only):
+        for half in _halves(burst, number, fmt.peak):
+            result = _run(half.tape, pipeline, device).planes[0]
+            for n, target, known in zip(half.numbers, half.target, half.known, strict=True):
+                yield _squared(result[n], target, _missing(n, target)) - known
 
 
-def _woven(pictures: np.ndarray, like: Batch) -> Batch:
-    """Progressive pictures made into half as many interlaced frames, top field first: every other line is dropped."""
-    fmt = like.format.replace(
-        height=pictures.shape[1], subsampling=None, field_order="tff", sar=like.format.sar / 2
-    )  # fmt: skip
-    frames = pictures[0::2].copy()
-    frames[:, 1::2] = pictures[1::2, 1::2]
-    times = np.arange(len(frames))
-    return Batch((frames,), 2 * times, np.full(len(frames), 2), like.time_base, fmt)
+def _missing(n: int, picture: np.ndarray) -> np.ndarray:
+    """The lines of the n-th picture that the smaller tape lacks, the rim left out."""
+    return (np.arange(len(picture)) % 2 != n % 2) & _inside(len(picture))
+
+
+@dataclass(frozen=True, eq=False)
+class _Half:
+    """A smaller tape, the numbers of its fields that are judged, and what each is held against."""
+
+    tape: Batch
+    numbers: range
+    target: np.ndarray
+    known: tuple[float, ...]
+
+
+#: The smaller tapes of bursts that are in use: making them costs more than deinterlacing them.
+_made: WeakKeyDictionary[Burst, dict[int, list[_Half]]] = WeakKeyDictionary()
+
+
+def _halves(burst: Burst, number: int, peak: int) -> list[_Half]:
+    kept = _made.setdefault(burst, {})
+    if number not in kept:
+        luma, found = burst.frames.planes[0], []
+        # The first and the last picture lack neighbours.
+        numbers = range(max(2, burst.first), min(len(luma) // 2 * 2 - 2, burst.stop))
+        covariance = noise_covariance(luma, True)
+        for parity in (0, 1) if numbers else ():
+            half = half_height(luma, parity, covariance, float(SHARE), peak, seed=2 * number + parity)
+            # What the target has of the noise put on is the same for all settings and would drown their differences.
+            none = np.zeros_like(half.noise[0])
+            known = tuple(_squared(half.noise[n], none, _missing(n, none)) for n in numbers)
+            target = half.target[numbers.start : numbers.stop].copy()
+            found.append(_Half(half.woven(burst.frames), numbers, target, known))
+        kept[number] = found
+    return kept[number]
+
+
+def _of_groups(pipeline: Pipeline, *groups: str) -> Pipeline:
+    return Pipeline(s for s in pipeline if s.stage.group in groups)
 
 
 def _run(batch: Batch, pipeline: Pipeline, device: str) -> Batch:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from toolkit.clip import Clip
 from toolkit.compare import viewers
+from toolkit.compare.blind import EDITION
 from toolkit.compare.metrics import METRICS, PLANES
 from toolkit.compare.samples import Sample, neighbours, sample
 from toolkit.errors import RequestError, UnknownName
@@ -122,7 +123,7 @@ def sweep(
 
     def task(trial: Trial, shared: tuple[int, ...]) -> Task:
         steps = trial.pipeline.to_dict()
-        key = _hash([common, steps, *scores])
+        key = _hash([common, steps, *(f"{name} {EDITION}" for name in scores)])
         return Task(key, material, steps, shared, tuple(metrics), align, scores, device, tuple(range(len(some.bursts))))
 
     if searching:
