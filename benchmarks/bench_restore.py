@@ -68,8 +68,10 @@ RIVALS = {
 
 
 def ours(tape: Path, out: Path, denoise: str, preset: str) -> list[str]:
+    # The preset `master` has the deinterlacer alone: those for VHS repair what FFmpeg's chain would leave.
     words = (
-        "--overwrite --field-order tff --deinterlace bwdif --upscale lanczos:scale=2 --audio keep --codec h264 --crf 18"
+        "--overwrite --preset master --field-order tff --deinterlace bwdif --upscale lanczos:scale=2 --audio keep "
+        "--codec h264 --crf 18"
     )
     encoder = ["--encoder-preset", preset, "--threads", str(THREADS)]
     return [sys.executable, "-m", "toolkit.cli", "restore", str(tape), str(out), *words.split(), "--denoise", denoise,
