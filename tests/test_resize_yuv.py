@@ -40,7 +40,7 @@ def test_nothing_is_rounded_in_between(real):
     for mine, exact, rounded in zip(got, want, two_steps(real, 0.125), strict=True):
         off, twice = (np.abs(p.astype(int) - exact) for p in (mine, rounded))
         assert off.max() <= 1 and (off > 0).mean() < 0.08  # 16-bit sums: most samples are the exact ones
-        assert (twice > 0).mean() > 0.1  # the guard: rounding in between is seen
+        assert (twice > 0).mean() > 1.5 * (off > 0).mean()  # the guard: rounding in between is seen
 
 
 @pytest.mark.parametrize("count", [1, 2])  # few frames are made in blocks of rows by several threads
