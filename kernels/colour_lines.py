@@ -34,7 +34,7 @@ SLOTS = 16  # RGB lines kept, more than any chroma filter is high
 
 
 def filter_weights(weights: np.ndarray, fixed: bool) -> np.ndarray:
-    """Weights of a chroma filter, which sum to 1, for `_filter`."""
+    """Weights of a chroma filter, which sum to 1, for `filter_lines`."""
     return np.rint(weights * ONE).astype(np.int16) if fixed else weights.astype(np.float32)
 
 
@@ -52,7 +52,7 @@ def mixing(change: np.ndarray, offset: np.ndarray, fixed: bool, real: bool, bits
 
 
 @njit(nogil=True)
-def _vectors(size):
+def vectors(size):
     return (size + LANES - 1) // LANES * LANES
 
 
@@ -60,7 +60,7 @@ def _vectors(size):
 
 
 @njit(nogil=True)
-def _take(source, size, line, room):
+def take_line(source, size, line, room):
     """Samples in the scale of the arithmetic; `room` is for one vector of samples."""
     for x in range(0, size - LANES + 1, LANES):
         take(source, x, line, x, UP)
@@ -73,7 +73,7 @@ def _take(source, size, line, room):
 
 
 @njit(nogil=True)
-def _filter(source, places, weights, count, none, size, target):
+def filter_lines(source, places, weights, count, none, size, target):
     """The weighted sum of what begins at each of the `places` of `source`; the weights sum to 1."""
     for x in range(0, size, LANES):
         total = none
@@ -83,7 +83,7 @@ def _filter(source, places, weights, count, none, size, target):
 
 
 @njit(nogil=True)
-def _repeat_edges(line, size, room):
+def repeat_edges(line, size, room):
     """The padding of a line of `size` samples that begin at PAD, up to `room` in all."""
     low, high = line[PAD], line[PAD + size - 1]
     for x in range(PAD):
@@ -108,11 +108,11 @@ def _mix(a, b, c, weights, offset, power, peak, room, out, size):
 
 
 @njit(nogil=True)
-def _spread(line, step, first, ways, none, size, pair, parts, wide):
+def spread(line, step, first, ways, none, size, pair, parts, wide):
     """A padded chroma line on luma's grid, `step` (1, 2 or 4) samples for each; `pair` is room for two places."""
     for p in range(step):
         pair[0], pair[1] = PAD + first[p], PAD + first[p] + 1
-        _filter(line, pair, after(ways, 2 * p), 2, none, size, after(parts, p * size) if step > 1 else wide)
+        filter_lines(line, pair, after(ways, 2 * p), 2, none, size, after(parts, p * size) if step > 1 else wide)
     if step == 2:
         for x in range(0, size, LANES):
             store_pairs(wide, 2 * x, load(parts, x), load(parts, size + x))
@@ -131,9 +131,9 @@ def _wide_frame(y, u, v, t, lift, change, out, n, planes):
     rows, row_ways_a, first_a, ways_a = lift
     weights_a, offset, power, peak = change
     (height, width), (last, columns) = y.shape[1:], (u.shape[1] - 1, u.shape[2])
-    step, size, kind = first_a.shape[0], _vectors(columns), ways_a.dtype
+    step, size, kind = first_a.shape[0], vectors(columns), ways_a.dtype
     room_length = size + 2 * LANES
-    luma_a, wide_a = np.empty(_vectors(width), kind), np.empty(2 * step * size, kind)
+    luma_a, wide_a = np.empty(vectors(width), kind), np.empty(2 * step * size, kind)
     taken_a, line_a = np.zeros(4 * size, kind), np.empty(room_length, kind)
     parts_a, room_a, pair_a = np.empty(8 * size, kind), np.empty(LANES, out.dtype), np.empty(2, np.intp)
     luma, wide, taken, line = pointer(luma_a), pointer(wide_a), pointer(taken_a), pointer(line_a)
@@ -142,17 +142,17 @@ def _wide_frame(y, u, v, t, lift, change, out, n, planes):
     none, target = splat(kind.type(0)), pointer(out)
     have = -2  # the upper of the two chroma lines in `taken`
     for row in range(height):
-        _take(after(pointer(y), (t * height + row) * width), width, luma, room)
+        take_line(after(pointer(y), (t * height + row) * width), width, luma, room)
         above, below = max(rows[row], 0), min(rows[row] + 1, last)
         for c in range(2):
             plane, lines = after(pointer(u if c == 0 else v), t * (last + 1) * columns), after(taken, 2 * c * size)
             if have != rows[row]:
-                _take(after(plane, above * columns), columns, lines, room)
-                _take(after(plane, below * columns), columns, after(lines, size), room)
+                take_line(after(plane, above * columns), columns, lines, room)
+                take_line(after(plane, below * columns), columns, after(lines, size), room)
             pair[0], pair[1] = 0, size
-            _filter(lines, pair, after(row_ways, 2 * row), 2, none, size, after(line, PAD))
-            _repeat_edges(line, columns, room_length)
-            _spread(line, step, first, ways, none, size, pair, parts, after(wide, c * step * size))
+            filter_lines(lines, pair, after(row_ways, 2 * row), 2, none, size, after(line, PAD))
+            repeat_edges(line, columns, room_length)
+            spread(line, step, first, ways, none, size, pair, parts, after(wide, c * step * size))
         have = rows[row]
         for c in range(planes):
             to = after(target, ((n * planes + c) * height + row) * width)
@@ -165,13 +165,13 @@ def _chroma_frame(u, v, t, change, to_u, to_v, n):
     """Chroma from chroma alone."""
     weights_a, offset, power, peak = change
     rows, columns = u.shape[1:]
-    a_a, b_a = np.empty(_vectors(columns), weights_a.dtype), np.empty(_vectors(columns), weights_a.dtype)
+    a_a, b_a = np.empty(vectors(columns), weights_a.dtype), np.empty(vectors(columns), weights_a.dtype)
     room_a = np.empty(LANES, to_u.dtype)
     a, b, room, weights = pointer(a_a), pointer(b_a), pointer(room_a), pointer(weights_a)
     for row in range(rows):
         at, to = (t * rows + row) * columns, (n * rows + row) * columns
-        _take(after(pointer(u), at), columns, a, room)
-        _take(after(pointer(v), at), columns, b, room)
+        take_line(after(pointer(u), at), columns, a, room)
+        take_line(after(pointer(v), at), columns, b, room)
         _mix(a, a, b, after(weights, 3), offset[1], power, peak, room, after(pointer(to_u), to), columns)
         _mix(a, a, b, after(weights, 6), offset[2], power, peak, room, after(pointer(to_v), to), columns)
     keep(a_a, b_a, room_a, weights_a, u, v, to_u, to_v)
@@ -183,7 +183,7 @@ def _narrow_frame(rgb, t, drop, change, to_y, to_u, to_v, n):
     step_x, step_y, first_x, across_a, first_y, down_a = drop
     weights_a, offset, power, peak = change
     (height, width), (rows, columns) = to_y.shape[1:], to_u.shape[1:]
-    size, thin_size, kind = _vectors(width), _vectors(columns), weights_a.dtype
+    size, thin_size, kind = vectors(width), vectors(columns), weights_a.dtype
     reach, high, room_length = across_a.shape[0], down_a.shape[0], size + 2 * LANES
     ring_a, line_a, full_a = np.zeros(3 * SLOTS * size, kind), np.empty(room_length, kind), np.empty(size, kind)
     thin_a, room_a = np.zeros(3 * thin_size, kind), np.empty(LANES, to_y.dtype)
@@ -196,7 +196,7 @@ def _narrow_frame(rgb, t, drop, change, to_y, to_u, to_v, n):
         at = row % SLOTS * size
         for c in range(3):
             source = after(pointer(rgb), ((t * 3 + c) * height + row) * width)
-            _take(source, width, after(ring, c * SLOTS * size + at), room)
+            take_line(source, width, after(ring, c * SLOTS * size + at), room)
         r, g, b = after(ring, at), after(ring, SLOTS * size + at), after(ring, 2 * SLOTS * size + at)
         to = after(pointer(to_y), (n * height + row) * width)
         _mix(r, g, b, weights, offset[0], power, peak, room, to, width)
@@ -204,9 +204,9 @@ def _narrow_frame(rgb, t, drop, change, to_y, to_u, to_v, n):
             for c in range(3):
                 for k in range(high):
                     above[k] = min(max(step_y * done + first_y + k, 0), height - 1) % SLOTS * size
-                _filter(after(ring, c * SLOTS * size), above, down, high, none, size, after(line, PAD))
-                _repeat_edges(line, width, room_length)
-                _filter(line, beside, across, reach, none, size, full)
+                filter_lines(after(ring, c * SLOTS * size), above, down, high, none, size, after(line, PAD))
+                repeat_edges(line, width, room_length)
+                filter_lines(line, beside, across, reach, none, size, full)
                 for x in range(columns):
                     thin[c * thin_size + x] = full[step_x * x]
             g, b = after(thin, thin_size), after(thin, 2 * thin_size)

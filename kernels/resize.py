@@ -93,12 +93,12 @@ def taps(length: int, target: int, filter: str = "lanczos3", offset: float = 0.0
     return first, weights
 
 
-def _size(shape: tuple[int, ...], width: int, height: int) -> tuple[int, int]:
+def wanted_size(shape: tuple[int, ...], width: int, height: int) -> tuple[int, int]:
     return height or 2 * shape[1], width or 2 * shape[2]
 
 
 def _outputs(shapes, dtype, knobs):
-    return [((shapes[0][0], *_size(shapes[0], knobs["width"], knobs["height"])), dtype)]
+    return [((shapes[0][0], *wanted_size(shapes[0], knobs["width"], knobs["height"])), dtype)]
 
 
 def _halo(filter, **knobs):
@@ -128,9 +128,9 @@ def resize(
                 what chroma planes need.
     Returns `(T, height, width)`, same dtype.
     """
-    high, wide = _size(frames.shape, width, height)
+    high, wide = wanted_size(frames.shape, width, height)
     down, across = (
-        _matrix(n, target, filter, offset)
+        matrix(n, target, filter, offset)
         for n, target, offset in ((frames.shape[1], high, top), (frames.shape[2], wide, left))
     )
     made = down @ (frames.astype(np.float64) @ across.T)
@@ -139,7 +139,7 @@ def resize(
     return np.clip(np.floor(made + 0.5), 0, (1 << depth(frames, bits)) - 1).astype(frames.dtype)
 
 
-def _matrix(length: int, target: int, filter: str, offset: float) -> np.ndarray:
+def matrix(length: int, target: int, filter: str, offset: float) -> np.ndarray:
     """The resampling of one axis as a `(target, length)` matrix, repeated edge samples folded in."""
     first, weights = taps(length, target, filter, offset)
     matrix = np.zeros((target, length))
@@ -299,8 +299,11 @@ def _down(ring, places, weights, count, bias, power, peak, wide, out, columns):
 
 
 @njit(nogil=True)
-def _block(frames, t, out, n, low, high, how, across, down, peak):
-    """Target rows `low` to `high` of frame `t`, as frame `n` of `out`."""
+def resize_block(frames, t, out, n, low, high, how, across, down, peak):
+    """Target rows `low` to `high` of frame `t`, as frame `n` of `out`.
+
+    int16 frames are in the scale of the ring already, `(sample - 128) << UP`.
+    """
     (height, width), (rows, columns) = frames.shape[1:], out.shape[1:]
     x_first, x_weights, x_bias, x_power, before, behind = across
     y_first, y_weights, y_bias, y_power = down
@@ -311,11 +314,11 @@ def _block(frames, t, out, n, low, high, how, across, down, peak):
     slots = (count + 2 * step - 2) // step * step
     ring_a, lines_a = np.empty(slots * pitch + LANES, kind), np.empty(step * length, kind)
     upright_a, made_a = np.empty(length * LANES if how == ANY else 1, kind), np.empty(TILE * LANES, kind)
-    wide_a, places_a = np.empty(LANES, out.dtype), np.empty(count, np.intp)
+    taken_a, wide_a, places_a = np.empty(LANES, frames.dtype), np.empty(LANES, out.dtype), np.empty(count, np.intp)
     # Vectors in the ring lie within cache lines.
     ring, edge = pointer(ring_a), -ring_a.ctypes.data % 64 // ring_a.itemsize
     lines, upright, made = pointer(lines_a), pointer(upright_a), pointer(made_a)
-    wide, places = pointer(wide_a), pointer(places_a)
+    taken, wide, places = pointer(taken_a), pointer(wide_a), pointer(places_a)
     first, along, x_start = pointer(x_first), pointer(x_weights), pointer(x_bias)
     weights, bias, up = pointer(y_weights), pointer(y_bias), UP - x_power
     source, target = after(pointer(frames), t * height * width), after(pointer(out), (n * rows + low) * columns)
@@ -326,7 +329,7 @@ def _block(frames, t, out, n, low, high, how, across, down, peak):
         while done < above + count:
             for i in range(step):
                 row = min(max(base + done + i, 0), height - 1)
-                _take_line(after(source, row * width), width, before, length, wide, after(lines, i * length))
+                _take_line(after(source, row * width), width, before, length, taken, after(lines, i * length))
             to = after(ring, edge + done % slots * pitch)
             if how == ANY:
                 _any_ratio(lines, length, first, along, x_count, x_start, up, upright, made, to, pitch, columns)
@@ -342,7 +345,7 @@ def _block(frames, t, out, n, low, high, how, across, down, peak):
             slot = slot + 1 if slot + 1 < slots else 0
         _down(ring, places, after(weights, y * count), count, bias[y], y_power, peak, wide, target, columns)
         target = after(target, columns)
-    keep(ring_a, lines_a, upright_a, made_a, wide_a, places_a, x_first, x_weights, x_bias, y_weights, y_bias)
+    keep(ring_a, lines_a, upright_a, made_a, taken_a, wide_a, places_a, x_first, x_weights, x_bias, y_weights, y_bias)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -351,15 +354,14 @@ def _resize(frames, out, start, how, across, down, peak, blocks):
     for task in prange(out.shape[0] * blocks):
         n, block = task // blocks, task % blocks
         low, high = block * height // blocks, (block + 1) * height // blocks
-        _block(frames, start + n, out, n, low, high, how, across, down, peak)
+        resize_block(frames, start + n, out, n, low, high, how, across, down, peak)
 
 
-@resize.cpu
-def _(frames, out, start, width, height, filter, left, top, bits):
-    (rows, columns), (high, wide) = frames.shape[1:], out.shape[1:]
-    along, down = (columns, wide, filter, left), (rows, high, filter, top)
-    fixed = frames.dtype == np.uint8 and max(taps(*along)[1].shape[1], taps(*down)[1].shape[1]) <= FIXED_TAPS
-    first, weights, bias, power = _tables(*along, fixed)
+def axes(shape: tuple[int, int], target: tuple[int, int], filter: str, left: float, top: float,
+         fixed: bool, real: bool) -> tuple[Any, ...]:  # fmt: skip
+    """`how, across, down` of `resize_block` for planes of `(H, W)`; `real` results are not rounded."""
+    (rows, columns), (high, wide) = shape, target
+    first, weights, bias, power = _tables(columns, wide, filter, left, fixed)
     how = DOUBLE if wide == 2 * columns else ANY
     if wide == columns and weights.shape[1] == 1 and first[0] == 0:
         how = SAME
@@ -367,13 +369,29 @@ def _(frames, out, start, width, height, filter, left, top, bits):
     before = max(0, -int(first.min()))
     behind = max(0, int(first.max()) + weights.shape[1] - columns) + LANES
     across = first + before, weights, bias, power, before, behind
-    first, weights, bias, power = _tables(*down, fixed)
-    half = 0 if frames.dtype.kind == "f" else 0.5
-    bias = bias + ((1 << power) // 2 if fixed else half)
-    vertical = first, weights, bias.astype(weights.dtype), power
-    peak = np.float32((1 << bits) - 1)
-    blocks = max(1, min(4 * numba.get_num_threads() // len(out), high // 32))
-    _resize(frames, out, start, how, across, vertical, peak, blocks)
+    first, weights, bias, power = _tables(rows, high, filter, top, fixed)
+    bias = bias + ((1 << power) // 2 if fixed else 0 if real else 0.5)
+    return how, across, (first, weights, bias.astype(weights.dtype), power)
+
+
+def few_taps(shape: tuple[int, int], target: tuple[int, int], filter: str, left: float, top: float) -> bool:
+    """Whether sums in int16 are exact enough."""
+    along, down = (shape[1], target[1], filter, left), (shape[0], target[0], filter, top)
+    return max(taps(*along)[1].shape[1], taps(*down)[1].shape[1]) <= FIXED_TAPS
+
+
+def blocks_of(count: int, high: int) -> int:
+    """In how many blocks of rows each of `count` frames is made, so that all threads have work."""
+    return max(1, min(4 * numba.get_num_threads() // count, high // 32))
+
+
+@resize.cpu
+def _(frames, out, start, width, height, filter, left, top, bits):
+    shape = frames.shape[1:], out.shape[1:], filter, left, top
+    fixed = frames.dtype == np.uint8 and few_taps(*shape)
+    how, across, down = axes(*shape, fixed, frames.dtype.kind == "f")
+    blocks = blocks_of(len(out), out.shape[1])
+    _resize(frames, out, start, how, across, down, np.float32((1 << bits) - 1), blocks)
 
 
 STRIP = 32  # target rows one CUDA thread makes

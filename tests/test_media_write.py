@@ -486,3 +486,14 @@ def test_real_footage_with_its_own_sound(tmp_path):
     mine, theirs = told_samples(tmp_path / "o.mp4"), told_samples(clip.path)
     n = min(len(mine), len(theirs))
     assert n > 48000 and np.abs(mine[:n] - theirs[:n]).max() < 1e-4
+
+
+def test_x264_works_on_whole_frames_at_once(tmp_path):
+    """As FFmpeg has it; slices, PyAV's choice, cost bytes.  x264 writes its settings into the file."""
+    form = PictureFormat(64, 48, (1, 1), field_order="progressive")
+    planes = tuple(np.full((3, *shape), 90, np.uint8) for shape in form.plane_shapes)
+    batch = Batch(planes, np.arange(3), np.ones(3, np.int64), Fraction(1, 25), form)
+    with Writer(tmp_path / "o.mkv", form, Fraction(1, 25), rate=Fraction(25), threads=2) as writer:
+        writer.write(batch)
+    said = (tmp_path / "o.mkv").read_bytes()
+    assert b" threads=2 " in said and b" sliced_threads=0 " in said

@@ -125,6 +125,8 @@ class Encoding:
         context.time_base = self.clock
         context.sample_aspect_ratio = form.sar.limit_denominator(65535)
         context.thread_count = self.threads or 0
+        if self.codec == "h264":  # FFmpeg's own choice, frames; PyAV asks for slices, which cost bytes and waits
+            context.thread_type = "AUTO"
         context.flags |= flags.frame_duration  # the last frame keeps its length
         if form.interlaced and self.codec != "ffv1":
             context.flags |= flags.interlaced_dct | flags.interlaced_me

@@ -55,20 +55,17 @@ class Resample(Stage):
             self._resample(planes, small, self.format_after(small, {"scale": 2.0}))
 
     def _resample(self, planes: tuple[Any, ...], fmt: PictureFormat, after: PictureFormat) -> tuple[Any, ...]:
-        from kernels.resize import resize
-
         source = known_matrix(fmt)
         if after.matrix != source and len(planes) == 3:
-            from kernels.colour import rematrix
+            from kernels.resize_yuv import resize_yuv
 
-            planes = rematrix(
-                *planes,
-                source=source,
-                target=after.matrix,
-                bits=fmt.bits,
-                range=fmt.range,
-                **chroma_layout(fmt),
-            )
+            edges = {f"chroma_{edge}": offset for edge, offset in chroma_edges(fmt, after).items()}
+            colours = {"source": source, "target": after.matrix, "range": fmt.range, "bits": fmt.bits}
+            layout = {**chroma_layout(fmt), "target_subsampling": chroma_layout(after)["subsampling"]}
+            size = {"width": after.width, "height": after.height, "filter": self.filter}
+            return resize_yuv(*planes, **size, **edges, **colours, **layout)
+        from kernels.resize import resize
+
         out = []
         for n, plane in enumerate(planes):
             height, width = after.plane_shapes[n]
