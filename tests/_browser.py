@@ -135,13 +135,13 @@ def run_all(page, url: str, book: str, shown: str) -> None:
     page.goto(f"{url}/lab/tree/{book}?reset", timeout=60_000)
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
     accept = page.locator(".jp-Dialog .jp-mod-accept")
-    for _ in range(5):  # the kernel is idle a moment before it takes cells
-        if accept.count():
-            accept.first.click()  # which kernel?  Asked where it was not quite there; then the cells run
-        else:
-            page.click("text=Run >> nth=0")
-            page.click("text=Run All Cells")
-        with contextlib.suppress(sync_api.TimeoutError):
+    for _ in range(8):  # the kernel is idle a moment before it takes cells
+        with contextlib.suppress(sync_api.TimeoutError):  # a dialog may open between looking and clicking
+            if accept.count():
+                accept.first.click(timeout=5000)  # which kernel?  Then the cells run
+            else:
+                page.click("text=Run >> nth=0", timeout=5000)
+                page.click("text=Run All Cells", timeout=5000)
             page.wait_for_selector(".jp-InputPrompt:text-matches('[*1]')", timeout=3000)
             break
     end = time.monotonic() + 60
