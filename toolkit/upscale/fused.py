@@ -1,4 +1,4 @@
-"""PReLU and the copy to where the next convolution reads it, in one pass over memory, on a CPU.
+"""Element-wise steps between convolutions, each in one pass over memory, on a CPU.
 
 Convolutions in bfloat16 are so fast on a CPU with matrix units that the element-wise steps between them, each a pass
 over memory of its own, took longer than they did.  The values are those of Torch's own functions: bfloat16 is computed
@@ -14,6 +14,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
+#: Above that many threads for one frame Torch's own steps, which use them all, are faster than one pass of one thread.
+_MOST_THREADS = 4
 _JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
@@ -29,6 +31,24 @@ def prelu_into(x: Tensor, slopes: Tensor | None, out: Tensor) -> None:
     else:
         body = _prelu_bf16 if x.dtype is torch.bfloat16 else _prelu_float32
         body(_words(x.reshape(len(x), -1)), slopes.numpy(), _words(out.view(len(x), -1)))
+
+
+def add_share(x: Tensor, y: Tensor, share: float, out: Tensor, fast: Tensor | None) -> None:
+    """Writes `x + share * y` into `out`, and the same in its own precision into `fast`, all `(H, W, C)` and contiguous.
+
+    x, out : float32; may be the same.  y, fast : float32 or bfloat16.
+    """
+    if y.dtype is torch.bfloat16 and x[0].numel() % 2 == 0 and torch.get_num_threads() <= _MOST_THREADS:
+        words = None if fast is None else _words(fast.view(len(x), -1))
+        _add_bf16(_rows(x), _words(y.reshape(len(x), -1)), np.float32(share), _rows(out), words)
+        return
+    torch.add(x, y, alpha=share, out=out)
+    if fast is not None and fast is not out:
+        fast.copy_(out)
+
+
+def _rows(x: Tensor) -> np.ndarray:
+    return x.view(len(x), -1).numpy()
 
 
 def _words(x: Tensor) -> np.ndarray:
@@ -69,3 +89,18 @@ def _prelu_float32(x, slopes, out):
         for i in range(len(slopes)):
             scaled = row[i] * slopes[i]
             target[i] = row[i] if row[i] > np.float32(0) else scaled
+
+
+@njit(**_JIT)
+def _add_bf16(x, y, share, out, fast):
+    """Two neighbours in one word of `y` and `fast`; `fast` may be None."""
+    upper = np.uint32(0xFFFF0000)
+    for r in range(len(x)):
+        row, more, target = x[r], y[r], out[r]
+        for i in range(len(more)):
+            low, high = np.uint32(more[i] << np.uint32(16)), np.uint32(more[i] & upper)
+            a = row[2 * i] + share * low.view(np.float32)
+            b = row[2 * i + 1] + share * high.view(np.float32)
+            target[2 * i], target[2 * i + 1] = a, b
+            if fast is not None:
+                fast[r, i] = np.uint32(np.uint32(_rounded(b) & upper) | np.uint32(_rounded(a) >> np.uint32(16)))
