@@ -17,6 +17,7 @@ taps of each output apart, and nine sums of shifted planes.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -88,28 +89,30 @@ def _activated(x: Tensor, weight: Tensor, bias: Tensor, padding: tuple[int, int]
     return F.leaky_relu_(F.conv2d(x, weight, bias, padding=padding), SLOPE)
 
 
-def _block(block: DenseBlock, x: Tensor) -> Tensor:
-    """What a dense block adds to its input `(H, W, C)`, before its share is taken."""
-    seen = x
-    for conv in (block.conv1, block.conv2, block.conv3, block.conv4):
-        seen = torch.cat((seen, _nhwc(_activated(_nchw(seen), conv.weight, conv.bias))), 2)
-    return _nhwc(block.conv5(_nchw(seen)))
-
-
 def _trunk(net: RRDBNet, first: Tensor) -> Tensor:
     """What the doublings start from, `(H, W, C)` in the precision of the convolutions."""
     dtype = net.conv_body.weight.dtype
-    first = first.contiguous(memory_format=torch.channels_last)
-    given, inner = _nhwc(first).clone(), torch.empty_like(_nhwc(first))
-    fast = given.to(dtype, copy=True)
+    first = _nhwc(first.contiguous(memory_format=torch.channels_last))
+    given, inner, fast = first.clone(), torch.empty_like(first), first.to(dtype, copy=True)
+    # Each convolution reads in one of the two while its input is copied to the other, beside what it gives.
+    memory = [fast.new_empty(fast[..., 0].numel() * net.body[0].rdb1.conv5.in_channels) for _ in range(2)]
     for group in net.body:
-        one, two, three = (group.rdb1, group.rdb2, group.rdb3)
-        add_share(given, _block(one, fast), SHARE, inner, fast)
-        add_share(inner, _block(two, fast), SHARE, inner, fast)
-        add_share(inner, _block(three, fast), SHARE, inner, None)
-        add_share(given, inner, SHARE, given, fast)
-    add_share(_nhwc(first), _nhwc(net.conv_body(_nchw(fast))), 1.0, inner, fast)
+        add_share(given, _block(group.rdb1, fast, memory), SHARE, inner, fast)
+        add_share(inner, _block(group.rdb2, fast, memory), SHARE, inner, fast)
+        add_share(inner, _block(group.rdb3, fast, memory), SHARE, given, fast, outer=given)
+    add_share(first, _nhwc(net.conv_body(_nchw(fast))), 1.0, inner, fast)
     return fast
+
+
+def _block(block: DenseBlock, x: Tensor, memory: list[Tensor]) -> Tensor:
+    """What a dense block adds to its input `(H, W, C)`, before its share is taken."""
+    seen = x
+    for i, conv in enumerate((block.conv1, block.conv2, block.conv3, block.conv4)):
+        grown = _nhwc(_activated(_nchw(seen), conv.weight, conv.bias))
+        shape = (*x.shape[:2], seen.shape[2] + grown.shape[2])
+        wider = memory[i % 2][: math.prod(shape)].view(shape)
+        seen = torch.cat((seen, grown), 2, out=wider)
+    return _nhwc(block.conv5(_nchw(seen)))
 
 
 class _Later:
@@ -130,32 +133,35 @@ def _doubling(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
 
 
 class _Window:
-    """The rows that a convolution reads: the last two of before, new ones, and zeros beyond the picture's borders."""
+    """The rows that a convolution reads: the last two of before, new ones, and zeros beyond the picture's borders.
 
-    def __init__(self, rows: int, width: int, channels: int, dtype: torch.dtype) -> None:
-        self.memory = torch.zeros((rows + 3, width, channels), dtype=dtype)
-        self.held = 1  # the zeros above
+    They lie in `memory`, which windows share that are not in use at the same time: so it stays in the cache.
+    """
 
-    def room(self, rows: int) -> Tensor:
-        """Where `rows` new rows are to be written."""
-        return self.memory[self.held : self.held + rows]
+    def __init__(self, memory: Tensor, width: int, channels: int, dtype: torch.dtype) -> None:
+        self.memory = memory.view(dtype)
+        self.kept = torch.zeros((1, width, channels), dtype=dtype)
 
-    def read(self, new: int, last: bool) -> Tensor:
-        """All rows, after `new` ones were written; the next `room` lies behind the last two of them."""
-        held = self.held + new
+    def room(self, new: int) -> Tensor:
+        """Where `new` rows are to be written."""
+        held, shape = len(self.kept), self.kept.shape[1:]
+        rows = held + new + 1
+        self.rows = self.memory[: rows * shape.numel()].view(rows, *shape)
+        self.rows[:held] = self.kept
+        return self.rows[held:-1]
+
+    def read(self, last: bool) -> Tensor:
+        """All rows, after the new ones were written; valid until the memory's next use."""
         if last:
-            self.memory[held] = 0
-            held += 1
-        return self.memory[:held]
-
-    def keep(self, rows: Tensor) -> None:
-        """Ends the use of what `read` gave."""
-        self.memory[:2] = rows[-2:].clone()
-        self.held = 2
+            self.rows[-1] = 0
+        else:
+            self.rows = self.rows[:-1]
+        self.kept = self.rows[-2:].clone()
+        return self.rows
 
 
-def _doubled(window: Tensor, weights: tuple[Tensor, Tensor], target: _Window) -> int:
-    """Writes the rows of twice the size for all rows of `window` but the outer two; tells how many."""
+def _double(window: Tensor, weights: tuple[Tensor, Tensor], target: _Window) -> None:
+    """Writes the rows of twice the size for all rows of `window` but the outer two into the room of `target`."""
     weight, bias = weights
     rows, width, channels = len(window) - 2, window.shape[1], weight.shape[0] // 4
     found = _nhwc(_activated(_nchw(window), weight, bias, (0, 1))).unflatten(2, (2, 2, channels))
@@ -163,34 +169,25 @@ def _doubled(window: Tensor, weights: tuple[Tensor, Tensor], target: _Window) ->
     for y in (0, 1):
         for x in (0, 1):
             large[:, y, :, x] = found[y : y + rows, x : x + width, y, x]
-    return 2 * rows
 
 
 def _enlarged(later: _Later, x: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Yields `(first row, rows (C, n, 4 W))` of the picture from the trunk's `x` `(H, W, C)`, top to bottom."""
     height, width, features = x.shape
-    step = max(_FEWEST_ROWS, _STRIP_BYTES // (16 * width * features * x.element_size()))
-    coarse = _Window(step, width, features, x.dtype)
-    double = _Window(2 * step + 2, 2 * width, features, x.dtype)
-    quad = _Window(4 * step + 6, 4 * width, features, x.dtype)
-    final = _Window(4 * step + 7, 4 * width, features, torch.float32)
+    row = 4 * width * features
+    step = max(_FEWEST_ROWS, torch.get_num_threads() * _STRIP_BYTES // (4 * row * x.element_size()))
+    memory = torch.empty((4 * step + 11) * row * 4, dtype=torch.uint8)
+    coarse, double, quad = (_Window(memory, n * width, features, x.dtype) for n in (1, 2, 4))
+    final = _Window(memory, 4 * width, features, torch.float32)
     done = 0
     for top in range(0, height, step):
         rows, last = x[top : top + step], top + step >= height
         coarse.room(len(rows)).copy_(rows)
-        window = coarse.read(len(rows), last)
-        new = _doubled(window, later.up1, double)
-        coarse.keep(window)
-        window = double.read(new, last)
-        new = _doubled(window, later.up2, quad)
-        double.keep(window)
-        window = quad.read(new, last)
-        fine = _nhwc(_activated(_nchw(window), later.hr.weight, later.hr.bias, (0, 1)))
-        quad.keep(window)
+        _double(coarse.read(last), later.up1, double)
+        _double(double.read(last), later.up2, quad)
+        fine = _nhwc(_activated(_nchw(quad.read(last)), later.hr.weight, later.hr.bias, (0, 1)))
         final.room(len(fine)).copy_(fine)
-        window = final.read(len(fine), last)
-        picture = _last(window, later)
-        final.keep(window)
+        picture = _last(final.read(last), later)
         yield done, picture
         done += picture.shape[1]
 

@@ -33,18 +33,19 @@ def prelu_into(x: Tensor, slopes: Tensor | None, out: Tensor) -> None:
         body(_words(x.reshape(len(x), -1)), slopes.numpy(), _words(out.view(len(x), -1)))
 
 
-def add_share(x: Tensor, y: Tensor, share: float, out: Tensor, fast: Tensor | None) -> None:
-    """Writes `x + share * y` into `out`, and the same in its own precision into `fast`, all `(H, W, C)` and contiguous.
+def add_share(x: Tensor, y: Tensor, share: float, out: Tensor, fast: Tensor, outer: Tensor | None = None) -> None:
+    """Writes `x + share * y`, or with `outer` `outer + share * (x + share * y)`, into `out` and, rounded, into `fast`.
 
-    x, out : float32; may be the same.  y, fast : float32 or bfloat16.
+    x, out, outer : float32 `(H, W, C)`, contiguous; may be the same.  y, fast : of one type, float32 or bfloat16.
     """
     if y.dtype is torch.bfloat16 and x[0].numel() % 2 == 0 and torch.get_num_threads() <= _MOST_THREADS:
-        words = None if fast is None else _words(fast.view(len(x), -1))
-        _add_bf16(_rows(x), _words(y.reshape(len(x), -1)), np.float32(share), _rows(out), words)
+        more, short = _words(y.reshape(len(x), -1)), _words(fast.view(len(x), -1))
+        _add_bf16(_rows(x), more, np.float32(share), _rows(out), short, None if outer is None else _rows(outer))
         return
+    if outer is not None:
+        x, y = outer, torch.add(x, y, alpha=share)
     torch.add(x, y, alpha=share, out=out)
-    if fast is not None and fast is not out:
-        fast.copy_(out)
+    fast.copy_(out)
 
 
 def _rows(x: Tensor) -> np.ndarray:
@@ -92,15 +93,16 @@ def _prelu_float32(x, slopes, out):
 
 
 @njit(**_JIT)
-def _add_bf16(x, y, share, out, fast):
-    """Two neighbours in one word of `y` and `fast`; `fast` may be None."""
+def _add_bf16(x, y, share, out, fast, outer):
+    """Two neighbours in one word of `y` and `fast`; `outer` may be None."""
     upper = np.uint32(0xFFFF0000)
     for r in range(len(x)):
-        row, more, target = x[r], y[r], out[r]
+        row, more, target, short = x[r], y[r], out[r], fast[r]
         for i in range(len(more)):
             low, high = np.uint32(more[i] << np.uint32(16)), np.uint32(more[i] & upper)
             a = row[2 * i] + share * low.view(np.float32)
             b = row[2 * i + 1] + share * high.view(np.float32)
+            if outer is not None:
+                a, b = outer[r, 2 * i] + share * a, outer[r, 2 * i + 1] + share * b
             target[2 * i], target[2 * i + 1] = a, b
-            if fast is not None:
-                fast[r, i] = np.uint32(np.uint32(_rounded(b) & upper) | np.uint32(_rounded(a) >> np.uint32(16)))
+            short[i] = np.uint32(np.uint32(_rounded(b) & upper) | np.uint32(_rounded(a) >> np.uint32(16)))
