@@ -8,8 +8,8 @@
 Ours goes from planes to planes (YUV to YUV, 4:2:0, at the net's scale); the rival gets an RGB picture and gives one,
 so it is spared the colour conversion.  Both run in turn, A B A B, and the pictures are compared first.  `net` is the
 time of the net alone; `convs` that of the same convolutions with nothing between them, on as many threads, `own` that
-of the fewer and smaller ones that our way through an RRDB net really runs; `matmul` is
-the machine's arithmetic peak as a large matrix product reaches it in the same precision.  On a machine that others use
+of the fewer ones that our way through an RRDB net runs (its last is a matrix product, not among them); `matmul` is the
+machine's arithmetic peak as a large matrix product reaches it in the same precision.  On a machine that others use
 too, read the shares rather than the seconds.
 """
 

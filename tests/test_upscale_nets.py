@@ -252,7 +252,7 @@ def test_an_unknown_joint_step_is_not_used(monkeypatch):
     """A build of Torch whose own step is missing, or gives something else, is found out before any picture."""
     dense._fuses.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(dense, "_fused", lambda x, weight, bias, padding, slope: functional.conv2d(x, weight, bias, padding=padding))
+        patch.setattr(dense, "_fused", lambda x, weight, bias, padding, slope: functional.conv2d(x, weight, bias, 1, 1))
         assert not dense._fuses(torch.float32)
     dense._fuses.cache_clear()
 
@@ -263,9 +263,9 @@ def test_shares_are_added_as_torch_adds_them(dtype, threads):
     x, outer = noise(3, 5, 6), noise(3, 5, 6, seed=1)
     y, fast = noise(3, 5, 6, seed=2).to(dtype), torch.empty(3, 5, 6, dtype=dtype)
     once = x + 0.2 * y.float()
-    for given, expected in ((None, once), (outer, outer + 0.2 * once)):
+    for more, expected in ((None, once), (outer, outer + 0.2 * once)):
         out = torch.empty_like(x)
         with torch_threads(threads), torch.inference_mode():
-            fused.add_share(x, y, 0.2, out, fast, given)
+            fused.add_share(x, y, 0.2, out, fast, more)
         torch.testing.assert_close(out, expected)
         assert torch.equal(fast, out.to(dtype))
