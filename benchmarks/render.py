@@ -83,6 +83,10 @@ def upscale(result: dict[str, Any]) -> str:
          f"{r['peak_mib']:.0f}", f"{r['psnr_to_rival']:.1f}"]
         for r in result["measured"]["rows"]
     ]  # fmt: skip
+    if all("share_of_own_convs" in r for r in result["measured"]["rows"]):  # older results do not tell
+        head.insert(9, "share of those that ours runs")
+        for row, r in zip(rows, result["measured"]["rows"], strict=True):
+            row.insert(9, f"{r['share_of_own_convs']:.2f}")
     text = f"## Nets on the CPU: `bench_upscale.py`\n\n{where(result)}\n"
     return text + f"{upscale_goals(result['measured']['rows'])}\n\n" + table(head, rows)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from tests._upscale import made_model, photo, psnr, randomised, rgb_tensor, torch_threads
-from toolkit.upscale import RealESRGANReference, colour, fused, load_model, nets, strips, tiles
+from toolkit.upscale import RealESRGANReference, colour, dense, fused, load_model, nets, strips, tiles
 from toolkit.upscale.engine import Upscaler
 from toolkit.upscale.nets import RRDBNet, SRVGGNetCompact
 
@@ -184,7 +184,7 @@ def test_facts_count_the_arithmetic():
     for net in (SRVGGNetCompact(8, 2, 3), RRDBNet(8, 2, 4, 4), RRDBNet(8, 1, 4, 2)):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             x = torch.zeros(1, 3, 16, 16)
-            net.detail(x) if isinstance(net, SRVGGNetCompact) else net(x)
+            net.detail(x) if isinstance(net, SRVGGNetCompact) else net.plain(x)
         assert counter.get_total_flops() == 2 * net.facts.macs * 16 * 16
 
 
@@ -222,3 +222,50 @@ def test_prelu_between_convolutions_is_what_torch_gives_bit_for_bit(dtype, seed,
         out = torch.full_like(rows, 9)
         fused.prelu_into(rows, slopes.float().repeat(size[1]), out)
         assert torch.equal(out, functional.prelu(rows.reshape(-1, 7), slopes).view(rows.shape))
+
+
+def rrdb_pairs(dtype):
+    """What the CPU's own way and the published steps make of pictures of awkward sizes."""
+    for seed, (height, width) in enumerate(((1, 1), (2, 5), (6, 3), (7, 4), (13, 2), (25, 6))):
+        net = randomised(RRDBNet(8, 2, 4, 4), seed, gain=0.5).to(dtype, memory_format=torch.channels_last)
+        x = noise(2, 3, height, width)
+        with torch.inference_mode():
+            yield net(x), net.plain(x)
+
+
+@pytest.mark.parametrize("fuses", [True, False])
+def test_rrdb_on_a_cpu_equals_its_plain_steps_at_every_height_of_a_strip(monkeypatch, fuses):
+    monkeypatch.setattr(dense, "_STRIP_BYTES", 0)  # strips as narrow as they may be
+    if not fuses:  # as on a processor or in a build of Torch without the joint step
+        monkeypatch.setattr(dense, "_fuses", lambda dtype: False)
+    for found, expected in rrdb_pairs(torch.float32):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_rrdb_in_bfloat16_keeps_the_picture_in_float32():
+    for found, expected in rrdb_pairs(torch.bfloat16):
+        assert found.dtype == torch.float32
+        assert psnr(found / expected.std(), expected / expected.std()) > 35
+
+
+def test_an_unknown_joint_step_is_not_used(monkeypatch):
+    """A build of Torch whose own step is missing, or gives something else, is found out before any picture."""
+    dense._fuses.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(dense, "_fused", lambda x, weight, bias, padding, slope: functional.conv2d(x, weight, bias, 1, 1))
+        assert not dense._fuses(torch.float32)
+    dense._fuses.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("threads", [1, 8])
+def test_shares_are_added_as_torch_adds_them(dtype, threads):
+    x, outer = noise(3, 5, 6), noise(3, 5, 6, seed=1)
+    y, fast = noise(3, 5, 6, seed=2).to(dtype), torch.empty(3, 5, 6, dtype=dtype)
+    once = x + 0.2 * y.float()
+    for more, expected in ((None, once), (outer, outer + 0.2 * once)):
+        out = torch.empty_like(x)
+        with torch_threads(threads), torch.inference_mode():
+            fused.add_share(x, y, 0.2, out, fast, more)
+        torch.testing.assert_close(out, expected)
+        assert torch.equal(fast, out.to(dtype))

@@ -11,7 +11,8 @@
     colour.py      YUV <-> RGB and resampling in Torch
     engine.py      `Upscaler`: planes in, larger planes out
     strips.py      SRVGGNetCompact on a CPU, a few rows at a time
-    fused.py       PReLU and a copy in one pass over memory
+    dense.py       RRDBNet on a CPU, with less memory moved between its convolutions
+    fused.py       PReLU and a copy, or a sum and its rounding, in one pass over memory
     transfer.py    planes to the device and back
     steady.py      takes the flicker out of enlarged frames
     realesrgan.py  the reference implementation of the `realesrgan` package

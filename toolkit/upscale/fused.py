@@ -1,4 +1,4 @@
-"""PReLU and the copy to where the next convolution reads it, in one pass over memory, on a CPU.
+"""Element-wise steps between convolutions, each in one pass over memory, on a CPU.
 
 Convolutions in bfloat16 are so fast on a CPU with matrix units that the element-wise steps between them, each a pass
 over memory of its own, took longer than they did.  The values are those of Torch's own functions: bfloat16 is computed
@@ -14,6 +14,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
+#: Above that many threads for one frame Torch's own steps, which use them all, are faster than one pass of one thread.
+_MOST_THREADS = 4
 _JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
@@ -29,6 +31,25 @@ def prelu_into(x: Tensor, slopes: Tensor | None, out: Tensor) -> None:
     else:
         body = _prelu_bf16 if x.dtype is torch.bfloat16 else _prelu_float32
         body(_words(x.reshape(len(x), -1)), slopes.numpy(), _words(out.view(len(x), -1)))
+
+
+def add_share(x: Tensor, y: Tensor, share: float, out: Tensor, fast: Tensor, outer: Tensor | None = None) -> None:
+    """Writes `x + share * y`, or with `outer` `outer + share * (x + share * y)`, into `out` and, rounded, into `fast`.
+
+    x, out, outer : float32 `(H, W, C)`, contiguous; may be the same.  y, fast : of one type, float32 or bfloat16.
+    """
+    if y.dtype is torch.bfloat16 and x[0].numel() % 2 == 0 and torch.get_num_threads() <= _MOST_THREADS:
+        more, short = _words(y.reshape(len(x), -1)), _words(fast.view(len(x), -1))
+        _add_bf16(_rows(x), more, np.float32(share), _rows(out), short, None if outer is None else _rows(outer))
+        return
+    if outer is not None:
+        x, y = outer, torch.add(x, y, alpha=share)
+    torch.add(x, y, alpha=share, out=out)
+    fast.copy_(out)
+
+
+def _rows(x: Tensor) -> np.ndarray:
+    return x.view(len(x), -1).numpy()
 
 
 def _words(x: Tensor) -> np.ndarray:
@@ -69,3 +90,19 @@ def _prelu_float32(x, slopes, out):
         for i in range(len(slopes)):
             scaled = row[i] * slopes[i]
             target[i] = row[i] if row[i] > np.float32(0) else scaled
+
+
+@njit(**_JIT)
+def _add_bf16(x, y, share, out, fast, outer):
+    """Two neighbours in one word of `y` and `fast`; `outer` may be None."""
+    upper = np.uint32(0xFFFF0000)
+    for r in range(len(x)):
+        row, more, target, short = x[r], y[r], out[r], fast[r]
+        for i in range(len(more)):
+            low, high = np.uint32(more[i] << np.uint32(16)), np.uint32(more[i] & upper)
+            a = row[2 * i] + share * low.view(np.float32)
+            b = row[2 * i + 1] + share * high.view(np.float32)
+            if outer is not None:
+                a, b = outer[r, 2 * i] + share * a, outer[r, 2 * i + 1] + share * b
+            target[2 * i], target[2 * i + 1] = a, b
+            short[i] = np.uint32(np.uint32(_rounded(b) & upper) | np.uint32(_rounded(a) >> np.uint32(16)))
