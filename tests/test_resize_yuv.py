@@ -15,6 +15,8 @@ from kernels.resize import resize
 from kernels.resize_yuv import resize_yuv
 from toolkit.clip import Batch, PictureFormat
 from toolkit.stages import stage
+from toolkit.stages.base import Context
+from toolkit.stages.upscale import AT_ONCE
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,17 @@ def test_grey_stays_grey_and_keeps_its_level():
     grey = np.full((1, 9, 20), 77, np.uint8), *(np.full((1, 5, 10), 128, np.uint8),) * 2
     for plane, level in zip(resize_yuv(*grey), (77, 128, 128), strict=True):
         assert (plane == level).all()
+
+
+def test_large_pictures_leave_the_stage_few_at_a_time(real):
+    """Else whole batches of them wait for the encoder."""
+    form, count = PictureFormat(200, 120, (1, 0), matrix="bt601", field_order="progressive"), 2 * AT_ONCE + 1
+    many = tuple(np.concatenate([p[:1] + np.uint8(n) for n in range(count)]) for p in real)
+    batch = Batch(many, np.arange(count) * 3 + 7, np.full(count, 3), Fraction(1, 75), form)
+    step = stage("upscale.lanczos")(scale=2)
+    pieces = list(step.stage.apply(iter([batch]), form, step.knobs, Context()))
+    assert [len(p) for p in pieces] == [AT_ONCE, AT_ONCE, 1]
+    whole = Batch.join(pieces)
+    assert whole.pts.tolist() == batch.pts.tolist() and whole.durations.tolist() == batch.durations.tolist()
+    alone = [step(batch[n : n + 1]) for n in range(count)]
+    assert all(np.array_equal(p[n], a.planes[k][0]) for n, a in enumerate(alone) for k, p in enumerate(whole.planes))

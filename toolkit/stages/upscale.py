@@ -17,6 +17,8 @@ from toolkit.errors import DeviceMissing, KnobError
 from toolkit.stages.base import Context, Stage, require_progressive
 from toolkit.upscale.sizes import LARGEST_SCALE, enlarged_format, known_matrix
 
+#: Large pictures leave the CPU few at a time, so that few wait for the encoder: less memory in the same time.
+AT_ONCE = max(4, os.cpu_count() or 1)
 SIZE = {
     "scale": Parameter("scale", float, 0.0, Knob(0, LARGEST_SCALE, soft=(1, 4), unit="x")),
     "height": Parameter("height", int, 0, Knob(0, 8640, step=2, soft=(480, 2160), unit="lines")),
@@ -78,8 +80,11 @@ class Resample(Stage):
     ) -> Iterator[Batch]:
         after = self.format_after(fmt, knobs)
         for batch in batches:
-            planes = context.timed(self.name, lambda b=batch: self._resample(b.planes, fmt, after))
-            yield batch.replace(planes=planes, format=after)
+            few = AT_ONCE if context.device == "cpu" else len(batch)
+            for start in range(0, len(batch), few):
+                piece = batch[start : start + few]
+                planes = context.timed(self.name, lambda b=piece: self._resample(b.planes, fmt, after))
+                yield piece.replace(planes=planes, format=after)
 
 
 def chroma_layout(fmt: PictureFormat) -> dict[str, str]:
