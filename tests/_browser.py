@@ -163,7 +163,8 @@ _RESTART = """async (book) => {
   const sessions = await (await fetch('/api/sessions')).json();
   const kernel = sessions.find((s) => s.path === book).kernel.id;
   const headers = { 'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1] };
-  await fetch(`/api/kernels/${kernel}/restart`, { method: 'POST', headers });
+  const answer = await fetch(`/api/kernels/${kernel}/restart`, { method: 'POST', headers });
+  if (!answer.ok) throw new Error(`not restarted: ${answer.status} ${await answer.text()}`);
 }"""
 
 

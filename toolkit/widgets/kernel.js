@@ -26,6 +26,7 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
   let patience = null;
   let retry = null;
   let later = null;
+  let acted = false; // whether a hand did something for which an answer is due at that later look
   let silent = false;
   let dead = "";
 
@@ -98,7 +99,7 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
     sent({ kind: "ping", number: mine }, { iopub: { status } });
   }
   function look(acts) {
-    later = null;
+    [later, acted] = [null, false];
     if (acts && !patience && !silent) watch();
     ping();
   }
@@ -133,7 +134,7 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
   function live() {
     pinging = "";
     if (el.closest(".jupyter-widgets-disconnected")) bury(kernelThere());
-    else later ??= setTimeout(() => look(false), SHORT);
+    else later ??= setTimeout(() => look(acted), SHORT);
   }
   model.on("change:answered", answered);
   model.on("msg:custom", told);
@@ -161,8 +162,9 @@ function kernelOf(model, el, say, settled = () => null, whole = el) {
     check(acts = false) {
       if (dead) return;
       const soon = heard + CALM - performance.now();
-      if (soon <= 0) look(acts);
-      else if (acts) later ??= setTimeout(() => look(true), soon);
+      acted ||= acts;
+      if (soon <= 0) look(acted);
+      else later ??= setTimeout(() => look(acted), soon);
     },
     // What is set here, sent or not.
     now: (name) => (name in wanted ? wanted[name] : model.get(name)),
