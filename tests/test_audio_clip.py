@@ -23,7 +23,7 @@ from toolkit.audio.resample import Stretcher
 from toolkit.audio.spool import Spool
 from toolkit.audio.tracks import clean_clip, in_time
 from toolkit.clip import Clip
-from toolkit.errors import SoundError, ToolkitWarning
+from toolkit.errors import RequestError, SoundError, ToolkitWarning
 from toolkit.media.sound import SoundBlock
 
 
@@ -76,6 +76,8 @@ def test_a_clip_without_sound_says_so(tmp_path):
     clip = Clip.open(write_clip(tmp_path / "a.mkv", [], 16000, seconds=1))
     with pytest.raises(SoundError, match="no sound.*--audio none"):
         next(clean_clip(clip, "light"))
+    with pytest.raises(RequestError, match="has no sound, so no track deu"):
+        choose_track(clip, "deu")
 
 
 # Holes

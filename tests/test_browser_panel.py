@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import shlex
 import shutil
 
 import pytest
@@ -25,6 +26,22 @@ except KeyboardInterrupt:
     import os
     print('stopped, left:', sorted(n for n in os.listdir() if 'out' in n and n != 'out.mp4'))
 """
+
+#: The words of an element's text that do not stand in one line.
+_TORN = r"""(selector) => {
+  const torn = [], range = document.createRange();
+  for (const shown of document.querySelectorAll(selector)) {
+    const nodes = document.createTreeWalker(shown, NodeFilter.SHOW_TEXT);
+    while (nodes.nextNode()) {
+      for (const word of nodes.currentNode.data.matchAll(/\S+/g)) {
+        range.setStart(nodes.currentNode, word.index);
+        range.setEnd(nodes.currentNode, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1) torn.push(word[0]);
+      }
+    }
+  }
+  return torn;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +109,10 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     assert cut == [], "no button's face is cut"
     tops = page.locator(".vhs-panel .widget-toggle-button").evaluate_all("a => a.map(e => e.offsetTop)")
     assert len(tops) == 3 and len(set(tops)) == 1, "the views stay in one line"
+    torn = page.evaluate(_TORN, ".vhs-panel pre[style*='user-select']")
+    assert torn == [], "lines break between words"
+    copied = command.evaluate("e => { getSelection().selectAllChildren(e); return getSelection().toString() }")
+    assert shlex.split(copied)[:3] == ["vhs-toolkit", "restore", "tape.avi"] and "--denoise none" in copied, copied
     page.screenshot(path=folder / "panel.png")
 
 

@@ -32,6 +32,7 @@ def refused(capsys, *words: object) -> tuple[int, str]:
     err = capsys.readouterr().err.strip()
     lines = [line for line in err.splitlines() if line.startswith("vhs-toolkit:")]
     assert len(lines) == 1 and "Traceback" not in err, err
+    assert code != 2 or "frames/s" not in err, f"refused after work was begun: {err}"
     return code, lines[0]
 
 
@@ -117,6 +118,13 @@ BAD = {
     "no name": (["restore", "{tape}", "{out}", "--repair", "heal_dropouts+"], 2, "repair names no stage"),
     "group": (["restore", "{tape}", "{out}", "--deinterlace", "nlmeans"], 2, "did you mean denoise.nlmeans?"),
     "speed": (["restore", "{tape}", "{out}", "--encoder-preset", "quick"], 2, "expected one of ultrafast"),
+    "crf of ffv1": (["restore", "{tape}", "{out}", "--codec", "ffv1", "--crf", "20"], 2, "ffv1 has no option crf"),
+    "tiny": (["restore", "{tape}", "{out}", "--height", "1"], 2, "at least 16x16; nothing was written; try: --"),
+    "odd": (["restore", "{tape}", "{out}", "--height", "33"], 2, "of 2, for h264; nothing was written; try: -"),
+    "odd parts": (["restore", "{tape}", "{out}", "--height", "33", "--resume"], 2, "a height that is a multiple of 2"),
+    "sound track": (["restore", "{tape}", "{out}", "--sound-track", "7"], 2, "has no sound track 7; expected one of 0"),
+    "language": (["restore", "{tape}", "{out}", "--sound-track", "ita"], 2, "no sound track in the language 'ita'"),
+    "sync of": (["sync", "{tape}", "--track", "7"], 2, "has no sound track 7; expected one of 0"),
     "segment": (["restore", "{tape}", "{out}", "--segment", "-1"], 2, "expected more than 0 s"),
     "into a folder": (["restore", "{tape}", "{folder}/in"], 2, "is a folder; expected the name of a file"),
     "demo's net": (["demo", "{folder}/demo", "--upscale", "nope"], 2, "there is no stage named 'upscale.nope'"),
@@ -125,6 +133,15 @@ BAD = {
     "spaces": (["restore", "my", "tape.avi", "{out}"], 2, "a name with spaces wants quotes"),
     "no queue": (["queue", "status", "--queue", "{folder}/q.db"], 2, "there is no queue"),
     "not a queue": (["queue", "status", "--queue", "{text}"], 1, "is not a queue (it is no SQLite file)"),
+    "queue of nothing": (["queue", "add", "{folder}/no.avi", "--queue", "{folder}/q.db"], 2, "there is no file"),
+    "queue after": (["queue", "add", "{tape}", "--after", "3", "--queue", "{folder}/q.db"], 2, "there is no job 3"),
+    "queue's preset": (["queue", "add", "{tape}", "--preset", "x", "--queue", "{folder}/q.db"], 2, "no preset named"),
+    "queue's folder": (["queue", "add", "{tape}", "--to", "{folder}/no", "--queue", "{folder}/q.db"], 2, "not exist"),
+    "watched": (
+        ["queue", "run", "--watch-folder", "{folder}/no", "--to", "{folder}", "--queue", "{folder}/q.db"],
+        2,
+        "there is no folder",
+    ),
     "option": (["restore", "{tape}", "{out}", "--denois", "hqdn3d"], 2, "--denois"),
     "command": (["restroe"], 2, "restore"),
     "model": (["models", "info", "x5plus"], 2, "x5plus"),

@@ -250,14 +250,19 @@ def test_failures_say_why_and_are_tried_as_often_as_allowed(queue, tapes):
     out = tapes.parent / "out"
     out.mkdir()
     numbers = queue.add(
-        [Wish(broken, out / "b.mp4", tries=2, settings=FAST), Wish(vanished, out / "v.mp4", settings=FAST)]
+        [
+            Wish(broken, out / "b.mp4", tries=2, settings=FAST),
+            Wish(vanished, out / "v.mp4", settings=FAST),
+            Wish(tapes / "0.avi", out / "t.mp4", settings={**FAST, "sound_track": "ita"}),
+        ]
     )
     vanished.unlink()
     said = worker(queue).communicate(timeout=120)[0]
-    bad, gone = (queue.job(n) for n in numbers)
+    bad, gone, wrong = (queue.job(n) for n in numbers)
     assert bad.state == "failed" and bad.tries == 2 and "not a video" in bad.reason, said
     assert gone.state == "failed" and gone.tries == 1 and "there is no file" in gone.reason
-    assert "2 failed (job 1, 2)" in said or "failed" in said
+    assert wrong.state == "failed" and wrong.tries == 1 and "no sound track in the language" in wrong.reason
+    assert "3 failed (job 1, 2, 3)" in said or "failed" in said
     assert not list(out.iterdir())
     queue.retry(gone.id)
     assert queue.job(gone.id).state == "pending" and queue.job(gone.id).tries == 0
@@ -677,6 +682,16 @@ def test_a_watched_folder_takes_a_file_when_it_is_completely_written(queue, tmp_
     assert "can be read again" in look(1)[0] and look(1) == []
     assert main(["queue", "run", "--watch-folder", str(come), "--queue", str(queue.path)]) == 2
     assert "another folder for its results" in capsys.readouterr().err
+
+
+def test_a_refused_request_makes_no_queue_and_a_good_one_does(tapes, tmp_path, monkeypatch, capsys):
+    own = tmp_path / "state" / "queue.db"
+    monkeypatch.setenv("VHS_TOOLKIT_QUEUE", str(own))
+    words = ["queue", "add", str(tapes / "0.avi"), "--to", str(tmp_path)]
+    assert main([*words[:3], str(tapes / "none.avi"), *words[3:]]) == 2
+    assert "there is no file" in capsys.readouterr().err and not own.parent.exists()
+    assert main(words) == 0 and own.exists()
+    assert "0.avi" in capsys.readouterr().out
 
 
 def test_missing_sources_name_the_way_out(queue, tmp_path):

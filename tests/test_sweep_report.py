@@ -112,6 +112,28 @@ def test_report_makes_the_page_again_from_the_folder(swept, tmp_path, capsys):
     assert "holds no sweep" in capsys.readouterr().err
 
 
+def test_the_plot_has_no_ground_of_its_own_and_ink_for_light_and_dark_pages(swept):
+    here, _ = swept
+    text = (here / "page.html").read_text()
+    assert "blind_" not in text
+    found = re.search(
+        r'prefers-color-scheme: dark\)" srcset="(\S+)"><img class="plot" [^>]*src="(\S+)"></picture>', text
+    )
+    dark, light = (base64.b64decode(data.partition("base64,")[2]).decode() for data in found.groups())
+    for own, other, drawn in (("#dddddd", "#222222", dark), ("#222222", "#dddddd", light)):
+        assert own in drawn and other not in drawn
+        assert not re.search("#fff|#ffffff|#000000", drawn), "nothing white behind, nothing black on it"
+
+
+def test_columns_of_blind_scores_are_explained_where_there_are_some(swept, tmp_path):
+    here, _ = swept
+    (folder,) = (here / "runs").iterdir()
+    found = open_sweep(folder)
+    blind = replace(found, table=found.table.rename(columns={"psnr_Y": "blind_all"}))
+    text = write_report(blind, tmp_path / "blind.html", video=False, top=1).read_text()
+    assert "Columns blind_* rank settings without a clean copy of the tape" in text
+
+
 # In motion
 
 

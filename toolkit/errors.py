@@ -9,6 +9,7 @@
     |   |   `-- ResumeRefused         what is to go on was begun with another tape, pipeline, version or setting
     |   |-- UnknownJob                there is no job of that number
     |   |-- JobBusy                   the job is in a state in which this cannot be done
+    |   |-- TrackMissing              the tape has no such sound track (a `SoundError` as well)
     |   |-- DeviceMissing             CUDA was asked for and cannot be had
     |   `-- WeightsError              a weight file is missing, damaged, unsafe or of another architecture
     `-- WorkError           exit 1    the work failed
@@ -167,6 +168,10 @@ class PictureError(WorkError):
 
 class SoundError(WorkError):
     pass
+
+
+class TrackMissing(RequestError, SoundError):
+    """No such sound track.  Asked for by name or number, so another try would end alike; exit 2."""
 
 
 class ToolkitWarning(UserWarning):

@@ -12,6 +12,7 @@ from typing import Any
 
 from toolkit.clip import Batch, Clip, PictureFormat
 from toolkit.decisions import count_frames, decide_field_order, merged
+from toolkit.delivery import check_encoder, encoder_settings
 from toolkit.errors import InputUnreadable, KnobError, OutputCheckFailed, UnknownName
 from toolkit.notes import warnings_noted
 from toolkit.pipeline import GIB, Pipeline, Plan, Run, counted, peak_memory
@@ -83,7 +84,7 @@ def restore(
     if resume:
         clear_up(output)
         overwrite = overwrite or is_joined(output)
-    check_output(output, source=clip, overwrite=overwrite)
+    container = check_output(output, source=clip, overwrite=overwrite)
     notes: list[str] = []
     if not resume and parts_of(output).is_dir():
         notes.append(f"{parts_of(output)} holds an unfinished run, which --resume would have gone on with")
@@ -96,6 +97,7 @@ def restore(
     settings = merged(chosen.write, write or {})
     if settings["codec"] not in PICTURE_CODECS:
         raise UnknownName("picture codec", settings["codec"], PICTURE_CODECS)
+    check_encoder(clip, plan, settings, container)
     # A run in segments keeps the picture on disk until its end; the sound is not to lie there as well.
     codec = settings.get("sound_codec")
     sound = plan_sound(clip, audio, output, codec=codec, fix_drift=fix_drift, spool=not resume)
@@ -242,12 +244,7 @@ class Runner:
 
     def _encoder(self) -> dict[str, Any]:
         """What `Writer` and `Encoding` are told alike, beside format and time base."""
-        return {
-            "rate": self.clip.rate * self.plan.rate if self.clip.rate else None,
-            "origin": self.origin,
-            "layout": self._layout(),
-            **{k: v for k, v in self.settings.items() if k not in ("sound_codec", "chroma")},
-        }
+        return {**encoder_settings(self.clip, self.plan, self.settings), "origin": self.origin}
 
     def _write(self, writer: Any, batch: Batch) -> None:
         self.context.timed("write", lambda: writer.write(batch))
@@ -259,13 +256,6 @@ class Runner:
         if self.frames[0] == 0 and self.sound.tracks:
             start = min([start, *(Fraction(t.start) for t in self.clip.sound)])
         return math.floor(start / tick) * tick
-
-    def _layout(self) -> tuple[tuple[int, int] | None, int] | None:
-        """Chroma layout and bits in the file: what every player shows, unless the source's were asked for."""
-        codec = self.settings.get("codec", "h264")
-        if codec not in ("h264", "h265") or self.settings.get("chroma") == "source":
-            return None
-        return None if self.plan.output.subsampling is None else ((1, 1), 8)
 
     def _until(self, first: Batch) -> Fraction | None:
         """Where the sound is cut, on the tape's clock: at the end of the frames asked for, None at the tape's end."""

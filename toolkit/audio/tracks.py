@@ -16,7 +16,7 @@ from toolkit.audio.chain import Cleaner, prepare
 from toolkit.audio.signal import as_samples, layout_of
 from toolkit.audio.spool import Spool, room_for
 from toolkit.clip import Clip, SoundTrack
-from toolkit.errors import SoundError, ToolkitWarning
+from toolkit.errors import SoundError, ToolkitWarning, TrackMissing
 
 log = logging.getLogger(__name__)
 
@@ -189,21 +189,28 @@ def _run(cleaner: Cleaner, blocks: _Blocks) -> Iterator[Any]:
 
 
 def choose_track(clip: Clip, track: int | str | None = None) -> int:
-    """The number of the wanted sound track: by number from 0, by language, or the first."""
+    """The number of the wanted sound track: by number from 0, by language, or the first.
+
+    Raises `SoundError` for a clip without sound, `TrackMissing` where a track was asked for that is not there.
+    """
     if not clip.sound:
+        if track is not None:
+            raise TrackMissing(f"{clip.path.name} has no sound, so no track {track}", hint="without naming a track")
         raise SoundError(f"{clip.path.name} has no sound", hint="--audio none, or another file")
     listed = ", ".join(f"{i} ({t.language or 'no language'}, {t.codec} {t.layout})" for i, t in enumerate(clip.sound))
     if track is None:
         if len(clip.sound) > 1:
             log.warning("%s has %d sound tracks: %s; the first is taken", clip.path.name, len(clip.sound), listed)
         return 0
-    if isinstance(track, str) and not track.isdigit():
+    if isinstance(track, str) and not track.isdecimal():
         for i, told in enumerate(clip.sound):
             if told.language == track:
                 return i
-        raise SoundError(f"{clip.path.name} has no sound track in the language {track!r}", expected=f"one of {listed}")
+        raise TrackMissing(
+            f"{clip.path.name} has no sound track in the language {track!r}", expected=f"one of {listed}"
+        )
     if not 0 <= int(track) < len(clip.sound):
-        raise SoundError(f"{clip.path.name} has no sound track {track}", expected=f"one of {listed}")
+        raise TrackMissing(f"{clip.path.name} has no sound track {track}", expected=f"one of {listed}")
     return int(track)
 
 

@@ -65,6 +65,8 @@ def add(
     """
     from toolkit.errors import RequestError
     from toolkit.jobs import Wish
+    from toolkit.jobs.adding import check_wishes
+    from toolkit.jobs.queue import default_path
 
     preset, steps = how.steps()
     found = _expanded(inputs)
@@ -75,6 +77,8 @@ def add(
              tuple(after or ()))
         for path in found
     ]  # fmt: skip
+    if not (queue or default_path()).exists():
+        check_wishes(wishes)  # so that a refused request leaves no empty queue behind
     numbers = _open(queue, make=True).add(wishes)
     rows = [{"id": n, "source": str(w.source), "output": str(w.output)} for n, w in zip(numbers, wishes, strict=True)]
     _show(rows, json, "\n".join(f"{r['id']:>5}  {r['source']} -> {r['output']}" for r in rows))
@@ -146,11 +150,13 @@ def run(
     from toolkit.jobs.worker import parse_until, work
 
     words = None if then is None else process.words_of(then)
+    end = None if until is None else parse_until(until)
+    folder = None if watch_folder is None else _watched(watch_folder, to, preset, ending)
     found = work(
-        _open(queue, make=watch_folder is not None),
+        _open(queue, make=folder is not None),
         workers=workers,
-        until=None if until is None else parse_until(until),
-        folder=None if watch_folder is None else _watched(watch_folder, to, preset, ending),
+        until=end,
+        folder=folder,
         say=lambda line: print(line, file=sys.stderr, flush=True),
         scheduler=scheduler,
     )

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolkit.errors import QueueFailed, ToolkitWarning
+from toolkit.errors import QueueFailed, ToolkitWarning, UnknownJob
 
 PATIENCE = 30.0  # seconds to wait for another writer
 _SQLITE = b"SQLite format 3\0"  # how its files begin
@@ -113,10 +113,7 @@ def _open(path: Path, check: bool) -> sqlite3.Connection:
             raise _no_queue(path, "it holds the data of another program")
         if version == 0:
             db.execute("PRAGMA journal_mode = WAL")
-            with transaction(db):
-                if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another may have been quicker
-                    for statement in _statements():
-                        db.execute(statement)
+            _make(db)
         elif check:
             found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
@@ -127,6 +124,21 @@ def _open(path: Path, check: bool) -> sqlite3.Connection:
     return db
 
 
+def rehearsal() -> sqlite3.Connection:
+    """An empty queue in memory, to try on what would be refused by one that is yet to be made."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.row_factory = sqlite3.Row
+    _make(db)
+    return db
+
+
+def _make(db: sqlite3.Connection) -> None:
+    with transaction(db):
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another may have been quicker
+            for statement in _statements():
+                db.execute(statement)
+
+
 def _statements() -> Iterator[str]:
     text = ""
     for part in _SCHEMA.split(";"):
@@ -134,6 +146,15 @@ def _statements() -> Iterator[str]:
         if sqlite3.complete_statement(text) and text.strip(" ;\n"):
             yield text
             text = ""
+
+
+def existing(db: sqlite3.Connection, number: int) -> sqlite3.Row:
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise UnknownJob(
+            f"there is no job {number}", files="no job was changed", hint="vhs-toolkit queue status lists them"
+        )
+    return row
 
 
 def copy_of(path: Path) -> Path:

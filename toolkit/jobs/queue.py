@@ -15,9 +15,11 @@ from typing import Any
 
 import platformdirs
 
-from toolkit.errors import InputMissing, JobBusy, OutputRefused, RequestError, UnknownJob
+from toolkit.errors import JobBusy, OutputRefused, RequestError
 from toolkit.jobs import database
-from toolkit.jobs.wish import Wish, discard, row_of
+from toolkit.jobs.adding import insert, rows_of
+from toolkit.jobs.database import existing
+from toolkit.jobs.wish import Wish, discard
 
 STATES = ("pending", "running", "paused", "done", "failed", "cancelled")
 ACTIVE = ("pending", "running", "paused")
@@ -111,44 +113,9 @@ class Queue:
         Raises `RequestError`: a missing source, an output that exists, equals an input or belongs to another job, an
         unknown preset, a negative priority, an unknown job to wait for.
         """
-        presets: dict[Any, Any] = {}
-        rows = [row_of(w, presets) for w in wishes]
-        outputs: set[str] = set()
-        sources = {row["source"] for row, _ in rows}
-        for row, _ in rows:
-            if row["output"] in outputs:
-                raise OutputRefused(f"two of the jobs would write {row['output']}", files="no job was added")
-            if row["output"] in sources:
-                raise OutputRefused(
-                    f"{row['output']} is the input of a job that is added with it", files="no job was added"
-                )
-            outputs.add(row["output"])
-        ids = []
+        rows = rows_of(wishes)
         with self.change() as db:
-            place = db.execute("SELECT coalesce(max(place), 0) FROM jobs").fetchone()[0]
-            active = "SELECT id FROM jobs WHERE state IN ('pending', 'running', 'paused')"
-            for n, (row, after) in enumerate(rows):
-                other = db.execute(f"{active} AND output = ?", (row["output"],)).fetchone()
-                if other:
-                    raise OutputRefused(
-                        f"job {other[0]} writes {row['output']} already", files="no job was added",
-                        hint="another output, or cancel that job",
-                    )  # fmt: skip
-                needed = [existing(db, number) for number in after]
-                if not Path(row["source"]).is_file() and row["source"] not in {j["output"] for j in needed}:
-                    raise InputMissing(
-                        f"there is no file {row['source']}", expected="the path of a video file",
-                        files="no job was added",
-                        hint="check the spelling, or name the job that makes it (--after)",
-                    )  # fmt: skip
-                reader = db.execute(f"{active} AND source = ?", (row["output"],)).fetchone()
-                if reader:
-                    raise OutputRefused(f"{row['output']} is the input of job {reader[0]}", files="no job was added")
-                row = {**row, "place": place + 1 + n}
-                names = ", ".join(row)
-                marks = ", ".join(f":{name}" for name in row)
-                ids.append(db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", row).lastrowid)
-                db.executemany("INSERT OR IGNORE INTO needs VALUES (?, ?)", [(ids[-1], j["id"]) for j in needed])
+            ids = insert(db, rows)
         self.keep_copy()
         return ids
 
@@ -299,15 +266,6 @@ class Queue:
             self.log(row["id"]).unlink(missing_ok=True)
         self.keep_copy()
         return len(gone)
-
-
-def existing(db: sqlite3.Connection, number: int) -> sqlite3.Row:
-    row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone()
-    if row is None:
-        raise UnknownJob(
-            f"there is no job {number}", files="no job was changed", hint="vhs-toolkit queue status lists them"
-        )
-    return row
 
 
 def job_of(row: sqlite3.Row) -> Job:

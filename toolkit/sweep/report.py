@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 _HERE = Path(__file__).parent
+_INKS = "#222222", "#dddddd"  # of a plot on a light page, and on a dark one
+_BLIND = (
+    "Columns blind_* rank settings without a clean copy of the tape: how well each predicts samples that it was not "
+    "shown (denoise), lines that were dropped (deinterlace) or both (all), in dB against the noisy tape itself; more "
+    "is better, but only among settings of this sweep."
+)
 
 
 def write_report(
@@ -104,12 +110,24 @@ def _head(found: Sweep, metric: str) -> str:
 
 
 def _plot(found: Sweep, metric: str) -> str:
+    """The plot on the page's own ground, once in ink for a light page and once for a dark one."""
+    light, dark = (_data(_drawn(found, metric, ink), "image/svg+xml") for ink in _INKS)
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img class="plot" alt="{metric} against time" src="{light}"></picture>'
+    )
+
+
+def _drawn(found: Sweep, metric: str, ink: str) -> bytes:
     import matplotlib
 
+    names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    none = dict.fromkeys(("figure.facecolor", "savefig.facecolor", "axes.facecolor", "legend.facecolor"), "none")
+    look = {"svg.hashsalt": "sweep", "legend.edgecolor": "0.5", **dict.fromkeys(names, ink), **none}
     sink = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "sweep"}):
+    with matplotlib.rc_context(look):
         found.pareto(metric).savefig(sink, format="svg", metadata={"Date": None})
-    return f'<img class="plot" alt="{metric} against time" src="{_data(sink.getvalue(), "image/svg+xml")}">'
+    return sink.getvalue()
 
 
 def _table(found: Sweep, metric: str) -> str:
@@ -121,7 +139,8 @@ def _table(found: Sweep, metric: str) -> str:
         told = ("" if v != v else shown(v, n) for v, n in zip(row, places, strict=True))  # an empty cell is not itself
         cells = "".join(f"<td{_sort(v)}>{html.escape(text)}</td>" for v, text in zip(row, told, strict=True))
         rows.append(f"<tr{' class=best' if at in best else ''}>{cells}</tr>")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    what = f"<p>{_BLIND}</p>" if any(c.startswith("blind_") for c in table) else ""
+    return f'{what}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _sort(value: Any) -> str:

@@ -32,7 +32,7 @@ from toolkit.widgets.moment import Moment
 from toolkit.widgets.picture import Picture
 from toolkit.widgets.pulse import WHOLE, Pulse
 from toolkit.widgets.reel import opened
-from toolkit.widgets.sentence import plain, sentence
+from toolkit.widgets.sentence import plain, sentence, to_copy
 from toolkit.widgets.still import Still
 
 ZOOMS = {"whole picture": 1, "2x": 2, "4x": 4, "8x": 8}
@@ -210,11 +210,7 @@ class Panel(Still, ipywidgets.VBox):
             self.command = shlex.join(words)
         except ToolkitError as error:
             self.command = f"# {error}"
-        self.words.value = (
-            "<pre style='user-select:all;white-space:pre-wrap'>"
-            f"{html.escape(self.call)}</pre><pre style='user-select:all;white-space:pre-wrap'>"
-            f"{html.escape(self.command)}</pre>"
-        )
+        self.words.value = to_copy(self.call) + to_copy(self.command)
 
     def _index(self) -> int:
         times = frame_times(self.clip)

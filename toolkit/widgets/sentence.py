@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 from toolkit.errors import ToolkitError
 
@@ -11,6 +12,17 @@ def sentence(text: str, error: bool) -> str:
     """HTML of a sentence in the colours of the notebook's theme."""
     colour = "var(--jp-error-color1, #b00)" if error else "var(--jp-ui-font-color2, #777)"
     return f"<span style='color:{colour}'>{html.escape(text)}</span>"
+
+
+def to_copy(text: str) -> str:
+    """HTML of a call or a command line, which a click selects.
+
+    Lines break between words, and within one only where it is longer than a line.
+    """
+    # JupyterLab breaks code anywhere, and a browser behind every hyphen; that would tear "--denoise".
+    word = "<span style='display:inline-block;max-width:100%;overflow-wrap:anywhere;word-break:normal'>{}</span>"
+    parts = (p if p.isspace() else word.format(html.escape(p)) for p in re.split(r"(\s+)", text) if p)
+    return f"<pre style='user-select:all;white-space:pre-wrap'>{''.join(parts)}</pre>"
 
 
 def plain(error: Exception, name: str = "the file", again: str = "try again") -> str:
