@@ -215,7 +215,7 @@ class KernelStage(Stage):
                 )
 
     def prepare(self, fmt: PictureFormat, knobs: dict[str, Any], device: str) -> None:
-        # Compiles, or loads from the disk cache, on few lines; of the picture's width, since a body may need some width.
+        # Compiles, or loads from the disk cache, on few lines; of the picture's width, since bodies differ by it.
         if device != "cpu":
             return
         shape = (1, max(self.kernel.smallest[0], 8), max(self.kernel.smallest[1], min(fmt.width, 512)))
