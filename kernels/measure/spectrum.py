@@ -139,8 +139,8 @@ def _powers(frames, near, places, matrix, turned, grey, to, share, time, power):
                 row = frames[near[f], top + y, left : left + SIDE]
                 for x in range(SIDE):
                     block[y * SIDE + x] = np.float32(row[x])
-            product16(half, 0, SIDE, matrix, 0, SIDE, block, 0, SIDE, False)
-            product16(one, 0, SIDE, half, 0, SIDE, turned, 0, SIDE, False)
+            product16(half, 0, SIDE, matrix, 0, SIDE, block, 0, SIDE)
+            product16(one, 0, SIDE, half, 0, SIDE, turned, 0, SIDE)
             copy_row(waves[f], one)
             level += one[0]
         level /= np.float32(count) * grey[0]
