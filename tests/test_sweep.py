@@ -30,7 +30,7 @@ from toolkit.errors import (
 from toolkit.pipeline import Pipeline
 from toolkit.presets import Preset, load
 from toolkit.stages import deinterlace, denoise
-from toolkit.sweep import Span, local_executor, open_sweep, sweep, trials
+from toolkit.sweep import Span, local_executor, open_sweep, run, sweep, trials
 from toolkit.sweep.store import Store, read_rows
 
 PIPELINE = s.PIPELINE
@@ -223,6 +223,21 @@ def test_rows_are_reused_and_a_wider_grid_computes_only_what_is_new(tmp_path):
     assert len(opened) == 8 and opened.best("psnr_Y") == wider.best("psnr_Y")
     assert {"deinterlace", "denoise.temporal.gate"} <= set(opened.table.columns)
     assert str(opened).count("\n") >= 9
+
+
+def test_blind_scores_of_an_earlier_edition_stand_beside_no_newer_ones(tmp_path, monkeypatch):
+    tape, _ = s.made()
+
+    def scored(*gates):
+        return sweep(tape, PIPELINE, {"denoise.gate": list(gates)}, folder=tmp_path, bursts=1, length=4, metrics=())
+
+    monkeypatch.setattr(run, "EDITION", 1)
+    scored(4.0, 12.0)
+    monkeypatch.undo()
+    assert open_sweep(tmp_path).table["blind_denoise"].notna().sum() == 2  # no newer ones: they are shown
+    newer = scored(12.0, 40.0)
+    assert newer.computed == 2
+    assert set(open_sweep(tmp_path).table["key"]) == set(newer.table["key"])
 
 
 def test_other_frames_do_not_go_into_the_same_folder(tmp_path):

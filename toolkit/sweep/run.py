@@ -6,15 +6,17 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from toolkit.clip import Clip
 from toolkit.compare import viewers
-from toolkit.compare.blind import EDITION
+from toolkit.compare.blind import EDITION, SCORES
 from toolkit.compare.metrics import METRICS, PLANES
 from toolkit.compare.samples import Sample, neighbours, sample
 from toolkit.errors import RequestError, UnknownName
@@ -27,6 +29,9 @@ from toolkit.sweep.space import LIMIT, Span, Trial, axes_of, refuse_many, trials
 from toolkit.sweep.store import Store, read_rows
 from toolkit.sweep.table import USUAL, Sweep, assembled
 from toolkit.sweep.trial import Material, Task, forget, ready, refuse_forks, remember
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The default place of results, under the current folder.
 RUNS = Path("runs")
@@ -123,7 +128,7 @@ def sweep(
 
     def task(trial: Trial, shared: tuple[int, ...]) -> Task:
         steps = trial.pipeline.to_dict()
-        key = _hash([common, steps, *(f"{name} {EDITION}" for name in scores)])
+        key = _key(common, steps, scores)
         return Task(key, material, steps, shared, tuple(metrics), align, scores, device, tuple(range(len(some.bursts))))
 
     if searching:
@@ -206,6 +211,23 @@ def _hash(data: Any) -> str:
     return hashlib.blake2b(json.dumps(data, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
+def _key(common: str, steps: dict[str, Any], scores: Iterable[str]) -> str:
+    """By which the row of a setting is found again."""
+    return _hash([common, steps, *(f"{name} {EDITION}" for name in scores)])
+
+
+def _of_one_edition(rows: pd.DataFrame, common: str) -> pd.DataFrame:
+    """Without rows whose blind scores are those of another edition, where there are rows of this one: nothing may rank
+    both together."""
+    scored = rows[[name for name in (f"blind_{score}" for score in SCORES) if name in rows]].notna()
+    names = [tuple(c.removeprefix("blind_") for c in scored if scored.at[n, c]) for n in rows.index]
+    keys = [_key(common, json.loads(steps), of) for steps, of in zip(rows["pipeline"], names, strict=True)]
+    ours = np.array([row in (key, search.stopped_key(key)) for row, key in zip(rows["key"], keys, strict=True)], bool)
+    if not (ours & scored.any(axis=1)).any():
+        return rows
+    return rows[ours | ~scored.any(axis=1)].reset_index(drop=True)
+
+
 def _measures(metrics: tuple[str, ...], clean: Sample | None, some: Sample, scores: tuple[str, ...]) -> list[str]:
     """The names of what a row of this sweep measures."""
     names = [f"blind_{name}" for name in scores] + ["noise", "fps", "seconds", "peak_mib"]
@@ -229,6 +251,7 @@ def _goal(asked: str | None, measures: list[str]) -> str:
 def open_sweep(folder: str | Path) -> Sweep:
     """The sweep in a folder that `sweep` has written, all of its rows, whoever computed them.
 
+    Rows with blind scores of an earlier edition are left out once there are newer ones.
     Raises `InputMissing` when there is none, `RequestError` when it has no rows yet.
     """
     from toolkit.sweep.store import read_about
@@ -237,6 +260,7 @@ def open_sweep(folder: str | Path) -> Sweep:
     about, rows = read_about(Path(folder)), read_rows(Path(folder))
     if not len(rows):
         raise RequestError(f"the sweep in {folder} has no finished trials yet", hint="run the same sweep again")
+    rows = _of_one_edition(rows, about.get("common", ""))
     if "stopped_after" in rows:  # one that was looked at in full since then
         stopped = rows["stopped_after"].notna()
         rows = rows[~(stopped & rows["pipeline"].isin(rows["pipeline"][~stopped]))].reset_index(drop=True)
