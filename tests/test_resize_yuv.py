@@ -66,6 +66,17 @@ def test_grey_stays_grey_and_keeps_its_level():
         assert (plane == level).all()
 
 
+@pytest.mark.parametrize(("scale", "changes"), [(2, False), (7, True)])
+def test_the_body_that_will_run_is_made_ready(scale, changes, monkeypatch):
+    """Else it is compiled during the first batch, when the decoder already waits."""
+    called = []
+    monkeypatch.setattr("kernels.resize_yuv.resize_yuv", lambda *planes, **how: called.append(how["target"]))
+    form = PictureFormat(200, 120, (1, 0), matrix="bt601", field_order="progressive")
+    step = stage("upscale.lanczos")(scale=scale)
+    step.stage.prepare(form, step.knobs, "cpu")
+    assert called == ["bt709"] * changes
+
+
 def test_large_pictures_leave_the_stage_few_at_a_time(real):
     """Else whole batches of them wait for the encoder."""
     form, count = PictureFormat(200, 120, (1, 0), matrix="bt601", field_order="progressive"), 2 * AT_ONCE + 1

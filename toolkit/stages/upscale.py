@@ -54,7 +54,9 @@ class Resample(Stage):
         if device == "cpu":
             small = fmt.replace(width=32, height=32)
             planes = tuple(np.zeros((1, *s), fmt.dtype) for s in small.plane_shapes)
-            self._resample(planes, small, self.format_after(small, {"scale": 2.0}))
+            after = self.format_after(small, {"scale": 2.0})
+            # Only a large picture changes its matrix, which another body does.
+            self._resample(planes, small, after.replace(matrix=self.format_after(fmt, knobs).matrix))
 
     def _resample(self, planes: tuple[Any, ...], fmt: PictureFormat, after: PictureFormat) -> tuple[Any, ...]:
         source = known_matrix(fmt)
