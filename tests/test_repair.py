@@ -289,6 +289,16 @@ def test_the_command_line_takes_several_repairs_joined_by_plus():
         changed(steps, repair="levels:gamma=0")
 
 
+def test_a_plus_joins_repairs_only_and_may_stand_in_the_name_of_a_file():
+    steps = preset("vhs").pipeline
+    for wanted in ("net:model=a+b.pth,scale=2", "a+b.pth:scale=2"):
+        net = changed(steps, upscale=wanted)[-1]
+        assert (net.name, net.knobs["model"], net.knobs["scale"]) == ("upscale.net", "a+b.pth", 2)
+    assert changed(steps, denoise="temporal:gate=1e+1") == changed(steps, denoise="temporal:gate=10")
+    with pytest.raises(KnobError, match="only repair takes several"):
+        changed(steps, deinterlace="bwdif+yadif")
+
+
 def test_repairs_run_on_a_real_tape_from_the_command_line(tmp_path):
     out = tmp_path / "o.mkv"
     words = ["--preset", "vhs-fast", "--repair", "heal_dropouts+chroma_shift:right=-2,down=1+levels:saturation=0"]

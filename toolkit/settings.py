@@ -73,7 +73,8 @@ def parse_steps(group: str, text: str) -> list[Step]:
     Raises `UnknownName` / `KnobError`.
     """
     parts = text.split("+") if group in CHAINS else [text]
-    if "+" in text and group not in CHAINS and Path(text).suffix.lower() not in _WEIGHTS:
+    name = text.partition(":")[0]  # files may have a plus in their names, and numbers, as 1e+1
+    if "+" in name and group not in CHAINS and Path(name).suffix.lower() not in _WEIGHTS:
         raise KnobError(f"{group} is {text!r}", expected="one stage; only repair takes several, joined by +")
     return [step for step in (parse_step(group, part) for part in parts) if step is not None]
 
