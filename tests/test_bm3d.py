@@ -153,6 +153,16 @@ def test_noise_is_measured_when_not_set():
         assert psnr(t, m) > psnr(t, k) - (0.5 if t is truth.planes[0] else 1)
 
 
+@pytest.mark.parametrize("sigma", [6, 14])
+def test_no_radius_is_much_better_than_the_default(sigma):
+    truth = pan(9)
+    fmt = PictureFormat(160, 128, None, field_order="progressive")
+    seen = Batch((noisy(truth, sigma),), np.arange(9), np.ones(9, int), Fraction(1, 25), fmt)
+    told = psnr(truth, denoise.bm3d()(seen).planes[0])
+    others = {r: psnr(truth, denoise.bm3d(noise=sigma, radius=r)(seen).planes[0]) for r in (0, 1, 2)}
+    assert told > max(others.values()) - 0.3, f"{told:.2f} dB; by radius {others}"
+
+
 @pytest.mark.parametrize("planes, changed", [("luma", (True, False, False)), ("chroma", (False, True, True))])
 def test_only_the_wanted_planes_change(planes, changed):
     _, seen = clip(2)

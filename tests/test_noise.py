@@ -12,6 +12,7 @@ from kernels.measure.noise import noise_level
 from kernels.measure.spectrum import noise_spectrum
 from toolkit.clip import Batch, PictureFormat
 from toolkit.stages import Context, all_stages, deinterlace, denoise
+from toolkit.stages.noise import detail_of
 
 FORMAT = PictureFormat(176, 144, (1, 1), field_order="progressive")
 FOLLOWING = ("temporal", "nlmeans", "dft_threshold", "motion_mean", "hqdn3d")
@@ -226,6 +227,34 @@ def test_more_is_smoother_and_chroma_can_be_left_alone(name):
         assert all(np.array_equal(a, b) for a, b in zip(got.planes[1:], seen.planes[1:], strict=True))
         left.append(np.abs(np.diff(got.planes[0].astype(float), axis=2)).mean())
     assert left[0] > left[1] > left[2]
+
+
+@pytest.mark.parametrize("scene, sigma", [("busy", 4), ("busy", 16), ("soft", 4), ("soft", 16)])
+def test_hqdn3d_finds_the_balance_of_space_and_time(scene, sigma):
+    """Detail wants less smoothing along the lines: what suits the busy picture costs the soft one up to 2 dB."""
+    from scipy.ndimage import gaussian_filter
+
+    truth = panned(8, 240, 280)
+    if scene == "soft":
+        truth = gaussian_filter(truth.astype(float), (0, 6, 6)).round().astype(np.uint8)
+    fmt = PictureFormat(280, 240, None, field_order="progressive")
+    seen = batch_of((added(truth, noise_of(truth.shape, sigma)),), fmt)
+    grid = [(s, t) for s in (0.7, 1.2, 2, 3, 4.5) for t in (0.8, 1.6, 3)]
+    tried = {k: psnr(truth, denoise.hqdn3d(spatial=k[0] * sigma, temporal=k[1] * sigma)(seen).planes[0]) for k in grid}
+    told = psnr(truth, denoise.hqdn3d(strength="auto", noise=sigma)(seen).planes[0])
+    best = max(tried, key=tried.get)
+    assert told > tried[best] - 0.7, f"{told:.2f} dB, {tried[best]:.2f} at {best} times the noise"
+
+
+def test_detail_is_that_of_the_picture():
+    """The same in other bit depths and beside black borders, more in a sharp picture, less beside more noise."""
+    picture = added(panned(1, 240, 280), noise_of((1, 240, 280), 4))[0]
+    blocks = np.kron(np.random.default_rng(0).integers(60, 180, (30, 35)), np.ones((8, 8), int)).astype(np.uint8)
+    plain = detail_of(picture, 4, 8)
+    assert detail_of(picture.astype(np.uint16) * 4, 4, 10) == detail_of(picture.astype(np.float32), 4, 8) == plain
+    assert detail_of(np.pad(picture, ((120, 120), (0, 0))), 4, 8) == pytest.approx(plain, rel=0.2)
+    assert detail_of(blocks, 16, 8) > plain > detail_of(picture, 8, 8)
+    assert detail_of(np.full((64, 64), 90, np.uint8), 4, 8) > 0
 
 
 def test_small_planes_are_denoised_a_little_instead_of_refused():

@@ -5,7 +5,7 @@ The noise is measured in each frame and plane (`toolkit.stages.noise`); a knob t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,17 @@ from kernels.declare import Kernel, Knob, Parameter
 from toolkit.clip import PictureFormat
 from toolkit.stages.base import KernelStage, require_progressive
 from toolkit.stages.devices import joined
-from toolkit.stages.noise import AMOUNT, NOISE, SHAPE, SMALLEST, by_level, level_of, scaled, spectrum_of
+from toolkit.stages.noise import (
+    AMOUNT,
+    NOISE,
+    SHAPE,
+    SMALLEST,
+    by_level,
+    by_level_and_detail,
+    level_of,
+    scaled,
+    spectrum_of,
+)
 
 _DOC = """
 
@@ -132,7 +142,7 @@ class Smoother(Denoiser):
 
     As a stage:
     strength : "set" takes `spatial` and `temporal` as FFmpeg does; "auto" has both follow the noise of each frame and
-               plane.
+               plane; on luma the more detail there is beside it, the less in space and the more over time.
     noise    : "auto": standard deviation of the luma's noise in levels; 0 measures it.
     amount   : "auto": 1 is what fits the noise best on average.
     chroma   : share of the strength on chroma planes, 0.75 with FFmpeg; 0 leaves them as they are.
@@ -144,12 +154,40 @@ class Smoother(Denoiser):
             knobs = {**knobs, "spatial": 0.0, "temporal": 0.0}
             if not knobs["noise"]:
                 knobs["chroma"] /= 0.75
-            return super().kernel_knobs(plane, fmt, knobs)
+            follows = super().kernel_knobs(plane, fmt, knobs)
+            if plane:
+                return follows
+            return Detailed(follows.kernel, follows.knobs, follows.times, follows.level, follows.bits)
         share = knobs["chroma"] if plane else 1.0
         if share == 0:
             return None
         own = KernelStage.kernel_knobs(self, plane, fmt, knobs)
         return {**own, **{n: min(own[n] * share, self.kernel.knobs[n].knob.high) for n in self.TIMES}}
+
+    def _run(self, plane: Any, window: tuple[int, int], knobs: Any, state: Any) -> tuple[Any, Any]:
+        if not isinstance(knobs, Detailed):
+            return super()._run(plane, window, knobs, state)
+        made = []
+        for level, detail, (first, stop) in by_level_and_detail(plane, window, knobs.bits, knobs.level):
+            part = plane[first:stop]
+            out, state = super()._run(part, (0, stop - first), knobs.beside(detail).at(level), state)
+            made.append(out)
+        return joined(made), state
+
+
+class Detailed(Following):
+    """hqdn3d's knobs for luma, whose detail counts beside the noise.
+
+    Smoothing along lines costs most where there is much to see; where there is little, smoothing over time gains least.
+    More than the noise asks for is never smoothed over time: what is busy may move.  The numbers are fitted to two
+    clips and the demo, with white noise and as tapes, and were judged on others (benchmarks/README.md).
+    """
+
+    def beside(self, detail: float) -> Following:
+        """The knobs for a frame of so much detail."""
+        shares = {n: times / Smoother.TIMES[n] for n, times in self.times.items()}  # of what fits
+        factors = {"spatial": 2.0 * detail**-0.4, "temporal": 2.6 * min(detail, 1.0) ** 0.55}
+        return replace(self, times={n: share * factors[n] for n, share in shares.items()})
 
 
 class Spectral(Denoiser):

@@ -17,6 +17,8 @@ from toolkit.stages.devices import on_host
 
 LEAST, MOST = 0.25, 64.0  # levels of noise that are told apart, in steps of a quarter of an octave
 SMALLEST = 16  # lines and samples in which noise can be measured
+FLATTEST, BUSIEST = 1 / 8, 8.0  # detail in times the noise, likewise
+_BLOCK = 8  # lines and samples: in the mean of so many little is left of the noise
 
 #: The knobs of a stage that adjusts itself.
 NOISE = Parameter("noise", float, 0.0, Knob(0, MOST, unit="levels", soft=(0, 25)))
@@ -44,6 +46,42 @@ def level_of(frame: Any, bits: int) -> float:
 def measured(frame: Any, bits: int, share: float = 1.0) -> float:
     """`share` of the deviation of the noise of one frame, as `level_of` has it."""
     return min(max(level_of(frame, bits) * share, LEAST), MOST)
+
+
+def by_level_and_detail(
+    plane: Any, window: tuple[int, int], bits: int, level: float = 0.0
+) -> Iterator[tuple[float, float, tuple[int, int]]]:
+    """As `by_level`, with the detail of the frames (`detail_of`) between; `level` is the noise where it is known."""
+
+    def facts(t: int) -> tuple[float, float]:
+        frame = on_host(plane[t])
+        noise = level or level_of(frame, bits)
+        return noise, detail_of(frame, noise, bits)
+
+    for (noise, detail), frames in groupby(range(*window), key=facts):
+        span = list(frames)
+        yield noise, detail, (span[0], span[-1] + 1)
+
+
+def detail_of(frame: Any, level: float, bits: int) -> float:
+    """How much a frame `(H, W)` shows beside noise of `level` (in levels of 8-bit video), in steps as `level_of`.
+
+    The median difference of the means of blocks of 8x8 samples, one above the other, in times the noise.  Blank areas
+    (no difference at all, as in borders) are left out.
+    """
+    if min(frame.shape) < SMALLEST:
+        return 1.0
+    high, wide = (n // _BLOCK for n in frame.shape)
+    whole = on_host(frame)[: high * _BLOCK, : wide * _BLOCK]
+    sums = np.uint32 if whole.dtype.kind == "u" else np.float32
+    rows = whole.reshape(high, _BLOCK, -1).sum(1, dtype=sums)
+    means = rows.reshape(high, wide, _BLOCK).sum(2) / np.float32(_BLOCK**2)
+    apart = np.abs(np.diff(means, axis=0))
+    apart = apart[apart > 0]
+    if not apart.size:
+        return FLATTEST
+    detail = float(np.median(apart)) * _scale(frame, bits) / max(level, LEAST)
+    return float(np.clip(2 ** (np.rint(4 * np.log2(max(detail, FLATTEST))) / 4), FLATTEST, BUSIEST))
 
 
 def spectrum_of(plane: Any, window: tuple[int, int], radius: int, bits: int) -> Any:
