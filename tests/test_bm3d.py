@@ -160,7 +160,7 @@ def test_no_radius_is_much_better_than_the_default(sigma):
     seen = Batch((noisy(truth, sigma),), np.arange(9), np.ones(9, int), Fraction(1, 25), fmt)
     told = psnr(truth, denoise.bm3d()(seen).planes[0])
     others = {r: psnr(truth, denoise.bm3d(noise=sigma, radius=r)(seen).planes[0]) for r in (0, 1, 2)}
-    assert told > max(others.values()) - 0.3, f"{told:.2f} dB; by radius {others}"
+    assert told > max(others.values()) - 0.5, f"{told:.2f} dB; by radius {others}"
 
 
 @pytest.mark.parametrize("planes, changed", [("luma", (True, False, False)), ("chroma", (False, True, True))])

@@ -23,8 +23,7 @@ class Bm3d(Stage):
     plane for itself.  It takes the noise for white; of a tape's, which is smooth along the line, it leaves more than
     `motion_mean` does.
 
-    strength : in times the noise; more removes more.  A little more than the noise fits best, since frames around give
-               back what one loses.
+    strength : in times the noise; more removes more.
     noise    : standard deviation of the noise; 0 measures it, in each frame and plane
                (`kernels.measure.noise.noise_level`).
     final    : the second step: better, in twice to three times the time.
@@ -39,7 +38,7 @@ class Bm3d(Stage):
 
         self.basic, self.wiener = bm3d, bm3d_wiener
         knobs = {
-            "strength": Parameter("strength", float, 1.1, Knob(0.1, 4, unit="times noise", soft=(0.5, 2))),
+            "strength": Parameter("strength", float, 1.0, Knob(0.1, 4, unit="times noise", soft=(0.5, 2))),
             "noise": Parameter("noise", float, 0.0, Knob(0, MOST, unit="levels", soft=(0, 25))),
             "radius": Parameter("radius", int, 2, Knob(0, 2, step=1, unit="frames")),
             "step": bm3d.knobs["step"],
