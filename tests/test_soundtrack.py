@@ -132,7 +132,7 @@ def test_sync_and_sounds_on_the_command_line(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert abs(found["ratio"] - 1) < 0.01 and not found["certain"]
     assert main(["sync", str(tape)]) == 0 and "ms per hour" in capsys.readouterr().out
-    assert main(["sync", str(tape), "--track", "ita"]) == 1 and "one of 0" in capsys.readouterr().err
+    assert main(["sync", str(tape), "--track", "ita"]) == 2 and "one of 0" in capsys.readouterr().err
     assert main(["sounds", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert {"moderate", "voice"} <= {row["name"] for row in listed["modes"]}
