@@ -223,22 +223,27 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=2)
     options.add_argument("--only", choices=("hqdn3d", "nlmeans", "memory"), help="measure this part, keep the others")
     asked = options.parse_args()
-    before = kept("restore") if asked.only else {"rows": [], "memory": {}}
+    before = kept("restore")
     rows, memory = before["rows"], before["memory"]
+    note = (
+        f"Frames of the tape a second, {THREADS} threads on each side, FFmpeg {ffmpeg_version()}. `fps` is the whole "
+        "program with its start, `fps steady` without. Each side's non-local means has the best of the settings tried."
+    )
+
+    def keep() -> None:  # after each part: the rival's non-local means alone take minutes
+        data = {"note": note, "threads": THREADS, "tape_frames": SHORT, "rows": rows, "memory": memory}
+        print(save("restore", data))
+
     with tempfile.TemporaryDirectory(prefix="vhs-bench-") as here:
         folder = Path(here)
         tapes = make_tapes(folder)
         for name in CHAINS:
             if asked.only in (None, name.split(" + ")[1]):
                 rows = [r for r in rows if r["chain"] != name] + measure_chain(folder, tapes, name, asked.repeats)
+                keep()
         if asked.only in (None, "memory"):
             memory = measure_memory(folder, tapes)
-    note = (
-        f"Frames of the tape a second, {THREADS} threads on each side, FFmpeg {ffmpeg_version()}. `fps` is the whole "
-        "program with its start, `fps steady` without. Each side's non-local means has the best of the settings tried."
-    )
-    data = {"note": note, "threads": THREADS, "tape_frames": SHORT, "rows": rows, "memory": memory}
-    print(save("restore", data))
+            keep()
 
 
 if __name__ == "__main__":
