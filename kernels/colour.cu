@@ -8,6 +8,10 @@
     float m00, float m01, float m02, float o0, float m10, float m11, float m12, float o1, float m20, float m21, \
         float m22, float o2
 
+#define GIVEN                                                                                                    \
+    start, height, width, rows, columns, peak, step_x, step_y, site_x, site_y, m00, m01, m02, o0, m10, m11, m12, \
+        o1, m20, m21, m22, o2
+
 __device__ inline SAMPLE rounded(float v, int peak) {
 #if SAMPLE_IS_FLOAT
     return v;
@@ -43,21 +47,29 @@ extern "C" __global__ void yuv_to_rgb(const SAMPLE* __restrict__ y, const SAMPLE
     to[2 * plane] = rounded(m20 * luma + m21 * cb + m22 * cr + o2, peak);
 }
 
-extern "C" __global__ void rematrix(const SAMPLE* __restrict__ y, const SAMPLE* __restrict__ u,
-                                    const SAMPLE* __restrict__ v, SAMPLE* __restrict__ to_y, SAMPLE* __restrict__ to_u,
-                                    SAMPLE* __restrict__ to_v, SIZES, LAYOUT, CHANGE) {
+// The sample at (x, row) of all planes in the other matrix; `finish` makes a RESULT of what was computed.
+template <typename RESULT, RESULT finish(float, int)>
+__device__ inline void other_matrix(const SAMPLE* __restrict__ y, const SAMPLE* __restrict__ u,
+                                    const SAMPLE* __restrict__ v, RESULT* __restrict__ to_y, RESULT* __restrict__ to_u,
+                                    RESULT* __restrict__ to_v, SIZES, LAYOUT, CHANGE) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y, n = blockIdx.z;
     if (x >= width) return;
     const size_t chroma = (size_t)(start + n) * rows * columns, plane = (size_t)height * width;
     const float luma = (float)y[(start + n) * plane + (size_t)row * width + x];
     const float cb = lift(u + chroma, rows, columns, x, row, step_x, step_y, site_x, site_y);
     const float cr = lift(v + chroma, rows, columns, x, row, step_x, step_y, site_x, site_y);
-    to_y[n * plane + (size_t)row * width + x] = rounded(m00 * luma + m01 * cb + m02 * cr + o0, peak);
+    to_y[n * plane + (size_t)row * width + x] = finish(m00 * luma + m01 * cb + m02 * cr + o0, peak);
     if (x >= columns || row >= rows) return;
     const float b = (float)u[chroma + (size_t)row * columns + x], r = (float)v[chroma + (size_t)row * columns + x];
     const size_t at = (size_t)n * rows * columns + (size_t)row * columns + x;
-    to_u[at] = rounded(m11 * b + m12 * r + o1, peak);
-    to_v[at] = rounded(m21 * b + m22 * r + o2, peak);
+    to_u[at] = finish(m11 * b + m12 * r + o1, peak);
+    to_v[at] = finish(m21 * b + m22 * r + o2, peak);
+}
+
+extern "C" __global__ void rematrix(const SAMPLE* __restrict__ y, const SAMPLE* __restrict__ u,
+                                    const SAMPLE* __restrict__ v, SAMPLE* __restrict__ to_y, SAMPLE* __restrict__ to_u,
+                                    SAMPLE* __restrict__ to_v, SIZES, LAYOUT, CHANGE) {
+    other_matrix<SAMPLE, rounded>(y, u, v, to_y, to_u, to_v, GIVEN);
 }
 
 extern "C" __global__ void rgb_to_luma(const SAMPLE* __restrict__ rgb, SAMPLE* __restrict__ out, SIZES, LAYOUT,

@@ -12,18 +12,7 @@ __device__ inline float held(float v, int peak) {
 extern "C" __global__ void mix(const SAMPLE* __restrict__ y, const SAMPLE* __restrict__ u, const SAMPLE* __restrict__ v,
                                float* __restrict__ to_y, float* __restrict__ to_u, float* __restrict__ to_v, SIZES,
                                LAYOUT, CHANGE) {
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y, n = blockIdx.z;
-    if (x >= width) return;
-    const size_t chroma = (size_t)(start + n) * rows * columns, plane = (size_t)height * width;
-    const float luma = (float)y[(start + n) * plane + (size_t)row * width + x];
-    const float cb = lift(u + chroma, rows, columns, x, row, step_x, step_y, site_x, site_y);
-    const float cr = lift(v + chroma, rows, columns, x, row, step_x, step_y, site_x, site_y);
-    to_y[n * plane + (size_t)row * width + x] = held(m00 * luma + m01 * cb + m02 * cr + o0, peak);
-    if (x >= columns || row >= rows) return;
-    const float b = (float)u[chroma + (size_t)row * columns + x], r = (float)v[chroma + (size_t)row * columns + x];
-    const size_t at = (size_t)n * rows * columns + (size_t)row * columns + x;
-    to_u[at] = held(m11 * b + m12 * r + o1, peak);
-    to_v[at] = held(m21 * b + m22 * r + o2, peak);
+    other_matrix<float, held>(y, u, v, to_y, to_u, to_v, GIVEN);
 }
 
 // One thread per sample of the result; gridDim.y is its height.  Samples beyond the edge repeat it.

@@ -17,4 +17,5 @@ def ptx(body, dtype: str) -> str:
         nvrtc.compileProgram(program, options)
     except Exception as error:
         raise AssertionError(f"{body.source.name} ({dtype}): {nvrtc.getProgramLog(program)}") from error
-    return nvrtc.getPTX(program).decode() if isinstance(nvrtc.getPTX(program), bytes) else nvrtc.getPTX(program)
+    ptx = nvrtc.getPTX(program)
+    return ptx.decode() if isinstance(ptx, bytes) else ptx
