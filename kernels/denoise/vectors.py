@@ -117,15 +117,21 @@ def turned(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     return rows
 
 
+def _turned(context, builder, sig, args):
+    """Where each turned row of `turn` belongs, and the row."""
+    source, result = (Rows(context, builder, sig.args[i], args[i], args[i + 1]) for i in (3, 0))
+    read = [source.vector(builder.mul(args[5], INDEX(j))) for j in range(LANES)]
+    for i, vector in enumerate(turned(builder, read)):
+        yield result, builder.mul(args[2], INDEX(i)), vector
+
+
 @intrinsic
 def turn(typingctx, to, at, step, rows, begin, gap):
     """`to[at + i step + j] = rows[begin + j gap + i]` for i, j < 16; flat arrays of one type."""
 
     def codegen(context, builder, sig, args):
-        source, result = (Rows(context, builder, sig.args[i], args[i], args[i + 1]) for i in (3, 0))
-        read = [source.vector(builder.mul(args[5], INDEX(j))) for j in range(LANES)]
-        for i, vector in enumerate(turned(builder, read)):
-            result.keep(builder.mul(args[2], INDEX(i)), vector)
+        for result, place, vector in _turned(context, builder, sig, args):
+            result.keep(place, vector)
         return context.get_dummy_value()
 
     where = types.intp, types.intp
@@ -137,10 +143,7 @@ def turn_and_add(typingctx, to, at, step, rows, begin, gap):
     """`to[at + i step + j] += rows[begin + j gap + i]` for i, j < 16, one i after the other; flat float32 arrays."""
 
     def codegen(context, builder, sig, args):
-        source, result = (Rows(context, builder, sig.args[i], args[i], args[i + 1]) for i in (3, 0))
-        read = [source.vector(builder.mul(args[5], INDEX(j))) for j in range(LANES)]
-        for i, vector in enumerate(turned(builder, read)):
-            place = builder.mul(args[2], INDEX(i))
+        for result, place, vector in _turned(context, builder, sig, args):
             result[place] = result[place] + Row(builder, vector)
         return context.get_dummy_value()
 
