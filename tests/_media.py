@@ -197,6 +197,14 @@ def made(name: str) -> Path:
 
 
 @functools.cache
+def repeated(name: str, times: int) -> Path:
+    """The clip called `name`, `times` times over."""
+    path = folder() / f"{times}x-{name}"
+    ffmpeg("-stream_loop", times - 1, "-i", made(name), "-c", "copy", path)
+    return path
+
+
+@functools.cache
 def two_tracks() -> Path:
     """Three sound tracks of different codec, rate and language."""
     path = folder() / "tracks.mkv"

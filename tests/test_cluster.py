@@ -88,8 +88,7 @@ def test_a_killed_workers_segments_are_made_again(alone, tmp_path, monkeypatch):
 
 def test_recursive_steps_are_warmed_up_and_stay_within_two_levels(cluster, tmp_path):
     """Lossless, so what differs is the state alone."""
-    tape = tmp_path / "long.avi"
-    m.ffmpeg("-stream_loop", 4, "-i", m.made("huffyuv.avi"), "-c", "copy", tape)
+    tape = m.repeated("huffyuv.avi", 5)
     steps = Pipeline([stage("deinterlace.bwdif")(rate="frame"), stage("denoise.hqdn3d")(temporal=10.0)])
     how = {"pipeline": steps, "write": {"codec": "ffv1"}, "audio": "none", "segment": 1.0, "field_order": "tff"}
     how["frames"] = (0, 100)

@@ -25,13 +25,13 @@ from toolkit.errors import InputMissing, OutputRefused, QueueFailed, RequestErro
 from toolkit.jobs import Queue, Wish, status
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import STATES
-from toolkit.jobs.worker import parse_until
+from toolkit.jobs.worker import OBEY, parse_until
 from toolkit.segments import _lines, parts_of
 
 FAST = {"write": QUICK, "frames": [0, 16], "segment": 0.27, "field_order": "tff", "audio": "none"}
 FAST_CALL = {**FAST, "frames": (0, 16)}  # the same for `toolkit.restore`
-#: Long enough to be caught in the middle on any machine.
-SLOW = {**FAST, "frames": [0, 30]}
+#: Seconds of work behind the first segment, so that it can be caught in the middle.
+SLOW = {**FAST, "frames": [0, 120], "write": {"preset": "veryslow", "threads": 1}}
 
 
 @pytest.fixture
@@ -52,6 +52,11 @@ def wishes(tapes, count=3, settings=FAST, **more) -> list[Wish]:
     out = tapes.parent / "out"
     out.mkdir(exist_ok=True)
     return [Wish(tapes / f"{n}.avi", out / f"{n}.mp4", "vhs-fast", settings=settings, **more) for n in range(count)]
+
+
+def slow_wishes(folder, count=1) -> list[Wish]:
+    tape = m.repeated("huffyuv.avi", 4)
+    return [Wish(tape, folder / f"slow {n}.mp4", "vhs-fast", settings=SLOW) for n in range(count)]
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
@@ -118,8 +123,8 @@ def test_two_workers_do_every_job_once_and_the_outputs_are_those_of_restore(queu
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 @pytest.mark.parametrize("victim", ["worker", "job", "both"])
-def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tapes):
-    number = queue.add([*wishes(tapes, 1, {**SLOW, "write": {"preset": "slow", "threads": 1}})])[0]
+def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tmp_path):
+    number = queue.add(slow_wishes(tmp_path))[0]
     first = worker(queue)
     try:
         until(lambda: segments_of(queue.job(number)) >= 1)
@@ -130,7 +135,7 @@ def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tapes):
             first.kill()
             first.wait()
             # The job's process notices by itself that its worker is gone.
-            until(lambda: not job_processes(queue), 10)
+            until(lambda: not job_processes(queue))
             assert queue.job(number).state == "running" and queue.job(number).claim == claim
         else:
             first.wait(120)
@@ -144,27 +149,21 @@ def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tapes):
     assert job.state == "done"
     assert job.tries == (2 if victim == "job" else 1), "only what the job itself did counts as a try"
     assert any("frames were finished before" in n for n in job.report["notes"])
-    assert [p.name for p in job.output.parent.iterdir()] == ["0.mp4"]
+    assert [p.name for p in tmp_path.glob("slow*")] == ["slow 0.mp4"]
 
 
 @pytest.mark.parametrize("background", [False, pytest.param(True, marks=posix)])
-def test_pause_resume_and_cancel_while_running(queue, tapes, background):
-    slow = {**SLOW, "write": {"preset": "veryslow", "threads": 1}}
-    long = tapes / "long.avi"
-    m.ffmpeg("-stream_loop", 9, "-i", m.made("huffyuv.avi"), "-c", "copy", long)
-    out = tapes.parent / "long.mp4"
-    first, second = queue.add(
-        [*wishes(tapes, 1, slow), Wish(long, out, "vhs-fast", settings={**slow, "frames": [0, 300]})]
-    )
+def test_pause_resume_and_cancel_while_running(queue, tmp_path, background):
+    first, second = queue.add(slow_wishes(tmp_path, 2))
     program = worker(queue, background=background)
     try:
         until(lambda: segments_of(queue.job(first)) >= 1)
         queue.pause(first)
-        until(lambda: queue.job(first).state == "paused", 20)
+        until(lambda: queue.job(first).state == "paused", OBEY)
         kept = segments_of(queue.job(first))
         until(lambda: segments_of(queue.job(second)) >= 1)
         queue.cancel(second)
-        until(lambda: queue.job(second).state == "cancelled", 20)
+        until(lambda: queue.job(second).state == "cancelled", OBEY)
         program.wait(60)
     finally:
         program.kill()
@@ -231,8 +230,8 @@ def test_jobs_that_are_taken_off_the_list_leave_no_log(queue, tapes):
 
 
 @posix
-def test_a_worker_that_is_asked_to_stop_puts_its_job_back(queue, tapes):
-    number = queue.add(wishes(tapes, 1, {**SLOW, "write": {"preset": "veryslow", "threads": 1}}))[0]
+def test_a_worker_that_is_asked_to_stop_puts_its_job_back(queue, tmp_path):
+    number = queue.add(slow_wishes(tmp_path))[0]
     program = worker(queue)
     until(lambda: segments_of(queue.job(number)) >= 1)
     program.terminate()

@@ -84,10 +84,9 @@ def test_a_full_disk_keeps_what_is_finished(where, killer, undisturbed, tmp_path
 
 
 def test_ctrl_c_on_the_command_line_keeps_what_is_finished(tmp_path):
-    words = (
-        f"restore {m.made('huffyuv.avi')} o.mp4 --preset vhs-fast --field-order tff --audio none --resume --segment 0.3"
-    )
-    command = [sys.executable, "-m", "toolkit.cli", *words.split(), "--encoder-preset", "veryslow", "--threads", "1"]
+    words = f"restore {m.repeated('huffyuv.avi', 4)} o.mp4 --preset vhs-fast --field-order tff --audio none"
+    slowly = "--resume --segment 0.3 --encoder-preset veryslow --threads 1"
+    command = [sys.executable, "-m", "toolkit.cli", *words.split(), *slowly.split()]
     env = {**os.environ, "PYTHONPATH": str(_kill.ROOT)}
     program = subprocess.Popen(
         command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

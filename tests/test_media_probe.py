@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kernels.fields import Cadence, FieldOrder
-from tests._media import RECIPES, ffmpeg, folder, made, real_clip, two_tracks
+from tests._media import RECIPES, ffmpeg, folder, made, real_clip, repeated, two_tracks
 from toolkit.clip import Clip
 from toolkit.media.probe import bursts, field_order_of, probe, suggest
 from toolkit.media.read import Reader
@@ -75,10 +75,7 @@ def test_a_wrong_claim_is_contradicted():
 
 
 def test_only_a_few_bursts_are_decoded(monkeypatch):
-    path = folder() / "hour.avi"
-    if not path.exists():
-        ffmpeg("-stream_loop", 39, "-i", made("silent.avi"), "-c", "copy", path)
-    clip, decoded = Clip.open(path), []
+    clip, decoded = Clip.open(repeated("silent.avi", 40)), []
     assert clip.frames == 1200
     plain = Reader._decoded
 

@@ -30,9 +30,7 @@ def peak(tape, out) -> float:
 
 
 def test_a_ten_times_longer_tape_needs_no_more_memory(tmp_path):
-    short, long = tmp_path / "short.avi", tmp_path / "long.avi"
-    m.ffmpeg("-stream_loop", 7, "-i", m.made("huffyuv.avi"), "-c", "copy", short)
-    m.ffmpeg("-stream_loop", 79, "-i", m.made("huffyuv.avi"), "-c", "copy", long)
+    short, long = m.repeated("huffyuv.avi", 8), m.repeated("huffyuv.avi", 80)
     out = tmp_path / "out.mp4"
     peak(short, out)  # compiles what is not on disk yet, which takes memory of its own
     few, many = peak(short, out), peak(long, out)

@@ -22,10 +22,10 @@ def test_makers_and_what_is_left_are_told(tmp_path, capsys):
     script.write_text(
         "import os, subprocess, tempfile, time\n"
         "with tempfile.NamedTemporaryFile() as f:\n"
-        "    f.write(bytes(3_000_000)); f.flush(); time.sleep(0.5)\n"
+        "    f.write(bytes(3_000_000)); f.flush(); time.sleep(1)\n"
         "path = tempfile.mkstemp('.wav')[1]\n"
         "with open(path, 'wb') as f:\n"
-        "    subprocess.run(['sh', '-c', 'head -c 2000000 /dev/zero; sleep 0.5'], stdout=f, timeout=9)\n"
+        "    subprocess.run(['sh', '-c', 'head -c 2000000 /dev/zero; sleep 1'], stdout=f, timeout=9)\n"
     )
     found = temp(capsys, "--command", f"{sys.executable} {script}")
     by_left = {bool(m["left"]): m for m in found["made"]}
@@ -48,7 +48,7 @@ def test_a_folder_that_others_fill_is_watched_for_a_time(tmp_path, capsys):
     words = ["sh", "-c", f"sleep 0.4; exec > {tmp_path}/new; head -c 1000000 /dev/zero; sleep 30"]
     with subprocess.Popen(words) as program:
         try:
-            found = temp(capsys, "--folder", str(tmp_path), "--duration", "1.5")
+            found = temp(capsys, "--folder", str(tmp_path), "--duration", "3")
         finally:
             for child in psutil.Process(program.pid).children(recursive=True):
                 child.kill()

@@ -44,7 +44,7 @@ def watch(capsys, *words, code=0):
 
 
 def test_a_child_left_running_is_named_and_ended(capsys):
-    _, alerts, end = watch(capsys, "--command", shell("sleep 61 & sleep 0.6"))
+    _, alerts, end = watch(capsys, "--command", shell("sleep 61 & sleep 1.5"))
     assert [a["kind"] for a in alerts] == ["left running"]
     assert alerts[0]["seen"].startswith("sleep (")
     assert gone(int(alerts[0]["seen"].split("(")[1].rstrip(")")))
@@ -75,7 +75,7 @@ def test_watching_stops_in_time_and_leaves_the_process_alone(capsys):
 
 
 def test_memory_of_a_child_is_counted_and_the_child_is_named(tmp_path, capsys):
-    big = "import time; held = bytearray(b'1') * 80_000_000; time.sleep(1)"
+    big = "import time; held = bytearray(b'1') * 80_000_000; time.sleep(2)"
     text = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {big!r}], timeout=30)"
     looks, alerts, end = watch(capsys, "--command", python(tmp_path, text), "--memory", "60MB")
     assert [a["kind"] for a in alerts] == ["memory"]  # once, however long it lasts
@@ -87,7 +87,7 @@ def test_zombies_and_open_files_are_named(tmp_path, capsys):
     text = (
         "import os, time; held = [open('/dev/null') for _ in range(150)]\n"
         "if os.fork() == 0: os._exit(0)\n"
-        "time.sleep(1.2)"
+        "time.sleep(2.5)"
     )
     command = ("--command", python(tmp_path, text), "--open-files", "100", "--zombies-for", "0.3")
     _, alerts, _ = watch(capsys, *command)
@@ -99,7 +99,7 @@ def test_zombies_and_open_files_are_named(tmp_path, capsys):
 def test_processor_time_of_children_that_have_ended_counts(tmp_path, capsys):
     spin = "import time\nwhile time.process_time() < 0.15: pass"
     text = f"import subprocess, sys, time\nfor _ in range(6): subprocess.run([sys.executable, '-S', '-c', {spin!r}])\n"
-    looks, _, _ = watch(capsys, "--command", python(tmp_path, text + "time.sleep(0.4)"))
+    looks, _, _ = watch(capsys, "--command", python(tmp_path, text + "time.sleep(1)"))
     times = [look["seconds"] for look in looks]
     spent = sum(b["cpu"] * (t - s) for b, s, t in zip(looks[1:], times, times[1:], strict=False))
     assert 0.6 < spent * os.cpu_count() < 2  # of 0.9 s and the starts; no child lives for two looks
@@ -111,7 +111,9 @@ def test_temporary_files_that_grow_are_told_with_stage_and_speed(capsys):
     wanted = ("--command", shell(text), "--temp-per-hour", "1GB", "--temp-over", "0.3")
     looks, alerts, end = watch(capsys, *wanted)
     assert [a["kind"] for a in alerts] == ["temporary"] and end["peak_temp"] >= 10e6
-    assert {(k["stage"], k["frames_per_second"]) for k in looks[2:]} == {("restore", 12.5)}
+    told = [(k["stage"], k["frames_per_second"]) for k in looks]
+    first = next(n for n, (stage, _) in enumerate(told) if stage)  # a busy machine may look before the shell speaks
+    assert len(told) > first + 2 and set(told[first:]) == {("restore", 12.5)}
     assert not list(scratch.root().glob(f"{os.getpid()}-*"))
 
 
@@ -120,7 +122,7 @@ def test_looks_go_into_a_file(tmp_path, capsys, ending):
     import pandas as pd
 
     out = tmp_path / f"looks{ending}"
-    looks, _, end = watch(capsys, "--command", "sleep 0.5", "--output", str(out))
+    looks, _, end = watch(capsys, "--command", "sleep 1", "--output", str(out))
     table = pd.read_parquet(out) if ending == ".parquet" else pd.read_json(out, lines=True)
     assert len(table) == len(looks) == end["looks"] > 1
     assert list(table["memory"]) == [look["memory"] for look in looks]

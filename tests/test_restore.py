@@ -199,15 +199,18 @@ def test_ctrl_c_and_kill_leave_nothing_behind(number, tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "VHS_TOOLKIT_SCRATCH": str(tmp_path / "tmp" / "scratch")}
     (tmp_path / "tmp").mkdir()
     (tmp_path / "out").mkdir()
-    words = ["restore", str(m.made("huffyuv.avi")), str(tmp_path / "out" / "o.mp4"), "--json", "--denoise", "nlmeans"]
+    tape = m.repeated("huffyuv.avi", 20)  # half a minute of work, of which it gets a second
+    words = ["restore", str(tape), str(tmp_path / "out" / "o.mp4"), "--json", "--denoise", "nlmeans"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     child = subprocess.Popen([sys.executable, "-m", "toolkit.cli", *words], env=env, **pipes)
     try:
         for line in child.stdout:  # wait until it works on frames
             if json.loads(line)["stage"] == "restore":
                 break
+        while not list((tmp_path / "out").iterdir()):  # else the test shows nothing
+            assert child.poll() is None
+            time.sleep(0.02)
         time.sleep(1)
-        assert list((tmp_path / "out").iterdir()), "nothing was being written: the test shows nothing"
         child.send_signal(number)
         _, err = child.communicate(timeout=60)
     finally:

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toolkit
+from tests import _clock
 from tests import _media as m
 from toolkit.clip import Batch, Clip
 from toolkit.errors import RequestError
@@ -179,15 +181,15 @@ def test_a_clip_of_one_frame_and_views(tmp_path):
 
 
 def test_only_the_last_of_many_changes_is_drawn_and_it_is_drawn():
-    async def session():
+    async def session(clock):
         state, seen = {"value": 0}, []
         later = Debounced(lambda: seen.append(state["value"]), wait=0.05)
         for i in range(20):
             state["value"] = i
             later()
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.04)
         assert seen == []
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.02)
         assert seen == [19]
         state["value"] = 99
         later()
@@ -199,23 +201,24 @@ def test_only_the_last_of_many_changes_is_drawn_and_it_is_drawn():
         await asyncio.sleep(0.1)
         assert seen == [19, 99]
 
-    asyncio.run(session())
+    _clock.run(session)
 
 
-def test_quick_work_follows_every_change_and_slow_work_waits():
-    async def session():
+def test_quick_work_follows_every_change_and_slow_work_waits(monkeypatch):
+    async def session(clock):
+        monkeypatch.setattr("toolkit.widgets.debounce.time", SimpleNamespace(perf_counter=clock.time))
         seen, slow = [], 0.0
 
         def work():
             seen.append(state["value"])
-            time.sleep(slow)
+            clock.now += slow
 
         state = {"value": 0}
         later = Debounced(work, wait=0.2, quick=0.1)
         later()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.15)
         assert seen == [], "how long it takes is not known yet"
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         assert seen == [0]
         for state["value"] in (1, 2, 3):
             later()
@@ -229,7 +232,7 @@ def test_quick_work_follows_every_change_and_slow_work_waits():
         await asyncio.sleep(0.4)
         assert seen == [0, 1, 2, 3, 4, 7], "the last value is never lost"
 
-    asyncio.run(session())
+    _clock.run(session)
 
 
 def test_the_stop_button_ends_a_picture_that_takes_long(clip, monkeypatch):
@@ -250,7 +253,9 @@ def test_the_stop_button_ends_a_picture_that_takes_long(clip, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(p._moment, "frame", slow)
             p.time.value = 0.2
-            await asyncio.sleep(0.3)
+            async with asyncio.timeout(60):
+                while "stopped" not in p.message.value:
+                    await asyncio.sleep(0.02)
 
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     hand = threading.Thread(target=press)

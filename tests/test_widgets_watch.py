@@ -136,10 +136,10 @@ def begun(command):
     view = watch(command=command)
     while not view.seen["rows"]:
         time.sleep(0.05)
-    print(view.name, flush=True)
     return view
 kept, view = begun("sleep 301"), begun("sleep 300")
 try:
+    print(kept.name, view.name, sep="\\n", flush=True)
     view.wait()
 except KeyboardInterrupt:
     print("interrupted", view.state, flush=True)
@@ -152,7 +152,7 @@ def test_an_interrupt_and_the_end_of_the_kernel_leave_nothing(tmp_path):
     with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True, env=env) as program:
         try:
             started = [int(program.stdout.readline().split("(")[1].rstrip(")\n")) for _ in range(2)]
-            time.sleep(0.3)
+            time.sleep(1)  # until it waits
             program.send_signal(signal.SIGINT)
             assert program.stdout.readline() == "interrupted ended\n"
             assert gone(started[1])
