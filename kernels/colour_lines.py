@@ -126,38 +126,49 @@ def spread(line, step, first, ways, none, size, pair, parts, wide):
 
 
 @njit(nogil=True)
+def lift_row(u, v, t, row, have, lift, lines, line, wide, room, parts, pair):
+    """Brings both chroma planes of frame `t` to luma's row `row` in `wide`; returns the upper line it was made of.
+
+    have  : the upper one of the two lines of each plane that lie in `lines`, -2 for none.
+    lines : room for four lines of chroma in whole vectors; `line`, `wide`, `room`, `parts`, `pair` as in `_wide_frame`.
+    """
+    rows, row_ways, first, ways = lift
+    last, columns = u.shape[1] - 1, u.shape[2]
+    step, size, none = first.shape[0], vectors(columns), splat(ways.dtype.type(0))
+    upper = rows[row]
+    above, below = max(upper, 0), min(upper + 1, last)
+    for c in range(2):
+        plane, two = after(pointer(u if c == 0 else v), t * (last + 1) * columns), after(lines, 2 * c * size)
+        if have != upper:
+            take_line(after(plane, above * columns), columns, two, room)
+            take_line(after(plane, below * columns), columns, after(two, size), room)
+        pair[0], pair[1] = 0, size
+        filter_lines(two, pair, after(pointer(row_ways), 2 * row), 2, none, size, after(line, PAD))
+        repeat_edges(line, columns, size + 2 * LANES)
+        to = after(wide, c * step * size)
+        spread(line, step, pointer(first), pointer(ways), none, size, pair, parts, to)
+    return upper
+
+
+@njit(nogil=True)
 def _wide_frame(y, u, v, t, lift, change, out, n, planes):
     """`planes` planes `(H, W)` of frame `n` of `out`: mixtures of luma and of chroma brought to its grid."""
-    rows, row_ways_a, first_a, ways_a = lift
     weights_a, offset, power, peak = change
-    (height, width), (last, columns) = y.shape[1:], (u.shape[1] - 1, u.shape[2])
-    step, size, kind = first_a.shape[0], vectors(columns), ways_a.dtype
-    room_length = size + 2 * LANES
+    height, width = y.shape[1:]
+    step, size, kind = lift[2].shape[0], vectors(u.shape[2]), lift[3].dtype
     luma_a, wide_a = np.empty(vectors(width), kind), np.empty(2 * step * size, kind)
-    taken_a, line_a = np.zeros(4 * size, kind), np.empty(room_length, kind)
+    lines_a, line_a = np.zeros(4 * size, kind), np.empty(size + 2 * LANES, kind)
     parts_a, room_a, pair_a = np.empty(8 * size, kind), np.empty(LANES, out.dtype), np.empty(2, np.intp)
-    luma, wide, taken, line = pointer(luma_a), pointer(wide_a), pointer(taken_a), pointer(line_a)
-    parts, room, pair = pointer(parts_a), pointer(room_a), pointer(pair_a)
-    weights, row_ways, first, ways = pointer(weights_a), pointer(row_ways_a), pointer(first_a), pointer(ways_a)
-    none, target = splat(kind.type(0)), pointer(out)
-    have = -2  # the upper of the two chroma lines in `taken`
+    luma, wide, lines, line = pointer(luma_a), pointer(wide_a), pointer(lines_a), pointer(line_a)
+    parts, room, pair, weights = pointer(parts_a), pointer(room_a), pointer(pair_a), pointer(weights_a)
+    target, have = pointer(out), -2
     for row in range(height):
         take_line(after(pointer(y), (t * height + row) * width), width, luma, room)
-        above, below = max(rows[row], 0), min(rows[row] + 1, last)
-        for c in range(2):
-            plane, lines = after(pointer(u if c == 0 else v), t * (last + 1) * columns), after(taken, 2 * c * size)
-            if have != rows[row]:
-                take_line(after(plane, above * columns), columns, lines, room)
-                take_line(after(plane, below * columns), columns, after(lines, size), room)
-            pair[0], pair[1] = 0, size
-            filter_lines(lines, pair, after(row_ways, 2 * row), 2, none, size, after(line, PAD))
-            repeat_edges(line, columns, room_length)
-            spread(line, step, first, ways, none, size, pair, parts, after(wide, c * step * size))
-        have = rows[row]
+        have = lift_row(u, v, t, row, have, lift, lines, line, wide, room, parts, pair)
         for c in range(planes):
             to = after(target, ((n * planes + c) * height + row) * width)
             _mix(luma, wide, after(wide, step * size), after(weights, 3 * c), offset[c], power, peak, room, to, width)
-    keep(luma_a, wide_a, taken_a, line_a, parts_a, room_a, pair_a, weights_a, row_ways_a, first_a, ways_a, y, u, v, out)
+    keep(luma_a, wide_a, lines_a, line_a, parts_a, room_a, pair_a, weights_a, lift, y, u, v, out)
 
 
 @njit(nogil=True)

@@ -22,7 +22,7 @@ from kernels.colour import (
     matrix_change,
     planes_of,
 )
-from kernels.colour_lines import PAD, filter_lines, mixing, repeat_edges, spread, take_line, vectors
+from kernels.colour_lines import lift_row, mixing, take_line, vectors
 from kernels.declare import Bits, Halo, Launch, kernel
 from kernels.resize import (
     FILTERS,
@@ -111,36 +111,22 @@ def _mix(a, b, c, weights, offset, up, limits, line, to, size):
 @njit(nogil=True)
 def _mixed_luma(y, u, v, t, lift, change, limits, low, high, mixed):
     """Rows `low` to `high` of frame `t`: luma mixed with chroma brought to its grid."""
-    rows, row_ways_a, first_a, ways_a = lift
     weights_a, offset, power, _ = change
-    (height, width), (last, columns) = y.shape[1:], (u.shape[1] - 1, u.shape[2])
-    step, size, kind = first_a.shape[0], vectors(columns), ways_a.dtype
-    room_length = size + 2 * LANES
-    luma_a, line_a = np.empty(vectors(width), kind), np.empty(room_length, kind)
-    wide_a, taken_a, parts_a = np.empty(2 * step * size, kind), np.zeros(4 * size, kind), np.empty(8 * size, kind)
-    room_a, pair_a, made_a = np.empty(LANES, y.dtype), np.empty(2, np.intp), np.empty(vectors(width), kind)
-    luma, line, wide, taken = pointer(luma_a), pointer(line_a), pointer(wide_a), pointer(taken_a)
+    height, width = y.shape[1:]
+    step, size, kind = lift[2].shape[0], vectors(u.shape[2]), lift[3].dtype
+    luma_a, wide_a = np.empty(vectors(width), kind), np.empty(2 * step * size, kind)
+    lines_a, line_a = np.zeros(4 * size, kind), np.empty(size + 2 * LANES, kind)
+    parts_a, room_a, pair_a = np.empty(8 * size, kind), np.empty(LANES, y.dtype), np.empty(2, np.intp)
+    made_a = np.empty(vectors(width), kind)
+    luma, wide, lines, line = pointer(luma_a), pointer(wide_a), pointer(lines_a), pointer(line_a)
     parts, room, pair, made = pointer(parts_a), pointer(room_a), pointer(pair_a), pointer(made_a)
-    weights, row_ways, first, ways = pointer(weights_a), pointer(row_ways_a), pointer(first_a), pointer(ways_a)
-    none, target = splat(kind.type(0)), pointer(mixed)
-    have = -2  # the upper of the two chroma lines in `taken`
+    weights, target, have = pointer(weights_a), pointer(mixed), -2
     for row in range(low, high):
         take_line(after(pointer(y), (t * height + row) * width), width, luma, room)
-        above, below = max(rows[row], 0), min(rows[row] + 1, last)
-        for c in range(2):
-            plane, two = after(pointer(u if c == 0 else v), t * (last + 1) * columns), after(taken, 2 * c * size)
-            if have != rows[row]:
-                take_line(after(plane, above * columns), columns, two, room)
-                take_line(after(plane, below * columns), columns, after(two, size), room)
-            pair[0], pair[1] = 0, size
-            filter_lines(two, pair, after(row_ways, 2 * row), 2, none, size, after(line, PAD))
-            repeat_edges(line, columns, room_length)
-            spread(line, step, first, ways, none, size, pair, parts, after(wide, c * step * size))
-        have = rows[row]
+        have = lift_row(u, v, t, row, have, lift, lines, line, wide, room, parts, pair)
         to, up = after(target, row * width), UP - power
         _mix(luma, wide, after(wide, step * size), weights, offset[0], up, limits, made, to, width)
-    keep(luma_a, line_a, wide_a, taken_a, parts_a, room_a, pair_a, made_a, weights_a, row_ways_a, first_a, ways_a)
-    keep(y, u, v, mixed)
+    keep(luma_a, wide_a, lines_a, line_a, parts_a, room_a, pair_a, made_a, weights_a, lift, y, u, v, mixed)
 
 
 @njit(nogil=True)
