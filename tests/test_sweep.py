@@ -25,6 +25,7 @@ from toolkit.errors import (
     OutputRefused,
     PictureError,
     RequestError,
+    ToolkitWarning,
     UnknownName,
 )
 from toolkit.pipeline import Pipeline
@@ -251,6 +252,20 @@ def test_other_frames_do_not_go_into_the_same_folder(tmp_path):
     for again in (lambda: open_sweep(folder), lambda: swept(tmp_path, {"denoise.gate": [4.0]})):
         with pytest.raises(InputUnreadable, match="run.json is damaged.*its rows are kept"):
             again()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[::-1]])
+def test_a_damaged_file_of_rows_costs_its_rows_alone(tmp_path, damage):
+    swept(tmp_path, {"denoise.gate": [4.0]})
+    (first,) = tmp_path.rglob("*.parquet")
+    second = swept(tmp_path, {"denoise.gate": [12.0]})
+    broken = damage(first.read_bytes())
+    first.write_bytes(broken)
+    with pytest.warns(ToolkitWarning, match=f"{first.name} cannot be read .*delete it, and the same sweep"):
+        assert list(open_sweep(tmp_path).table["key"]) == list(second.table["key"])
+    with pytest.warns(ToolkitWarning):
+        again = swept(tmp_path, {"denoise.gate": [4.0, 12.0]})
+    assert again.computed == 1 and len(again) == 2 and first.read_bytes() == broken
 
 
 def test_two_writers_lose_no_row(tmp_path):

@@ -10,10 +10,11 @@ import json
 import os
 import secrets
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import InputMissing, InputUnreadable, OutputRefused
+from toolkit.errors import InputMissing, InputUnreadable, OutputRefused, ToolkitWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,15 +84,31 @@ class Store:
 
 
 def read_rows(folder: Path) -> pd.DataFrame:
-    """The rows of a sweep's folder, by key; empty when there are none."""
-    import pandas as pd
-    import pyarrow.parquet as pq
+    """The rows of a sweep's folder, by key; empty when there are none.
 
-    parts = [pq.read_table(path).to_pandas() for path in sorted(folder.glob(PATTERN))]
-    parts = [p for p in parts if len(p)]
+    A file that cannot be read is left out, with a `ToolkitWarning`.
+    """
+    import pandas as pd
+
+    parts = [_rows_of(path) for path in sorted(folder.glob(PATTERN))]
+    parts = [p for p in parts if p is not None and len(p)]
     if not parts:
         return pd.DataFrame({"key": pd.Series(dtype=str)})
     return pd.concat(parts, ignore_index=True).drop_duplicates("key", ignore_index=True)
+
+
+def _rows_of(path: Path) -> pd.DataFrame | None:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path).to_pandas()
+    except (ValueError, OSError) as error:  # Arrow's errors are one of the two
+        warnings.warn(
+            f"{path} cannot be read ({str(error).splitlines()[0].rstrip('.')}): its rows are left out and the file was "
+            "not touched; delete it, and the same sweep works them out again",
+            ToolkitWarning, stacklevel=4,
+        )  # fmt: skip
+        return None
 
 
 def read_about(folder: Path) -> dict[str, Any]:
