@@ -6,6 +6,8 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,59 @@ def test_a_killed_workers_segments_are_made_again(alone, tmp_path, monkeypatch):
         out = tmp_path / "out" / "o.mp4"
         toolkit.restore(m.made("huffyuv.avi"), out, scheduler=client, **HOW)
     assert killed and digest(out) == alone and list(out.parent.iterdir()) == [out]
+
+
+def test_a_cluster_whose_workers_all_left_is_not_waited_for_for_ever(alone, tmp_path, monkeypatch):
+    real, left = Journal.add, []
+
+    def add(self, *words):
+        real(self, *words)
+        if not left:
+            left.append(own.scale(0))
+
+    out = tmp_path / "o.mp4"
+    folder = tmp_path / "dask"
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=str(folder)
+    ) as own:
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "add", add)
+            patch.setattr("toolkit.cluster.ALONE", 1.0)
+            with pytest.raises(WorkError, match="has had no workers for .* s; what is finished was kept in "):
+                toolkit.restore(m.made("huffyuv.avi"), out, scheduler=own.scheduler_address, **HOW)
+        assert left and not out.exists()
+    run = toolkit.restore(m.made("huffyuv.avi"), out, resume=True, **HOW)
+    assert any("frames were finished before" in n for n in run.notes) and digest(out) == alone
+
+
+def test_a_scheduler_that_goes_is_said_plainly(tmp_path, monkeypatch):
+    real, where = Journal.add, tmp_path / "scheduler.json"
+
+    def start(kind, *words):
+        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *words, "--no-dashboard"]
+        command += ["--scheduler-file", str(where)]
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    scheduler, worker = start("scheduler", "--port", "0"), start("worker", "--nthreads", "1")
+
+    def add(self, *words):
+        real(self, *words)
+        scheduler.kill()
+        scheduler.wait(60)
+
+    out = tmp_path / "out" / "o.mp4"
+    out.parent.mkdir()
+    try:
+        with distributed.Client(scheduler_file=str(where), timeout=10) as client:
+            client.wait_for_workers(1, timeout=60)
+            monkeypatch.setattr(Journal, "add", add)
+            with pytest.raises(WorkError, match="the scheduler .*gone.*what is finished was kept in .*same command"):
+                toolkit.restore(m.repeated("huffyuv.avi", 4), out, scheduler=client, **HOW)
+    finally:
+        for program in (worker, scheduler):
+            program.kill()
+            program.wait(60)
+    assert [p.name for p in out.parent.iterdir()] == ["o.mp4.parts"]
 
 
 def test_recursive_steps_are_warmed_up_and_stay_within_two_levels(cluster, tmp_path):

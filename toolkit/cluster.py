@@ -34,6 +34,8 @@ from toolkit.stages.memory import recursive_steps
 WARM_UP = 48
 AHEAD = 2  # segments in work or waiting for each worker
 PATIENCE = 10.0  # seconds until what one machine wrote must be seen by another
+ALONE = 300.0  # seconds without any worker, in which another one may come
+LOOK, COUNT = 0.05, 2.0  # seconds between two looks for a segment that is made, and for workers that are left
 
 
 class ClusterRunner(ResumableRunner):
@@ -114,11 +116,12 @@ class ClusterRunner(ResumableRunner):
 
         try:
             while True:
-                width = AHEAD * max(1, len(self._client.nthreads()))
+                width = AHEAD * max(1, self._workers())
                 while len(running) < width and (number := self._next(bool(running))) is not None:
                     hand_out(number)
                 if not running:
                     return
+                self._wait_for(done)
                 future = next(done)
                 number = running.pop(future)
                 try:
@@ -138,6 +141,32 @@ class ClusterRunner(ResumableRunner):
         finally:
             if running:
                 self._client.cancel(list(running), force=True)
+
+    def _workers(self) -> int:
+        try:
+            return len(self._client.nthreads())
+        except OSError as error:
+            raise WorkError(
+                f"the scheduler {_address(self._client)} is gone ({type(error).__name__})",
+                files=f"what is finished was kept in {self.journal.folder}",
+                hint="start it and its workers again, then the same command goes on",
+            ) from error
+
+    def _wait_for(self, done: Any) -> None:
+        """Waits until a segment is made.  Raises `WorkError` when there was no worker for long."""
+        counted = served = time.monotonic()
+        while not done.has_ready():
+            time.sleep(LOOK)
+            if time.monotonic() - counted < COUNT:
+                continue
+            served = time.monotonic() if self._workers() else served
+            counted = time.monotonic()
+            if counted - served > ALONE:
+                raise WorkError(
+                    f"the cluster {_address(self._client)} has had no workers for {round(counted - served)} s",
+                    files=f"what is finished was kept in {self.journal.folder}",
+                    hint="dask worker ADDRESS --nthreads 1, then the same command goes on",
+                )
 
     def _next(self, busy: bool) -> int | None:
         """The next segment that somebody must make; None for now or for good."""
