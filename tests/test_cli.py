@@ -118,6 +118,7 @@ BAD = {
     "no name": (["restore", "{tape}", "{out}", "--repair", "heal_dropouts+"], 2, "repair names no stage"),
     "group": (["restore", "{tape}", "{out}", "--deinterlace", "nlmeans"], 2, "did you mean denoise.nlmeans?"),
     "speed": (["restore", "{tape}", "{out}", "--encoder-preset", "quick"], 2, "expected one of ultrafast"),
+    "prores in mp4": (["restore", "{tape}", "{out}", "--codec", "prores"], 2, "prores; expected a name"),
     "crf of ffv1": (["restore", "{tape}", "{out}", "--codec", "ffv1", "--crf", "20"], 2, "ffv1 has no option crf"),
     "tiny": (["restore", "{tape}", "{out}", "--height", "1"], 2, "at least 16x16; nothing was written; try: --"),
     "odd": (["restore", "{tape}", "{out}", "--height", "33"], 2, "of 2, for h264; nothing was written; try: -"),

@@ -1,18 +1,20 @@
-"""Sizes that cannot be written are told apart from those that can, and the height that is offered is one of these."""
+"""What cannot be written is told apart from what can, and the height that is offered can."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.clip import PictureFormat
+from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import OutputRefused
 from toolkit.media.encode import Encoding
 from toolkit.media.fits import check_fits
+from toolkit.media.write import CONTAINERS, Writer
 from toolkit.upscale.sizes import target_size
 
 
@@ -66,3 +68,19 @@ def test_a_setting_that_the_encoder_does_not_take_is_refused():
     form = PictureFormat(720, 480, field_order="progressive")
     with pytest.raises(OutputRefused, match="no option cfr"):
         check_fits(encoding(form, options={"cfr": 18}), form)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "ffv1", "prores"])
+@pytest.mark.parametrize("ending, kind", CONTAINERS.items())
+def test_a_container_is_refused_in_words_where_the_writer_would_refuse_it(codec, ending, kind, tmp_path):
+    form = PictureFormat(64, 48, field_order="progressive")
+    path = tmp_path / f"o{ending}"
+    said = refusal(lambda: check_fits(Encoding(form, Fraction(1, 25), kind=kind, codec=codec), form))
+
+    def write():
+        with Writer(path, form, Fraction(1, 25), codec=codec) as writer:
+            planes = tuple(np.full((4, *shape), 128, np.uint8) for shape in form.plane_shapes)
+            writer.write(Batch(planes, np.arange(4), np.ones(4, np.int64), Fraction(1, 25), form))
+
+    assert bool(said) == bool(refusal(write)) == (not path.exists()), said
+    assert not said or re.search(rf"kind {kind} cannot hold {codec}; expected a name ending in \.m", said)

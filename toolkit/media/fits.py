@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import io
+
+import av
+
 from toolkit.clip import PictureFormat
 from toolkit.errors import OutputRefused
 from toolkit.media.encode import Encoding
 from toolkit.media.source import SMALLEST
+from toolkit.media.write import CONTAINERS
 
 _LARGEST = {"h264": 16384}  # samples along a side; the other encoders' limits lie beyond what memory holds
 
 
 def check_fits(encoding: Encoding, before: PictureFormat) -> None:
-    """Raises `OutputRefused` where the encoder would not take the picture's size or its settings.
+    """Raises `OutputRefused` where the container would not take the codec, or the encoder the picture's size or its
+    settings.
 
     before : the picture's format ahead of its last step, whose proportions a height to be offered keeps.
 
@@ -19,6 +26,10 @@ def check_fits(encoding: Encoding, before: PictureFormat) -> None:
     it and closed again (3 ms for x264, 12 ms for x265).
     """
     form, codec = encoding.written_format, encoding.codec
+    if not _holds(encoding.kind, encoding.encoder):
+        fit = [ending for ending, kind in CONTAINERS.items() if _holds(kind, encoding.encoder)]
+        given = f"a file of the kind {encoding.kind} cannot hold {codec}"
+        raise OutputRefused(given, expected=f"a name ending in {', '.join(fit)}")
     wide, high = _multiples(encoding)
     largest = _LARGEST.get(codec)
     sides = (("a width", form.width, wide), ("a height", form.height, high))
@@ -36,6 +47,12 @@ def check_fits(encoding: Encoding, before: PictureFormat) -> None:
             hint="deinterlace" if form.interlaced else f"--height {_height(form, before, high, largest)}",
         )
     encoding.open()
+
+
+@functools.cache
+def _holds(container: str, encoder: str) -> bool:
+    with av.open(io.BytesIO(), "w", format=container) as muxer:
+        return encoder in muxer.supported_codecs
 
 
 def _multiples(encoding: Encoding) -> tuple[int, int]:
