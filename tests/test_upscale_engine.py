@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import warnings
 from fractions import Fraction
@@ -308,11 +310,43 @@ def test_any_number_of_threads_gives_the_same_picture():
                 assert np.abs(a.astype(int) - b).max() <= 1 and np.mean(a != b) < 1e-3
 
 
+MEASURED = """
+import sys
+import torch
+from tests._upscale import made_model, randomised
+from toolkit.pipeline import peak_memory
+from toolkit.upscale import Upscaler
+from toolkit.upscale.nets import RRDBNet, SRVGGNetCompact
+kind, precision, width, height = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+net = RRDBNet(64, 1, 32) if kind == "dense" else SRVGGNetCompact(64, 4)
+torch.set_num_threads(1)
+up = Upscaler(made_model(randomised(net, gain=0.1)), device="cpu", precision=precision)
+up.rgb(torch.rand((1, 3, 32, 32)))  # the libraries' own memory
+before = peak_memory()
+up.rgb(torch.rand((1, 3, height, width)))
+print(peak_memory() - before >> 20, up.needed(height, width) >> 20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count otherwise")
+@pytest.mark.parametrize("kind, precision, size", [
+    ("dense", "bf16", (240, 160)), ("dense", "bf16", (480, 320)), ("dense", "float32", (360, 240)),
+    ("compact", "bf16", (720, 480)),
+])  # fmt: skip
+def test_the_memory_that_is_told_is_what_it_takes(kind, precision, size):
+    """Too little told, and the system ends the program; too much, and frames are cut into tiles for nothing."""
+    words = [sys.executable, "-c", MEASURED, kind, precision, *map(str, size)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    taken, told = map(int, done.stdout.split())
+    assert 0.6 * told < taken < 1.1 * told + 8, (taken, told)
+
+
 def test_a_memory_limit_is_kept_by_tiles():
     format = SD.replace(width=400, height=300)
     model = made_model(randomised(RRDBNet(8, 1, 4), gain=0.1))
     free = Upscaler(model, device="cpu", precision="float32")
-    limit = free.needed(300, 400) // 3
+    limit = free.needed(300, 400) * 2 // 3  # the pictures alone are nearly half
     up = Upscaler(model, device="cpu", precision="float32", memory=limit)
     batch, tile = up._plan(format)
     assert batch == 1 and tile is not None and up.needed(300, 400, tile) <= limit

@@ -51,6 +51,23 @@ def forward(net: RRDBNet, folded: Tensor, first: Tensor) -> Tensor:
     return out
 
 
+def needed(net: RRDBNet, height: int, width: int) -> int:
+    """Peak bytes for one frame whose folded size is that, the picture that comes out not counted."""
+    features, each = net.features, net.conv_body.weight.element_size()
+    widest = net.body[0].rdb1.conv5.in_channels
+    # four maps in float32; what convolutions read and give in their own precision
+    trunk = height * width * (4 * 4 * features + each * (2 * features + 2 * widest))
+    rows, row = _strip(height, width, features, each)
+    return trunk + 2 * (4 * rows + 11) * row * 4
+
+
+def _strip(height: int, width: int, features: int, each: int) -> tuple[int, int]:
+    """Input rows of a strip, and samples in a row at the finest size, for elements of `each` bytes."""
+    row = 4 * width * features
+    rows = torch.get_num_threads() * _STRIP_BYTES // (4 * row * each)
+    return max(_FEWEST_ROWS, min(rows, height)), row
+
+
 def _nhwc(x: Tensor) -> Tensor:
     """`(1, C, H, W)`, channels last in memory, as `(H, W, C)`."""
     return x[0].permute(1, 2, 0)
@@ -174,8 +191,7 @@ def _double(window: Tensor, weights: tuple[Tensor, Tensor], target: _Window) -> 
 def _enlarged(later: _Later, x: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Yields `(first row, rows (C, n, 4 W))` of the picture from the trunk's `x` `(H, W, C)`, top to bottom."""
     height, width, features = x.shape
-    row = 4 * width * features
-    step = max(_FEWEST_ROWS, torch.get_num_threads() * _STRIP_BYTES // (4 * row * x.element_size()))
+    step, row = _strip(height, width, features, x.element_size())
     memory = torch.empty((4 * step + 11) * row * 4, dtype=torch.uint8)
     coarse, double, quad = (_Window(memory, n * width, features, x.dtype) for n in (1, 2, 4))
     final = _Window(memory, 4 * width, features, torch.float32)

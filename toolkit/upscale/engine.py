@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from toolkit.clip import Batch, PictureFormat
 from toolkit.errors import DeviceMissing, KnobError, PictureError, ToolkitWarning, WorkError
-from toolkit.upscale import colour, sizes, strips, transfer
+from toolkit.upscale import colour, dense, sizes, strips, transfer
 from toolkit.upscale.load import Foreign, Model, load_model
-from toolkit.upscale.nets import SRVGGNetCompact
+from toolkit.upscale.nets import RRDBNet, SRVGGNetCompact
 from toolkit.upscale.plugins import upscale
 from toolkit.upscale.tiles import run_tiled
 
@@ -300,6 +300,8 @@ class Upscaler:
             pictures += height * width * 4 * 3 * self.net_scale**2
         if self.device == "cpu" and isinstance(self.net, SRVGGNetCompact):
             return pictures + strips.strip_bytes(self.net, width)
+        if self.device == "cpu" and isinstance(self.net, RRDBNet):
+            return pictures + dense.needed(self.net, -(-height // self.net.fold), -(-width // self.net.fold))
         return pictures + height * width * self.facts.bytes_per_pixel * PRECISIONS[self.precision].itemsize
 
     def _plan(self, format: PictureFormat) -> tuple[int, int | None]:
