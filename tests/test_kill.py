@@ -98,6 +98,6 @@ def test_ctrl_c_on_the_command_line_keeps_what_is_finished(tmp_path):
     _, err = program.communicate(timeout=60)
     assert program.returncode == 130 and "what is finished was kept: the same command goes on" in err, err
     assert not list(tmp_path.glob("o.mp4.parts/*.new")) and not (tmp_path / "o.mp4").exists()
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "went on with a run that was interrupted" in done.stdout, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]

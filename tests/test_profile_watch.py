@@ -93,10 +93,7 @@ def test_memory_of_a_child_is_counted_and_the_child_is_named(tmp_path, capsys, e
 
 def test_zombies_and_open_files_are_named(tmp_path, capsys, enough, monkeypatch):
     when_seen(monkeypatch, lambda looks, alerts, _: len(alerts) >= 2, enough.say)
-    text = (
-        "import os; held = [open('/dev/null') for _ in range(150)]\n"
-        f"if os.fork() == 0: os._exit(0)\n{enough.python}"
-    )
+    text = f"import os; held = [open('/dev/null') for _ in range(150)]\nif os.fork() == 0: os._exit(0)\n{enough.python}"
     command = ("--command", python(tmp_path, text), "--open-files", "100", "--zombies-for", "0.3")
     _, alerts, _ = watch(capsys, *command)
     assert {a["kind"] for a in alerts} == {"zombies", "open files"}
