@@ -107,6 +107,7 @@ def run(count: int, folder: Path, every: int = 20) -> Iterator[Look]:
     tempfile.tempdir = None
     good, bad, (shown, broken) = works(of), fails(of), programs(of)
     me = psutil.Process()
+    others = set(me.children(recursive=True))
     gc.collect()
     gc.freeze()  # what the modules hold need not be looked through each time
     try:
@@ -124,7 +125,8 @@ def run(count: int, folder: Path, every: int = 20) -> Iterator[Look]:
             del work
             gc.collect()
             left = tuple(sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*")))
-            yield Look(failed, me.memory_info().rss / 1024, me.num_fds(), len(me.children(recursive=True)), left)
+            children = set(me.children(recursive=True)) - others
+            yield Look(failed, me.memory_info().rss / 1024, me.num_fds(), len(children), left)
     finally:
         gc.unfreeze()
         for name, value in before.items():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from tests import _media as m
@@ -32,6 +35,24 @@ def made(frames: int = 16, seed: int = 5, **faults: float) -> tuple[list[Batch],
     recorder = tape.Tape("ntsc", seed=seed, **faults)
     pieces = list(recorder.stream(tape.demo(frames=frames, seed=seed).batches(size=8)))
     return [cropped(r.tape) for r in pieces], [cropped(r.truth) for r in pieces]
+
+
+def killed_after(rows: int) -> Callable[[dict], None]:
+    """`on_result` for a sweep whose process kills itself (SIGKILL) in the middle of the trial after so many rows.
+
+    rows : less than 0 for never.
+    """
+    from toolkit.sweep import trial
+
+    burst, told = trial._burst, []
+
+    def dies(*words):
+        if 0 <= rows <= len(told):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return burst(*words)
+
+    trial._burst = dies
+    return lambda row: told.append(row["key"]) or print(row["key"], flush=True)
 
 
 @functools.cache

@@ -349,7 +349,7 @@ def test_scratch_is_gone_after_interrupt_and_kill(tmp_path, how):
     if how == "SIGKILL":
         with scratch.folder():  # the next start sweeps
             assert not list(scratch.root().rglob("*.f32"))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while scratch.root().exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not scratch.root().exists()

@@ -23,7 +23,7 @@ from toolkit.settings import parse_bytes, parse_range, parse_step
 
 def run(*words: object, **more) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "toolkit.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **more)
 
 
 def refused(capsys, *words: object) -> tuple[int, str]:

@@ -22,7 +22,7 @@ from tests import _media as m
 from tests._segments import QUICK, digest, interrupted
 from toolkit.cli import main
 from toolkit.errors import InputMissing, OutputRefused, QueueFailed, RequestError, ToolkitWarning
-from toolkit.jobs import Queue, Wish, status
+from toolkit.jobs import Queue, Wish, database, status
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import STATES
 from toolkit.jobs.worker import OBEY, parse_until
@@ -107,7 +107,7 @@ def test_two_workers_do_every_job_once_and_the_outputs_are_those_of_restore(queu
 
     numbers = queue.add(wishes(tapes, 3))
     both = [worker(queue, "--workers", "1") for _ in range(2)]
-    said = [p.communicate(timeout=120)[0] for p in both]
+    said = [p.communicate(timeout=300)[0] for p in both]
     assert [p.returncode for p in both] == [0, 0], said
     jobs = [queue.job(n) for n in numbers]
     assert [(j.state, j.tries, j.reason) for j in jobs] == [("done", 1, "")] * 3, said
@@ -129,6 +129,8 @@ def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tmp_path
     try:
         until(lambda: segments_of(queue.job(number)) >= 1)
         claim = queue.job(number).claim
+        if victim == "both":
+            first.send_signal(signal.SIGSTOP)  # else it may see the job go before it goes itself
         for program in job_processes(queue) if victim != "worker" else []:
             program.kill()
         if victim != "job":
@@ -136,14 +138,16 @@ def test_a_killed_worker_or_job_goes_on_where_it_stopped(victim, queue, tmp_path
             first.wait()
             # The job's process notices by itself that its worker is gone.
             until(lambda: not job_processes(queue))
+            with Claims(queue).job_lock(claim).acquire(timeout=60):
+                pass  # one that is on its way out has no command line any more, and holds its lock still
             assert queue.job(number).state == "running" and queue.job(number).claim == claim
         else:
-            first.wait(120)
+            first.wait(300)
     finally:
         first.kill()
         first.communicate()
     if victim != "job":
-        said = worker(queue).communicate(timeout=120)[0]
+        said = worker(queue).communicate(timeout=300)[0]
         assert "its worker was gone" in said
     job = queue.job(number)
     assert job.state == "done"
@@ -171,7 +175,7 @@ def test_pause_resume_and_cancel_while_running(queue, tmp_path, background):
     assert kept >= 1 and segments_of(queue.job(first)) == kept, said
     assert not parts_of(queue.job(second).output).exists() and not queue.job(second).output.exists()
     queue.resume(first)
-    assert worker(queue).wait(120) == 0
+    assert worker(queue).wait(300) == 0
     job = queue.job(first)
     assert job.state == "done" and job.tries == 1
     assert any("frames were finished before" in n for n in job.report["notes"])
@@ -223,7 +227,7 @@ def test_jobs_that_are_taken_off_the_list_leave_no_log(queue, tapes):
     broken.write_bytes(b"this is no video" * 1000)
     out = tapes.parent / "out.mp4"
     number = queue.add([Wish(broken, out, tries=1, settings=FAST)])[0]
-    assert worker(queue).wait(60) == 0
+    assert worker(queue).wait(120) == 0
     assert queue.job(number).state == "failed" and queue.log(number).exists()
     assert queue.clear(["failed"]) == 1
     assert not list(queue.logs.iterdir())
@@ -256,7 +260,7 @@ def test_failures_say_why_and_are_tried_as_often_as_allowed(queue, tapes):
         ]
     )
     vanished.unlink()
-    said = worker(queue).communicate(timeout=120)[0]
+    said = worker(queue).communicate(timeout=300)[0]
     bad, gone, wrong = (queue.job(n) for n in numbers)
     assert bad.state == "failed" and bad.tries == 2 and "not a video" in bad.reason, said
     assert gone.state == "failed" and gone.tries == 1 and "there is no file" in gone.reason
@@ -276,7 +280,7 @@ def test_a_job_waits_for_those_it_needs_and_a_preset_may_be_deleted_later(queue,
     second = queue.add([Wish(between, final, str(own), after=(first,), priority=5)])[0]
     own.unlink()
     assert status(queue).waits == {second: [first]} and "after job 1" in str(status(queue))
-    assert worker(queue, "--workers", "2").wait(120) == 0
+    assert worker(queue, "--workers", "2").wait(300) == 0
     one, two = queue.job(first), queue.job(second)
     assert (one.state, two.state) == ("done", "done") and two.started >= one.ended
     assert "ffv1" in m.told_streams(final)[0]
@@ -384,7 +388,7 @@ def test_readers_never_wait_for_a_writer_and_counts_add_up(queue, tapes):
     holder.execute("UPDATE jobs SET state = 'done' WHERE id = 1")
     began = time.monotonic()
     assert queue.counts()["pending"] == 3 and len(queue.jobs()) == 3
-    assert time.monotonic() - began < 5, "reading waited for the writer"
+    assert time.monotonic() - began < database.PATIENCE / 2, "reading waited for the writer"
     holder.execute("COMMIT")
     holder.close()
     assert queue.counts() == {**dict.fromkeys(STATES, 0), "pending": 2, "done": 1}
@@ -396,6 +400,7 @@ def test_readers_never_wait_for_a_writer_and_counts_add_up(queue, tapes):
                 for state in ("running", "paused", "failed"):
                     db.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, number))
             written[number] += 1
+            stop.wait(0.005)  # SQLite has no queue of writers: the other one must find a moment
 
     def read():
         for _ in range(300):
@@ -410,7 +415,7 @@ def test_readers_never_wait_for_a_writer_and_counts_add_up(queue, tapes):
         t.start()
     for t in readers:
         t.join()
-    until(lambda: all(written.values()), 30)  # overlapping readers do not shut the writers out
+    until(lambda: all(written.values()))  # overlapping readers do not shut the writers out
     stop.set()
     for t in writers:
         t.join()

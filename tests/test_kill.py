@@ -41,6 +41,7 @@ def call(folder, name="o.mp4"):
 def undisturbed(killer, tmp_path_factory):
     """`(digest of the whole file, events of the run)`."""
     folder = tmp_path_factory.mktemp("undisturbed")
+    killer.run(call(folder, "first.mp4"))  # Numba names what it compiles and puts on disk, which would count as events
     told = killer.run(call(folder))
     assert told["exit"] == 0 and told["ok"], told
     assert set(told["events"]) == set(_kill.KINDS), "some moments are not counted, so no kill hits them"
@@ -98,6 +99,6 @@ def test_ctrl_c_on_the_command_line_keeps_what_is_finished(tmp_path):
     _, err = program.communicate(timeout=60)
     assert program.returncode == 130 and "what is finished was kept: the same command goes on" in err, err
     assert not list(tmp_path.glob("o.mp4.parts/*.new")) and not (tmp_path / "o.mp4").exists()
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "went on with a run that was interrupted" in done.stdout, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]

@@ -112,7 +112,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
         for folder_above in list(tmp_path.parents)[:3]:
             if "pytest" in folder_above.name:
                 folder_above.chmod(0o755)
-        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=200)
         text = done.stdout
         assert "InputUnreadable" in text, text + done.stderr
     else:

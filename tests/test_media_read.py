@@ -350,7 +350,7 @@ def test_opening_in_many_threads_while_others_decode():
         "[t.start() for t in threads]; [t.join() for t in threads]; print('done')\n"
     )
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", code, str(made("h264.mp4"))], capture_output=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code, str(made("h264.mp4"))], capture_output=True, timeout=200)
         assert done.stdout == b"done\n"
 
 
@@ -434,14 +434,14 @@ def test_the_input_is_not_changed_and_ffmpeg_stays_silent():
         "import sys\nfrom toolkit.clip import Clip\nfrom toolkit.media.sound import read_sound\n"
         "c = Clip.open(sys.argv[1])\nprint(sum(len(b) for b in c.batches()))\nlist(read_sound(c))\n"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(cut)], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(cut)], capture_output=True, timeout=200)
     assert done.returncode == 0 and int(done.stdout) > 20
     assert done.stderr == b""
     assert cut.read_bytes() == data
 
 
 def test_memory_does_not_grow_with_length():
-    once, tenfold = made("h264.mp4"), repeated("h264.mp4", 30)
+    once, tenfold = repeated("h264.mp4", 3), repeated("h264.mp4", 30)  # once: enough for every thread of the decoder
     code = (
         "import sys, psutil\nfrom toolkit.clip import Clip\nfrom toolkit.media.sound import read_sound\n"
         "c = Clip.open(sys.argv[1])\nn = sum(len(b) for b in c.batches(size=4))\n"
@@ -449,10 +449,10 @@ def test_memory_does_not_grow_with_length():
     )
     seen = []
     for path in (once, tenfold):
-        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=60, check=True)
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=200, check=True)
         seen.append(tuple(map(int, done.stdout.split())))
     (few, small), (many, big) = seen
-    assert many == 30 * few
+    assert many == 10 * few
     assert big - small < 8e6, f"{few} frames: {small / 1e6:.1f} MB, {many} frames: {big / 1e6:.1f} MB"
 
 

@@ -460,7 +460,7 @@ def test_a_batch_of_another_format_is_refused(tmp_path):
 
 
 def test_memory_does_not_grow_with_length():
-    once, tenfold = made("h264.mp4"), repeated("h264.mp4", 20)
+    once, tenfold = repeated("h264.mp4", 2), repeated("h264.mp4", 20)  # once: enough for every thread of the decoder
     code = (
         "import sys, psutil\nfrom toolkit.clip import Clip\nfrom toolkit.media.write import Writer\n"
         "c = Clip.open(sys.argv[1])\n"
@@ -472,10 +472,10 @@ def test_memory_does_not_grow_with_length():
     seen = []
     for path in (once, tenfold):
         words = [sys.executable, "-c", code, str(path), str(folder() / "flat.mp4")]
-        done = subprocess.run(words, capture_output=True, timeout=60, check=True)
+        done = subprocess.run(words, capture_output=True, timeout=200, check=True)
         seen.append(tuple(map(int, done.stdout.split())))
     (few, small), (many, big) = seen
-    assert many == 20 * few
+    assert many == 10 * few
     assert big - small < 15e6, f"{few} frames: {small / 1e6:.1f} MB, {many} frames: {big / 1e6:.1f} MB"
 
 

@@ -301,7 +301,7 @@ def package(folder: Path, **files: str) -> Path:
 def test_only_the_tests_of_the_changed_module_are_run_and_on_a_copy(tmp_path):
     here = package(tmp_path)
     changes, _ = plan([here / "pack"], chosen("all"))
-    (proof,) = validate(changes, timeout=60)
+    (proof,) = validate(changes, timeout=300)
     assert proof.tests == ("tests/test_work.py",) and "1 passed" in proof.said
     assert (here / "pack" / "work.py").read_text() == LOCK
     status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, timeout=60, check=True)
@@ -314,10 +314,10 @@ def test_a_failing_test_refuses_the_patch_and_says_whose_fault_it_is(tmp_path):
     (here / "tests" / "test_work.py").write_text(text.format("'acquire' in text"))
     changes, _ = plan([here / "pack"], chosen("all"))
     with pytest.raises(ValidationFailed, match="they pass without it.*nothing was changed"):
-        validate(changes, timeout=60)
+        validate(changes, timeout=300)
     (here / "tests" / "test_work.py").write_text(text.format("False"))
     with pytest.raises(ValidationFailed, match="they fail without it too"):
-        validate(changes, timeout=60)
+        validate(changes, timeout=300)
 
 
 def test_a_change_that_no_test_sees_is_not_called_valid(tmp_path):

@@ -41,16 +41,26 @@ def test_a_failure_names_the_program_and_its_last_words():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
-def test_a_program_that_hangs_is_ended_with_its_grandchildren(tmp_path, no_child_left):
+def test_a_program_that_hangs_is_ended_with_its_grandchildren(tmp_path, no_child_left, monkeypatch):
     note = tmp_path / "pid"
     grandchild = (
-        "import subprocess, sys, time\n"
-        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        f"open({str(note)!r}, 'w').write(str(p.pid))\n"
-        "time.sleep(60)\n"
+        "import os, subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open('{note}.new', 'w').write(str(p.pid))\n"
+        f"os.rename('{note}.new', '{note}')\n"
+        "time.sleep(600)\n"
     )
-    with pytest.raises(process.ProgramFailed, match="still running after 1"):
-        process.run([PYTHON, "-c", grandchild], timeout=1.5)
+    real = subprocess.Popen.communicate
+
+    def communicate(program, *words, **more):  # its time begins when the grandchild is there
+        while not note.exists():
+            assert program.poll() is None
+            time.sleep(0.02)
+        return real(program, *words, **more)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", communicate)
+    with pytest.raises(process.ProgramFailed, match=r"still running after 0\.5 s"):
+        process.run([PYTHON, "-c", grandchild], timeout=0.5)
     assert gone(int(note.read_text()))
 
 
@@ -103,6 +113,30 @@ def test_scratch_of_a_killed_process_goes_with_the_next_start(monkeypatch, tmp_p
     assert not left.exists() and not mine.exists()
 
 
+def test_scratch_is_made_though_the_last_one_out_removes_the_root_meanwhile(monkeypatch, tmp_path):
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(tmp_path / "s"))
+    real, left = Path.mkdir, [1, 2]
+
+    def mkdir(path, *words, **more):
+        if path.parent == tmp_path / "s" and left and left.pop():
+            path.parent.rmdir()
+        real(path, *words, **more)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with scratch.folder() as here:
+        assert here.is_dir() and not left
+
+
+@pytest.mark.parametrize(("later", "alive"), [(-1, True), (600, True), (86400, False)])
+def test_scratch_stays_when_the_clock_is_set_and_goes_when_another_has_the_number(later, alive, monkeypatch, tmp_path):
+    """The system tells a start by the time of day, which moves with the clock that is set, be it by a second."""
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(tmp_path))
+    begun = psutil.Process().create_time()
+    with scratch.folder() as mine:
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: begun + later)
+        assert scratch.sweep() == ([] if alive else [mine]) and mine.is_dir() is alive
+
+
 @pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
 def test_a_program_beside_this_one_is_ended_with_its_grandchildren_and_sees_its_parent_go(tmp_path, no_child_left):
     grandchild = (
@@ -125,8 +159,8 @@ def test_a_program_beside_this_one_is_ended_with_its_grandchildren_and_sees_its_
         f"while not Path({str(log)!r}).read_text().strip(): time.sleep(0.02)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([PYTHON, "-c", parent], timeout=30)
-    end = time.monotonic() + 10
+    subprocess.run([PYTHON, "-c", parent], timeout=60)
+    end = time.monotonic() + 60
     while "the parent is gone" not in log.read_text() and time.monotonic() < end:
         time.sleep(0.02)
     told = log.read_text().split(maxsplit=1)
@@ -168,4 +202,4 @@ def test_nobody_waits_for_a_killed_program_to_get_its_turn_to_go(tmp_path, no_ch
     process.end(program, grace=0.05, patience=0.05)
     assert not turns.is_set() and gone(program.pid), "it was killed, and nobody waited"
     turns.set()
-    assert gone(program.pid) and any(program.returncode is not None or time.sleep(0.02) for _ in range(500))
+    assert gone(program.pid) and any(program.returncode is not None or time.sleep(0.02) for _ in range(3000))

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests import _media as m
+from tests._watched import Enough
 from toolkit.cli import main
 from toolkit.errors import WorkError
 from toolkit.profiling import measure
@@ -59,15 +60,29 @@ def test_a_file_that_is_no_report_is_one_sentence(tmp_path, capsys, text):
     assert main(["profile", "compare", str(tmp_path / "none"), str(bad)]) == 2
 
 
-def test_a_child_left_running_is_named(tmp_path, monkeypatch):
-    script = tmp_path / "leaks"
-    script.write_text('#!/bin/sh\nsleep 60 &\nsleep 1\necho \'{"parts": {}, "whole": {}, "peak": 1}\'\n')
+def program(folder, monkeypatch, text, said=""):
+    """Has a shell's text run in the place of a module's work."""
+    script = folder / "program"
+    script.write_text(f"#!/bin/sh\n{text}\necho '{said}'\n")
     script.chmod(0o755)
     monkeypatch.setattr(measure.sys, "executable", str(script))
+
+
+def test_a_child_left_running_is_named(tmp_path, monkeypatch):
+    begun, enough, seen, real = tmp_path / "begun", Enough(tmp_path / "enough"), [], measure.folder_bytes
+
+    def looked(folder):  # at the end of every look
+        seen.append(begun.exists())
+        if sum(seen) == 2:  # the child was there when this look began
+            enough.say()
+        return real(folder)
+
+    monkeypatch.setattr(measure, "folder_bytes", looked)
+    program(tmp_path, monkeypatch, f"sleep 600 &\ntouch {begun}\n{enough.shell}\n", '{"parts": {}, "whole": {}}')
     place = tmp_path / "place"
     place.mkdir()
     with pytest.raises(WorkError, match=r"left processes running: sleep \(\d+\)"):
-        measure._once("media", tmp_path / "tape", place, 1, 30, Device())
+        measure._once("media", tmp_path / "tape", place, 1, 300, Device())
 
 
 def test_without_nvml_the_reason_is_told(monkeypatch):
@@ -103,6 +118,7 @@ def test_a_module_that_fails_or_takes_too_long_is_named_and_the_others_go_on(tmp
         return once(module, *rest)
 
     monkeypatch.setattr(measure, "_once", sometimes)
+    program(tmp_path, monkeypatch, "sleep 600")
     words = ["--module", "media", "--module", "jobs", "--repeats", "4", "--frames", "4", "--limit", "0.3"]
     assert main(["profile", "run", *words, "--clip", str(m.made("huffyuv.avi")), "--output", str(out)]) == 1
     told = capsys.readouterr()

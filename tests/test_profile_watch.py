@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import psutil
 import pytest
 
 from tests._process import gone
-from toolkit import scratch
+from tests._watched import Enough, when_seen
 from toolkit.cli import main
 from toolkit.jobs import Queue, database
 from toolkit.profiling.alerts import Alerts, Limits
@@ -43,18 +41,27 @@ def watch(capsys, *words, code=0):
     return [t for t in told if t["event"] == "look"], [t for t in told if t["event"] == "alert"], told[-1]
 
 
-def test_a_child_left_running_is_named_and_ended(capsys):
-    _, alerts, end = watch(capsys, "--command", shell("sleep 61 & sleep 1.5"))
+@pytest.fixture
+def enough(tmp_path_factory):
+    return Enough(tmp_path_factory.mktemp("enough") / "seen")
+
+
+def test_a_child_left_running_is_named_and_ended(capsys, enough, monkeypatch):
+    def both_sleep(looks, alerts, tree):
+        return [one.name for one in tree.ones.values()].count("sleep") == 2
+
+    when_seen(monkeypatch, both_sleep, enough.say)
+    _, alerts, end = watch(capsys, "--command", shell(f"sleep 610 & {enough.shell}"))
     assert [a["kind"] for a in alerts] == ["left running"]
     assert alerts[0]["seen"].startswith("sleep (")
     assert gone(int(alerts[0]["seen"].split("(")[1].rstrip(")")))
     assert end["code"] == 0
 
 
-def test_a_process_that_ends_while_it_is_watched_ends_it_plainly(capsys):
-    program = subprocess.Popen(["sleep", "60"])
+def test_a_process_that_ends_while_it_is_watched_ends_it_plainly(capsys, monkeypatch):
+    program = subprocess.Popen(["sleep", "600"])
     try:
-        threading.Timer(0.7, program.send_signal, [signal.SIGKILL]).start()
+        when_seen(monkeypatch, lambda looks, *_: len(looks) == 3, program.kill)
         assert main(["profile", "watch", str(program.pid), "--every", "0.1"]) == 0
         assert f"sleep ({program.pid}) ended after" in capsys.readouterr().out
         program.wait(10)
@@ -74,21 +81,19 @@ def test_watching_stops_in_time_and_leaves_the_process_alone(capsys):
             program.kill()
 
 
-def test_memory_of_a_child_is_counted_and_the_child_is_named(tmp_path, capsys):
-    big = "import time; held = bytearray(b'1') * 80_000_000; time.sleep(2)"
-    text = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {big!r}], timeout=30)"
+def test_memory_of_a_child_is_counted_and_the_child_is_named(tmp_path, capsys, enough, monkeypatch):
+    when_seen(monkeypatch, lambda looks, *_: sum(look.memory > 80e6 for look in looks) == 4, enough.say)
+    big = f"held = bytearray(b'1') * 80_000_000\n{enough.python}"
+    text = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {big!r}], timeout=300)"
     looks, alerts, end = watch(capsys, "--command", python(tmp_path, text), "--memory", "60MB")
     assert [a["kind"] for a in alerts] == ["memory"]  # once, however long it lasts
     assert "0.06 GB" in alerts[0]["seen"] and alerts[0]["cause"].startswith("a child, ")
     assert 80e6 < end["peak_memory"] < 140e6 and max(look["processes"] for look in looks) == 2
 
 
-def test_zombies_and_open_files_are_named(tmp_path, capsys):
-    text = (
-        "import os, time; held = [open('/dev/null') for _ in range(150)]\n"
-        "if os.fork() == 0: os._exit(0)\n"
-        "time.sleep(2.5)"
-    )
+def test_zombies_and_open_files_are_named(tmp_path, capsys, enough, monkeypatch):
+    when_seen(monkeypatch, lambda looks, alerts, _: len(alerts) >= 2, enough.say)
+    text = f"import os; held = [open('/dev/null') for _ in range(150)]\nif os.fork() == 0: os._exit(0)\n{enough.python}"
     command = ("--command", python(tmp_path, text), "--open-files", "100", "--zombies-for", "0.3")
     _, alerts, _ = watch(capsys, *command)
     assert {a["kind"] for a in alerts} == {"zombies", "open files"}
@@ -96,33 +101,51 @@ def test_zombies_and_open_files_are_named(tmp_path, capsys):
     assert "holds 15" in causes["open files"] and "neither wait" in causes["zombies"]
 
 
-def test_processor_time_of_children_that_have_ended_counts(tmp_path, capsys):
+def test_processor_time_of_children_that_have_ended_counts(tmp_path, capsys, enough, monkeypatch):
+    begin, spun = Enough(tmp_path / "begin"), tmp_path / "spun"
+
+    def looked(looks, alerts, tree):
+        begin.say()  # what was spent before the first look is not counted
+        after.append(spun.exists())
+        return sum(after) == 2  # the second of them began when all was spent
+
+    after = []
+    when_seen(monkeypatch, looked, enough.say)
     spin = "import time\nwhile time.process_time() < 0.15: pass"
-    text = f"import subprocess, sys, time\nfor _ in range(6): subprocess.run([sys.executable, '-S', '-c', {spin!r}])\n"
-    looks, _, _ = watch(capsys, "--command", python(tmp_path, text + "time.sleep(1)"))
+    text = f"import subprocess, sys\nfor _ in range(6): subprocess.run([sys.executable, '-S', '-c', {spin!r}])\n"
+    text = f"{begin.python}{text}open({str(spun)!r}, 'w').close()\n{enough.python}"
+    looks, _, _ = watch(capsys, "--command", python(tmp_path, text))
     times = [look["seconds"] for look in looks]
     spent = sum(b["cpu"] * (t - s) for b, s, t in zip(looks[1:], times, times[1:], strict=False))
     assert 0.6 < spent * os.cpu_count() < 2  # of 0.9 s and the starts; no child lives for two looks
 
 
-def test_temporary_files_that_grow_are_told_with_stage_and_speed(capsys):
+def test_temporary_files_that_grow_are_told_with_stage_and_speed(capsys, enough, monkeypatch, tmp_path):
+    monkeypatch.setenv("VHS_TOOLKIT_SCRATCH", str(tmp_path / "scratch"))
+
+    def grown(looks, alerts, tree):
+        return alerts and looks[-1].temp_bytes >= 10e6 and sum(look.stage is not None for look in looks) >= 4
+
+    when_seen(monkeypatch, grown, enough.say)
     line = '{\\"stage\\": \\"restore\\", \\"per_second\\": 12.5}'  # as a shell word in quotes
-    text = f"echo '{line}'; for i in 1 2 3 4 5 6 7 8; do head -c 2000000 /dev/zero > $TMPDIR/$i; sleep 0.1; done"
+    grow = "i=$((i + 1)); head -c 2000000 /dev/zero > $TMPDIR/$i; sleep 0.1"
+    text = f"echo '{line}'; i=0; until [ -e {enough.path} ]; do {grow}; done"
     wanted = ("--command", shell(text), "--temp-per-hour", "1GB", "--temp-over", "0.3")
     looks, alerts, end = watch(capsys, *wanted)
     assert [a["kind"] for a in alerts] == ["temporary"] and end["peak_temp"] >= 10e6
     told = [(k["stage"], k["frames_per_second"]) for k in looks]
     first = next(n for n, (stage, _) in enumerate(told) if stage)  # a busy machine may look before the shell speaks
     assert len(told) > first + 2 and set(told[first:]) == {("restore", 12.5)}
-    assert not list(scratch.root().glob(f"{os.getpid()}-*"))
+    assert not (tmp_path / "scratch").exists()
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
-def test_looks_go_into_a_file(tmp_path, capsys, ending):
+def test_looks_go_into_a_file(tmp_path, capsys, ending, enough, monkeypatch):
     import pandas as pd
 
+    when_seen(monkeypatch, lambda looks, *_: len(looks) == 3, enough.say)
     out = tmp_path / f"looks{ending}"
-    looks, _, end = watch(capsys, "--command", "sleep 1", "--output", str(out))
+    looks, _, end = watch(capsys, "--command", shell(enough.shell), "--output", str(out))
     table = pd.read_parquet(out) if ending == ".parquet" else pd.read_json(out, lines=True)
     assert len(table) == len(looks) == end["looks"] > 1
     assert list(table["memory"]) == [look["memory"] for look in looks]

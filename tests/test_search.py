@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -209,23 +208,19 @@ PROGRAM = """
 import sys
 from tests import test_search as t
 t.searched(sys.argv[1], t.SPACE, count=60, seed=int(sys.argv[2]), stop_early=True,
-           on_result=lambda row: print(row["key"], flush=True))
+           on_result=t.s.killed_after(int(sys.argv[3])))
 """
 
 
-def start(folder, seed):
-    words = [sys.executable, "-c", PROGRAM, str(folder), str(seed)]
+def start(folder, seed, killed_after=-1):
+    words = [sys.executable, "-c", PROGRAM, str(folder), str(seed), str(killed_after)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
 def test_two_searches_in_one_folder_and_one_is_killed(tmp_path):
-    both = [start(tmp_path, seed) for seed in (1, 2)]
-    for _ in range(3):
-        assert both[0].stdout.readline()
-    os.kill(both[0].pid, signal.SIGKILL)
-    assert both[1].wait(200) == 0
-    both[0].wait(20)
-    [p.stdout.close() for p in both]
+    both = [start(tmp_path, 1, killed_after=3), start(tmp_path, 2)]
+    said = [p.communicate(timeout=300)[0].split() for p in both]
+    assert [p.returncode for p in both] == [-signal.SIGKILL, 0] and len(said[0]) >= 3
     kept = read_rows(tmp_path)
     assert len(kept) >= 60 and kept["key"].is_unique
     assert searched(tmp_path, count=len(kept), stop_early=True).computed == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -283,12 +282,12 @@ from toolkit.sweep import sweep
 tape, truth = s.made()
 gates = [float(g) for g in sys.argv[2].split(",")]
 sweep(tape, s.PIPELINE, {"denoise.gate": gates}, truth=truth, folder=sys.argv[1], bursts=2, length=3,
-      metrics=("psnr", "ssim"), on_result=lambda row: print(row["denoise.gate"], flush=True))
+      metrics=("psnr", "ssim"), on_result=s.killed_after(int(sys.argv[3])))
 """
 
 
-def start(folder, gates):
-    words = [sys.executable, "-c", PROGRAM, str(folder), ",".join(map(str, gates))]
+def start(folder, gates, killed_after=-1):
+    words = [sys.executable, "-c", PROGRAM, str(folder), ",".join(map(str, gates)), str(killed_after)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
@@ -303,15 +302,10 @@ def test_two_sweeps_at_once_in_one_folder_both_finish(tmp_path):
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     gates = [float(g) for g in range(4, 64)]
-    program = start(tmp_path, gates)
-    for _ in range(3):
-        program.stdout.readline()
-    os.kill(program.pid, signal.SIGKILL)
-    program.wait(60)
-    program.stdout.close()
-    kept = len(read_rows(tmp_path))
-    assert kept >= 3
-    found = swept(tmp_path, {"denoise.gate": gates[: kept + 2]})
+    program = start(tmp_path, gates, killed_after=3)
+    said = program.communicate(timeout=200)[0]
+    assert program.returncode == -signal.SIGKILL and len(said.split()) == len(read_rows(tmp_path)) == 3
+    found = swept(tmp_path, {"denoise.gate": gates[:5]})
     assert found.computed == 2
 
 

@@ -44,6 +44,7 @@ def models(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "table", lambda: table)
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.delenv(weights.URL_VARIABLE, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     return served
 
 
@@ -206,7 +207,7 @@ def test_the_list_is_plain_data_and_needs_no_torch():
         "assert 'torch' not in sys.modules and 'av' not in sys.modules and 'librosa' not in sys.modules\n"
         "print(*[r['name'] for r in rows if r['found'] == 'wheel'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[:2] == ["realesr-animevideov3", "realesr-animevideov3-x2"]
 

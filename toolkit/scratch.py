@@ -25,9 +25,12 @@ def root() -> Path:
     return Path(chosen) if chosen else Path(tempfile.gettempdir()) / "vhs-toolkit-scratch"
 
 
-def _owner(pid: int) -> str:
-    # The start time tells the owner from a later process that was given the same id.
-    return f"{pid}-{int(psutil.Process(pid).create_time() * 100)}"
+#: Seconds by which two tellings of a process's start may differ: a clock that is set moves them.
+CLOCK = 3600
+
+
+def _begun(pid: int) -> int:
+    return int(psutil.Process(pid).create_time() * 100)
 
 
 @contextlib.contextmanager
@@ -37,8 +40,11 @@ def folder() -> Iterator[Path]:
     Raises `OSError` when the place for temporary files cannot be written (set VHS_TOOLKIT_SCRATCH to another one).
     """
     sweep()
-    here = root() / f"{_owner(os.getpid())}-{secrets.token_hex(4)}"
-    here.mkdir(parents=True, mode=0o700)
+    here = root() / f"{os.getpid()}-{_begun(os.getpid())}-{secrets.token_hex(4)}"
+    while not here.exists():
+        root().mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process, the last one out, removed the root meanwhile
+            here.mkdir(mode=0o700)
     try:
         yield here
     finally:
@@ -52,11 +58,12 @@ def sweep() -> list[Path]:
     gone = []
     with contextlib.suppress(FileNotFoundError):
         for path in root().iterdir():
-            pid, _, rest = path.name.partition("-")
+            pid, begun, *_ = *path.name.split("-"), ""
             if not pid.isdigit():
                 continue
             try:
-                alive = _owner(int(pid)) == f"{pid}-{rest.partition('-')[0]}"
+                # The start tells the owner from a later process that was given the same id.
+                alive = begun.isdigit() and abs(_begun(int(pid)) - int(begun)) <= 100 * CLOCK
             except psutil.NoSuchProcess:
                 alive = False
             except psutil.AccessDenied:
