@@ -99,9 +99,10 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     twin = widgets.panel("vhs-fast", folder / "tape.avi", field_order="bff")
     spatial = next(row.controls["spatial"].field for row in twin.rows if "spatial" in row.controls)
     spatial.value += 30 * spatial.step
-    second = becomes(page, twin.picture.value)
+    twin.draw()
     assert "spatial=" in twin.command
     sync_api.expect(command).to_contain_text(twin.command)
+    second = becomes(page, twin.picture.value)
     switches = page.locator(".jp-OutputArea-output input[type=checkbox]")
     switches.nth(0).uncheck()
     page.wait_for_selector(".jp-OutputArea-output :text('put a deinterlace step before it')")
