@@ -67,7 +67,7 @@ def run_many(count: int, at_once: int = 8, limit: float = 0.3) -> dict[str, int]
     return {**found, "orphans": len(left), "zombies": len(zombies), "descriptors": psutil.Process().num_fds() - before}
 
 
-def gone(pid: int, within: float = 10.0) -> bool:
+def gone(pid: int, within: float = 60.0) -> bool:
     """Ended, or soon: a killed process takes a moment, and on a busy machine more."""
     end = time.monotonic() + within
     while time.monotonic() < end:
