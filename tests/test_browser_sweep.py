@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 def url(folder):
     for source, name in zip(s.files(), ("tape.mkv", "truth.mkv"), strict=True):
         shutil.copy(source, folder / name)
-    shutil.copy(m.repeated("huffyuv.avi", 4), folder / "long.avi")
+    shutil.copy(m.repeated("huffyuv.avi", 3), folder / "long.avi")
     with lab(folder, "dark") as url:
         yield url
 
@@ -88,7 +88,7 @@ def test_rows_fill_in_sort_and_open_in_the_wipe(page, url, folder):
 
     # A point of the front is chosen: its row too, and the picture beside the tape, with its numbers.
     assert page.locator(".vhs-wipe").is_hidden()
-    page.locator(".vhs-grid circle.front").first.click()
+    page.locator(".vhs-grid circle.front").last.click()  # the others may lie below it, as fast and good as they are
     picture = page.wait_for_selector(".vhs-wipe .two img[src]")
     key = page.locator(".vhs-grid circle.chosen").get_attribute("data-key")
     sync_api.expect(page.locator(f".vhs-grid tr[data-key='{key}']")).to_have_attribute("aria-selected", "true")
