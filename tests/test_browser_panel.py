@@ -131,6 +131,25 @@ def test_the_picture_follows_sliders_switches_and_order(page, url, folder):
     page.screenshot(path=folder / "panel.png")
 
 
+def test_a_name_that_is_typed_while_the_kernel_works_is_the_preset_s(page, url, folder):
+    busy = "import os, time\nopen('begun', 'w').close()\nwhile not os.path.exists('go'): time.sleep(0.1)"
+    notebook(folder / "name.ipynb", "from toolkit import widgets\n" + PANEL, busy)
+    run_all(page, url, "name.ipynb", PICTURE, ends=False)
+    until(page, lambda: (folder / "begun").exists(), "the kernel works")
+    page.locator("input[placeholder='my-tape.yaml']").press_sequentially("mine")
+    page.locator("button:has-text('save as preset')").click()
+    (folder / "go").touch()
+    until(page, lambda: list(folder.glob("*.yaml")), "a preset is there")
+    assert [p.name for p in folder.glob("*.yaml")] == ["mine.yaml"]
+
+
+def until(page, holds, what: str) -> None:
+    end = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < end, f"not within {LIMIT} s: {what}"
+        page.wait_for_timeout(50)
+
+
 def drawn(page, number: float, steps: int) -> None:
     """Drags from 0.5 of the wipe's width to `number` of it."""
     box = page.locator(".vhs-wipe .stage").bounding_box()
@@ -224,10 +243,7 @@ def test_the_wipe_zooms_both_pictures_together_and_measures_what_is_shown(page, 
     for key, name in enumerate(("wipe", "side-by-side", "blink", "difference"), 1):
         page.keyboard.press(str(key))
         now.to_have_attribute("data-mode", name)
-        end = time.monotonic() + LIMIT
-        while not alike(boxes := places(page)):
-            assert time.monotonic() < end, (name, boxes)
-            page.wait_for_timeout(50)
+        until(page, lambda: alike(places(page)), "both halves show the same part")
         page.screenshot(path=folder / f"zoomed_{name}.png")
     zoom, centre, mode, _ = told(page)
     assert mode == "difference" and centre[1] < 0.5
@@ -256,10 +272,7 @@ def test_the_wipe_zooms_both_pictures_together_and_measures_what_is_shown(page, 
 def test_the_stop_button_ends_a_restore_and_nothing_is_left(page, url, folder):
     notebook(folder / "stop.ipynb", "import os\nprint('ready')", STOPPED)
     run_all(page, url, "stop.ipynb", ".jp-OutputArea-output", ends=False)
-    end = time.monotonic() + LIMIT
-    while not (list(folder.glob("*.part")) or (folder / "out.mp4").exists()):
-        assert time.monotonic() < end, "nothing is being written: there is nothing to stop"
-        page.wait_for_timeout(100)
+    until(page, lambda: list(folder.glob("*.part")) or (folder / "out.mp4").exists(), "something is written")
     page.click("[data-command='notebook:interrupt-kernel'], [data-jp-item-name='interrupt']")
     page.wait_for_selector(".jp-OutputArea-output pre:has-text('stopped')")
     stopped = page.locator(".jp-OutputArea-output pre:has-text('stopped')").first
