@@ -25,15 +25,17 @@ except ImportError:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: Set where these tests must not be skipped.
 REQUIRED = bool(os.environ.get("VHS_TOOLKIT_REQUIRE_BROWSER"))
+#: Seconds after which what was waited for will not come: a machine that does much else is slow, not wrong.
+LIMIT = 120
 if sync_api is not None:
-    sync_api.expect.set_options(timeout=60_000)
+    sync_api.expect.set_options(timeout=1000 * LIMIT)
 needs_browser = pytest.mark.skipif(
     not REQUIRED and (CHROMIUM is None or sync_api is None),
     reason="needs Chromium and Playwright: apt-get install chromium, pip install playwright",
 )
 ROOT = Path(__file__).parents[1]
 #: What a page says for reasons of its own: Voila's fonts from the net, a kernel that is gone, a server that ended.
-EXPECTED = ("net::ERR_", "widget model not found", "404")
+EXPECTED = ("net::ERR_", "widget model not found", "404", "Failed to fetch")
 
 
 @contextlib.contextmanager
@@ -58,27 +60,35 @@ def server(words, folder, theme="light"):
             stderr=log,
         )
     try:
-        for _ in range(240):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-                try:
-                    urllib.request.urlopen(f"{url}/static/favicon.ico", timeout=5)
-                except urllib.error.HTTPError:
-                    pass
-                break
-            assert program.poll() is None, (folder / "server.log").read_text()[-2000:]
+        end = time.monotonic() + LIMIT
+        while not _answers(url):
+            said = (folder / "server.log").read_text()[-2000:]
+            assert program.poll() is None and time.monotonic() < end, said
             time.sleep(0.25)
         yield url
     finally:
         program.terminate()
         try:
-            program.wait(15)
+            program.wait(60)
         except subprocess.TimeoutExpired:
             program.kill()
-            program.wait(15)
+            program.wait(60)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/static/favicon.ico", timeout=5)
+    except urllib.error.HTTPError:
+        pass
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+    return True
 
 
 def lab(folder, theme="light"):
     words = ["jupyterlab", "--allow-root", "--IdentityProvider.token=", "--ServerApp.password="]
+    # Another port than the one that was asked for would never be found; the page's own `jupyterapp` is for `run_all`.
+    words += ["--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True"]
     return server([*words, f"--ServerApp.root_dir={folder}"], folder, theme)
 
 
@@ -105,7 +115,7 @@ def page(browser, tmp_path):
 def another(browser):
     """A window beside the test's own."""
     page = browser.new_page(viewport={"width": 1300, "height": 1300})
-    page.set_default_timeout(60_000)  # a machine that does much else is slow, not wrong
+    page.set_default_timeout(1000 * LIMIT)
     return page
 
 
@@ -120,38 +130,72 @@ def seen(page, selector: str, wanted: list[bool]) -> None:
     )
 
 
-def saved(page, book: Path, done) -> None:
-    """Saves a notebook until its text is as `done` says: what an output becomes last arrives between cells."""
-    for _ in range(120):
+def saved(page, book: Path, done) -> str:
+    """Saves a notebook until its text is as `done` says; that text.  What an output becomes last arrives between cells.
+
+    The file itself may be half written: the page saves it again and again.
+    """
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
         page.keyboard.press("Control+s")
         time.sleep(0.5)
-        if done(book.read_text()):
-            return
+        text = book.read_text()
+        with contextlib.suppress(json.JSONDecodeError):
+            json.loads(text)
+            if done(text):
+                return text
     raise AssertionError(f"{book.name} was not saved as it should be: {book.read_text()[-3000:]}")
 
 
-def run_all(page, url: str, book: str, shown: str) -> None:
-    """Opens a notebook, runs all its cells and waits until `shown`, a selector, is there."""
-    page.goto(f"{url}/lab/tree/{book}?reset", timeout=60_000)
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
-    accept = page.locator(".jp-Dialog .jp-mod-accept")
-    for _ in range(8):  # the kernel is idle a moment before it takes cells
-        with contextlib.suppress(sync_api.TimeoutError):  # a dialog may open between looking and clicking
-            if accept.count():
-                accept.first.click(timeout=5000)  # which kernel?  Then the cells run
-            else:
-                page.click("text=Run >> nth=0", timeout=5000)
-                page.click("text=Run All Cells", timeout=5000)
-            page.wait_for_selector(".jp-InputPrompt:text-matches('[*1]')", timeout=3000)
-            break
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if accept.count():  # asked once more, on a busy machine
-            accept.first.click()
-        with contextlib.suppress(sync_api.TimeoutError):
-            page.wait_for_selector(shown, timeout=2000)
-            return
-    page.wait_for_selector(shown, timeout=1)
+def run_all(page, url: str, book: str, shown: str, ends: bool = True) -> None:
+    """Opens a notebook, runs all its cells once and waits until `shown`, a selector, is there.
+
+    ends : whether the last cell comes to an end; then that is waited for, too: JupyterLab scrolls and takes the focus
+           until it has.
+    """
+    page.goto(f"{url}/lab/tree/{book}?reset")
+    page.wait_for_function(_READY, arg=book)
+    page.evaluate(_RUN)
+    if ends:
+        page.wait_for_function("window.ran === true")
+    page.wait_for_selector(shown)
+
+
+#: JupyterLab calls a kernel idle before it has one, asks then which to take, and forgets the cells meanwhile.
+_READY = """(book) => {
+  const { context } = window.jupyterapp?.shell.currentWidget ?? {};
+  const session = context?.sessionContext;
+  const kernel = session?.session?.kernel;
+  return context?.path === book && context.isReady && session.isReady
+    && kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+_RUN = """() => {
+  window.ran = false;
+  const ended = (how) => (window.ran = how);
+  jupyterapp.commands.execute("notebook:run-all-cells").then(() => ended(true), (error) => ended(String(error)));
+}"""
+
+
+def sized(page, selector: str, width: int) -> None:
+    """Makes the window `width` wide and waits until `selector` and all in it have come to rest."""
+    page.set_viewport_size({"width": width, "height": 1300})
+    page.wait_for_function("width => innerWidth === width", arg=width)
+    page.evaluate(_REST, selector)
+
+
+#: Rest is counted in frames, not in time: a page that stalls draws none.
+_REST = """async (selector) => {
+  const look = () => [...document.querySelectorAll(`${selector}, ${selector} *`)].map((e) => {
+    const { x, width, height } = e.getBoundingClientRect();
+    return `${x} ${width} ${height}`;
+  }).join();
+  for (let [before, same] = ["", 0]; same < 20; ) {
+    await new Promise(requestAnimationFrame);
+    const now = look();
+    same = now === before ? same + 1 : 0;
+    before = now;
+  }
+}"""
 
 
 def restart(page, book: str) -> None:

@@ -9,7 +9,20 @@ import nbformat
 import pytest
 
 from tests import _media as m
-from tests._browser import ROOT, another, lab, needs_browser, notebook, restart, run_all, saved, seen, server, shows
+from tests._browser import (
+    ROOT,
+    another,
+    lab,
+    needs_browser,
+    notebook,
+    restart,
+    run_all,
+    saved,
+    seen,
+    server,
+    shows,
+    sized,
+)
 
 pytestmark = needs_browser
 
@@ -76,8 +89,7 @@ def test_the_bench_follows_mouse_and_keyboard(page, folder, theme):
         shows(page, ".vhs-bench .message", "there is no frame 630000 (07:00:00:00)")
         page.keyboard.press("Control+b")
         for width in (1300, 500):
-            page.set_viewport_size({"width": width, "height": 1300})
-            page.wait_for_timeout(300)
+            sized(page, ".vhs-bench", width)
             assert fits(page), width
         page.screenshot(path=folder / f"{theme}.png")
 
@@ -93,13 +105,13 @@ def test_a_tape_that_goes_away_and_a_notebook_without_its_kernel(page, browser, 
         page.click("text=try again")
         page.wait_for_selector(".vhs-bench .message", state="hidden")
         shows(page, ".vhs-bench .code", "00:00:00:15")
-        saved(page, folder / "bench.ipynb", lambda text: "image/jpeg" in text)
-        assert "Traceback" not in (folder / "bench.ipynb").read_text()
+        kept = saved(page, folder / "bench.ipynb", lambda text: "image/jpeg" in text)
+        assert "Traceback" not in kept
         restart(page, "bench.ipynb")
         page.locator(".vhs-bench .stage").click()
         page.keyboard.press("ArrowRight")
         shows(page, ".vhs-bench .message", "The kernel was restarted")
-        shutil.copy(folder / "bench.ipynb", folder / "later.ipynb")
+        (folder / "later.ipynb").write_text(kept)
         other = another(browser)
         other.goto(f"{url}/lab/tree/later.ipynb?reset")
         seen(other, ".jp-RenderedImage img", [True])
@@ -113,8 +125,8 @@ def test_the_bench_is_an_application_under_voila(page, folder):
     next(c for c in book.cells if "parameters" in c.metadata.get("tags", [])).source = "tape, folder = 'tape.avi', '.'"
     nbformat.write(book, folder / "90.ipynb")
     with server(["voila", "90.ipynb", "--theme=dark"], folder) as url:
-        page.goto(url, timeout=60_000, wait_until="domcontentloaded")  # not for fonts from the net
-        page.wait_for_selector(".vhs-bench .base[data-shown]", timeout=60_000)
+        page.goto(url, wait_until="domcontentloaded")  # not for fonts from the net
+        page.wait_for_selector(".vhs-bench .base[data-shown]")
         assert page.locator("text=import toolkit").count() == 0, "no code"
         shows(page, ".vhs-bench td", "tape.avi")
         page.locator(".vhs-bench .stage").click()
@@ -127,6 +139,5 @@ def test_the_bench_is_an_application_under_voila(page, folder):
         box.fill("tape.avi")
         box.press("Enter")
         shows(page, ".vhs-bench .code", "00:00:00:14")
-        page.set_viewport_size({"width": 500, "height": 1300})
-        page.wait_for_timeout(300)
+        sized(page, ".vhs-bench", 500)
         assert fits(page)

@@ -143,7 +143,7 @@ def test_a_gpu_where_there_is_none_is_said(tmp_path):
     queue.add([Wish(m.made("huffyuv.avi"), tmp_path / "x.mp4", "vhs-fast", settings={"device": "cuda"})])
     board = jobs(queue)
     board.start_worker()
-    board._worker.wait(60)
+    board._worker.wait(120)
     board.refresh()
     (row,) = board.table.rows
     assert row["state"] == "failed" and "CUDA was asked for" in row["note"] and "retry" in row["actions"]

@@ -259,7 +259,7 @@ def test_a_clip_that_goes_away_and_comes_back_changed(counted, tmp_path):
     path.write_bytes(counted.read_bytes())
     bench = widgets.open(path)
     page(bench, "shown")
-    assert bench._background.wait(30) and all(bench.strip)
+    assert bench._background.wait(120) and all(bench.strip)
     path.rename(tmp_path / "away.mkv")
     bench.position = 30
     assert bench.message["kind"] == "error" and "tape.mkv cannot be read any more" in bench.message["text"]
@@ -276,7 +276,7 @@ def test_a_clip_that_goes_away_and_comes_back_changed(counted, tmp_path):
     page(bench, "again")
     assert "was changed" in bench.message["text"] and (bench.last, bench.position) == (10, 10)
     assert number(bench) == round((255 - 16 - 40 - 16) / 4) and not bench.tracks
-    assert bench._background.wait(30) and len(bench.strip) == 11 and number(bench, bench.strip[0]) > 50
+    assert bench._background.wait(120) and len(bench.strip) == 11 and number(bench, bench.strip[0]) > 50
     path.write_bytes(b"no video" * 100)
     bench.position = 2
     assert bench.message["kind"] == "error" and "not a video" in bench.message["text"]
@@ -294,7 +294,7 @@ def test_a_clip_that_is_not_there_or_no_video_opens_with_a_word_and_can_be_put_t
     path.write_bytes(counted.read_bytes())
     page(bench, "again")
     assert bench.message["text"] == "" and number(bench) == 19 and bench.last == 39
-    assert bench._background.wait(30) and all(bench.strip) and bench.findings
+    assert bench._background.wait(120) and all(bench.strip) and bench.findings
     bench.load(m.made("silent.avi"))
     assert bench.name == "silent.avi" and bench.last == 29 and not bench.message["text"]
     for wrong in (tmp_path, 3, None):
@@ -310,7 +310,7 @@ def test_a_clip_of_one_frame(tmp_path):
     bench = widgets.open(one)
     assert (bench.last, bench.position, len(bench.pictures)) == (0, 0, 1) and not bench.message["text"]
     page(bench, "shown")
-    assert bench._background.wait(30) and len(bench.strip) == 1 and bench.strip[0] and len(bench.findings) > 5
+    assert bench._background.wait(120) and len(bench.strip) == 1 and bench.strip[0] and len(bench.findings) > 5
     ((told, pictures),) = page(bench, "play")
     assert len(told["steps"]) == len(pictures) == 1 and told["length"] == pytest.approx(40)
     for view in ("separate", "interleaved"):
@@ -358,10 +358,9 @@ def test_thumbnails_and_findings_arrive_between_cells_in_the_loop_s_thread(count
         assert bench.about.split()[4] == "unknown"
         page(bench, "shown")
         assert not any(bench.strip), "nobody waits"
-        for _ in range(600):
-            if bench.findings:
-                break
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(120):
+            while not bench.findings:
+                await asyncio.sleep(0.05)
         assert all(bench.strip) and dict(bench.findings)["field order"].startswith("tff")
         assert bench.about.split()[4] == "tff", "fields are shown in the order that was measured"
         assert threads == {threading.main_thread()}
@@ -374,19 +373,19 @@ def test_loading_another_tape_forgets_the_thumbnails_of_the_first(counted):
     bench = widgets.open(m.made("huffyuv.avi"))
     page(bench, "shown")
     bench.load(counted)
-    assert bench._background.wait(30)
+    assert bench._background.wait(120)
     assert {number(bench, p) for p in bench.strip} <= set(range(40)) and len(set(bench.strip)) > 10
     assert dict(bench.findings)["file"].startswith("bench.mkv") and bench.name == "bench.mkv"
     bench.load(m.made("dv_pal.avi"))
     bench.load("nowhere.avi")
-    assert bench._background.wait(30) and bench.strip == [] and bench.findings == []
+    assert bench._background.wait(120) and bench.strip == [] and bench.findings == []
 
 
 def test_an_error_in_the_background_is_a_result_and_one_in_its_reception_is_not_lost():
     got, row = [], Background()
     row.start([(lambda: 1 / 0, got.append), (lambda: 7, got.append)])
-    assert row.wait(10) and isinstance(got[0], ZeroDivisionError) and got[1] == 7
+    assert row.wait(60) and isinstance(got[0], ZeroDivisionError) and got[1] == 7
     row.start([(lambda: 7, lambda _: {}["no"])])
     with pytest.raises(KeyError):
-        for _ in range(100):  # the thread may still be on its way out
+        for _ in range(1000):  # the thread may still be on its way out
             row.wait(0.05) and time.sleep(0.05)

@@ -29,7 +29,7 @@ def begun(folder, space=SPACE, **more):
     return sweep(tape, s.PIPELINE, space, **{"truth": truth, "folder": folder, **FAST, **more})
 
 
-def waited(view, done=lambda view: False, within=120.0):
+def waited(view, done=lambda view: False, within=240.0):
     end = time.monotonic() + within
     while view.refresh() and not done(view):
         assert time.monotonic() < end, view.message.value
@@ -71,7 +71,7 @@ def test_rows_fill_in_open_beside_the_tape_and_become_a_preset(tmp_path):
 
 
 def test_stop_keeps_the_rows_and_leaves_nothing_behind(tmp_path):
-    space = {"denoise": ["nlmeans"], "denoise.strength": [1.0 + n / 100 for n in range(200)]}
+    space = {"denoise": ["nlmeans"], "denoise.strength": [1.0 + n / 1000 for n in range(1000)]}
     view = waited(begun(tmp_path / "runs", space), lambda view: len(view.rows) >= 1)
     assert view.state == "running", view.message.value
     child = psutil.Process(view._program.pid)

@@ -24,21 +24,24 @@ from toolkit.profiling.course import Course
 from toolkit.profiling.looks import Look
 from toolkit.widgets import watch
 
+#: Each stage lasts until a file of its name is there: how often one looks in a time depends on the machine.
 WORKS = """
-import json, time
-held, end = [], time.monotonic() + {seconds}
+import json, pathlib, time
+held = []
 for stage, speed in (("read", 50.0), ("restore", 12.5)):
-    while time.monotonic() < end - (stage == "read") * {seconds} / 2:
+    while True:
         print(json.dumps({{"stage": stage, "per_second": speed}}), flush=True)
-        held.append(bytearray(b"1") * 4_000_000)
+        held = [*held[-30:], bytearray(b"1") * 4_000_000]
+        if pathlib.Path({folder!r}, stage).exists():
+            break
         time.sleep(0.1)
 raise SystemExit({code})
 """
 
 
-def command(tmp_path, seconds=2.0, code=0):
+def command(tmp_path, code=0):
     script = tmp_path / "works.py"
-    script.write_text(WORKS.format(seconds=seconds, code=code))
+    script.write_text(WORKS.format(folder=str(tmp_path), code=code))
     return [sys.executable, "-S", str(script)]
 
 
@@ -46,7 +49,7 @@ def rows(view):
     return {row["name"]: row for row in view.seen["rows"]}
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -57,7 +60,9 @@ def until(condition, seconds=30):
 def nothing_left():
     before = set(psutil.Process().children(recursive=True))
     yield
-    assert not [t for t in threading.enumerate() if t.name == "vhs-watch"]
+    for thread in (watching := [t for t in threading.enumerate() if t.name == "vhs-watch"]):
+        thread.join(60)  # one that has said its last word is still on its way out
+    assert not [t for t in watching if t.is_alive()]
     assert all(gone(p.pid) for p in set(psutil.Process().children(recursive=True)) - before)
     assert not list(scratch.root().glob(f"{os.getpid()}-*"))
 
@@ -66,7 +71,11 @@ def test_a_command_is_shown_while_it_works(tmp_path):
     drawn = []
     view = watch(command=command(tmp_path), every=0.05, limits=Limits(memory=40e6))
     view.observe(lambda change: drawn.append(time.monotonic()), "seen")
-    found = view.wait(60)
+    until(lambda: view.seen["alerts"] and rows(view)["memory"]["most"] > 60 and len(view.course.times) > 5)
+    (tmp_path / "read").touch()
+    until(lambda: "frames/s, restore" in rows(view))
+    (tmp_path / "restore").touch()
+    found = view.wait(120)
     assert view.state == "ended" and "ended with exit code 0" in view.message["text"]
     assert found.looks > 5 and len(drawn) <= found.seconds + 2, "at most once a second, and the end"
     shown = rows(view)
@@ -79,7 +88,9 @@ def test_a_command_is_shown_while_it_works(tmp_path):
 
 
 def test_a_command_that_fails_is_said_with_its_last_words(tmp_path):
-    view = watch(command=command(tmp_path, 0.4, code=3))
+    for stage in ("read", "restore"):
+        (tmp_path / stage).touch()
+    view = watch(command=command(tmp_path, code=3))
     view.wait(60)
     assert view.state == "failed" and "exit code 3" in view.message["text"] and view.message["kind"] == "error"
 
@@ -91,7 +102,7 @@ def test_the_button_ends_the_command_and_all_it_started(tmp_path):
     pid = int(view.name.split("(")[1].rstrip(")"))
     started = psutil.Process(pid).children()
     view._handle_custom_msg({"do": "stop"}, [])
-    view.wait(30)
+    view.wait(60)
     assert all(gone(p) for p in (pid, *(s.pid for s in started)))
     assert "was stopped with the watching" in view.message["text"]
 
@@ -108,8 +119,8 @@ def test_a_process_is_left_alone_and_its_exit_code_to_its_owner(tmp_path):
         until(lambda: rows(view))
         time.sleep(0.2)  # it waits for its next look
         program.stdin.close()
-        view.wait(30)
-        assert program.wait(10) == 7, "the watcher must not take the exit code"
+        view.wait(60)
+        assert program.wait(60) == 7, "the watcher must not take the exit code"
 
 
 def test_what_cannot_be_watched_is_said():
@@ -117,20 +128,23 @@ def test_what_cannot_be_watched_is_said():
                          ({"pid": 2**22 + 1}, "there is no process"), ({"queue": "nowhere.db"}, "there is no queue"),
                          ({"command": "no-such-program-here"}, "could not be started")):  # fmt: skip
         view = watch(**wanted)
-        view.wait(30)
+        view.wait(60)
         assert said in view.message["text"] and view.state == "failed", view.message
 
 
 def test_looks_go_into_a_file_too(tmp_path):
     import pandas as pd
 
-    view = watch(command="sleep 0.4", every=0.1, output=tmp_path / "looks.parquet")
-    found = view.wait(30)
+    words = ["sh", "-c", 'until [ -e "$0" ]; do sleep 0.05; done', str(tmp_path / "go")]
+    view = watch(command=words, every=0.1, output=tmp_path / "looks.parquet")
+    until(lambda: len(view.course.times) > 1)
+    (tmp_path / "go").touch()
+    found = view.wait(60)
     assert len(pd.read_parquet(tmp_path / "looks.parquet")) == found.looks
 
 
 INTERRUPTED = """
-import time
+import sys, threading, time, traceback
 from toolkit.widgets import watch
 def begun(command):
     view = watch(command=command)
@@ -138,8 +152,16 @@ def begun(command):
         time.sleep(0.05)
     return view
 kept, view = begun("sleep 301"), begun("sleep 300")
-try:
+def told():  # once the wait below has begun
+    files = []
+    while files[:1] != [threading.__file__] or not any(f.endswith("watching.py") for f in files):
+        frame = sys._current_frames()[threading.main_thread().ident]
+        files = [f.f_code.co_filename for f, _ in traceback.walk_stack(frame)]
+        time.sleep(0.05)
     print(kept.name, view.name, sep="\\n", flush=True)
+teller = threading.Thread(target=told)
+try:
+    teller.start()
     view.wait()
 except KeyboardInterrupt:
     print("interrupted", view.state, flush=True)
@@ -152,11 +174,10 @@ def test_an_interrupt_and_the_end_of_the_kernel_leave_nothing(tmp_path):
     with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True, env=env) as program:
         try:
             started = [int(program.stdout.readline().split("(")[1].rstrip(")\n")) for _ in range(2)]
-            time.sleep(1)  # until it waits
             program.send_signal(signal.SIGINT)
             assert program.stdout.readline() == "interrupted ended\n"
             assert gone(started[1])
-            assert program.wait(30) == 0
+            assert program.wait(60) == 0
         finally:
             program.kill()  # else a broken watch would hold the tests
     assert gone(started[0]) and not list(tmp_path.glob("scratch/*"))
@@ -176,7 +197,7 @@ def test_a_picture_stays_in_the_notebook(tmp_path, monkeypatch):
         return Handle() if display_id else None
 
     monkeypatch.setattr(ipython, "display", display)
-    view = watch(command=command(tmp_path, 60), every=0.1)
+    view = watch(command=command(tmp_path), every=0.1)
     view._ipython_display_()
     until(lambda: len(view.course.times) > 3)
     view.stop()

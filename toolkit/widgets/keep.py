@@ -22,7 +22,8 @@ class KeepPreset(ipywidgets.HBox):
     def __init__(
         self, write: Callable[[str], Path], say: Callable[[str, bool], None], tape: Callable[[], str], **state: bool
     ) -> None:
-        self.name = ipywidgets.Text(placeholder=USUAL, description="preset")
+        # Told when it is left: a name told letter by letter would lag behind a quick click on the button.
+        self.name = ipywidgets.Text(placeholder=USUAL, description="preset", continuous_update=False)
         self.button = ipywidgets.Button(description="save as preset", icon="save", layout={"flex": "none"}, **state)
         self._write, self._say, self._tape = write, say, tape
         super().__init__([self.name, self.button], layout={"flex_flow": "row wrap"})
