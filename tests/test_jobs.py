@@ -22,7 +22,7 @@ from tests import _media as m
 from tests._segments import QUICK, digest, interrupted
 from toolkit.cli import main
 from toolkit.errors import InputMissing, OutputRefused, QueueFailed, RequestError, ToolkitWarning
-from toolkit.jobs import Queue, Wish, database, status
+from toolkit.jobs import Queue, Wish, database, run, status
 from toolkit.jobs.claims import Claims
 from toolkit.jobs.queue import STATES
 from toolkit.jobs.worker import OBEY, parse_until
@@ -179,6 +179,27 @@ def test_pause_resume_and_cancel_while_running(queue, tmp_path, background):
     job = queue.job(first)
     assert job.state == "done" and job.tries == 1
     assert any("frames were finished before" in n for n in job.report["notes"])
+
+
+@posix
+def test_a_wish_that_python_dropped_is_told_again(queue, tapes, monkeypatch):
+    """As an interrupt is that falls into the end of some object's life."""
+    number = queue.add(wishes(tapes, 1))[0]
+    job, before = Claims(queue).claim("worker"), signal.signal(signal.SIGTERM, run._interrupt)
+    monkeypatch.setattr(run, "BEAT", 0.02)
+    dropped = 0
+    try:
+        with run.Heart(queue, job):
+            queue.pause(number)
+            end = time.monotonic() + 60
+            while dropped < 2 and time.monotonic() < end:
+                with contextlib.suppress(KeyboardInterrupt):
+                    time.sleep(0.5)
+                    continue
+                dropped += 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert dropped == 2
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -22,6 +22,7 @@ from toolkit.jobs.queue import Job, Queue
 from toolkit.progress import Progress, Snapshot
 
 BEAT = 1.0  # seconds
+AGAIN = 5  # beats after which a wish is told once more: Python drops what is raised where nobody can catch it
 _VOID = 3  # exit code: the claim was another's
 
 
@@ -30,8 +31,7 @@ class Heart:
 
     def __init__(self, queue: Queue, job: Job) -> None:
         self._queue, self._job = queue, job
-        self._stop, self._snapshot = threading.Event(), None
-        self.wish: str | None = None
+        self._stop, self._snapshot, self._told = threading.Event(), None, 0
         self._thread = threading.Thread(target=self._beat, name="vhs-job-heart", daemon=True)
 
     def see(self, snapshot: Snapshot) -> None:
@@ -46,8 +46,8 @@ class Heart:
                 continue  # held by another for long; the next beat will do
             if wish == "lost":
                 os._exit(_VOID)
-            if wish is not None and self.wish is None:
-                self.wish = wish
+            self._told += wish is not None
+            if self._told % AGAIN == 1:
                 _thread.interrupt_main(signal.SIGTERM)  # SIGINT is ignored by what was started in the background
 
     def __enter__(self) -> Heart:
