@@ -189,7 +189,7 @@ def test_a_wish_that_python_dropped_is_told_again(queue, tapes, monkeypatch):
     monkeypatch.setattr(run, "BEAT", 0.02)
     dropped = 0
     try:
-        with run.Heart(queue, job):
+        with Claims(queue).worker_lock("worker"), run.Heart(queue, job):
             queue.pause(number)
             end = time.monotonic() + 60
             while dropped < 2 and time.monotonic() < end:
