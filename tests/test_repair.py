@@ -11,6 +11,7 @@ import pytest
 import toolkit
 from kernels.measure.chroma import measure_chroma_shift
 from kernels.repair.dropouts import find_dropouts, heal_dropouts
+from kernels.repair.foot import head_switching
 from kernels.repair.levels import levels
 from tests import _media as m
 from tests import cuda_host
@@ -264,6 +265,20 @@ def test_covering_the_torn_foot_raises_psnr(scene):
         detail = [np.abs(np.diff(line)).mean() for line in lines.swapaxes(0, 1)]
         assert all(later < sooner for sooner, later in zip(detail, detail[1:], strict=False)), "it draws streaks"
         assert np.abs(lines - lines[:, :1]).mean(axis=(0, 2)).max() < 20 and np.ptp(lines.mean(2), axis=1).max() < 1
+
+
+def test_softened_lines_tell_more_about_those_below_than_the_repeated_one_does():
+    from skimage import data
+
+    soft, plain = [], []
+    for picture in (data.coffee(), data.astronaut(), data.chelsea(), data.rocket(), data.camera()):
+        grey = np.ascontiguousarray(picture if picture.ndim == 2 else picture[..., 0])[None]
+        for good in range(41, grey.shape[1] - 16, 23):
+            made = head_switching(grey[:, : good + 12], lines=12)[0, good:].astype(float)
+            truth = grey[0, good : good + 12].astype(float)
+            soft.append(((made - truth) ** 2).mean())
+            plain.append(((grey[0, good - 1] - truth) ** 2).mean())
+    assert 10 * np.log10(np.mean(plain) / np.mean(soft)) > 0.9
 
 
 def test_half_the_chroma_lines_are_covered_where_there_are_half_as_many():
