@@ -8,6 +8,7 @@ Biological Cybernetics 50, 1984).
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Annotated, Any
 
@@ -18,8 +19,8 @@ from kernels.arrays import beside
 from kernels.declare import Halo, Knob, Launch, kernel
 from kernels.rows import copy_rows
 
-#: Standard deviation of the softening, in samples for each line further down.  On five photographs 0.75 and 1 tell
-#: most about the next 12 lines: the error is 1 dB below that of the repeated line.
+#: Standard deviation of the softening, in samples for each line further down.  Over 12 lines of five photographs the
+#: error is 1 dB below that of the repeated line (tests/test_repair.py).
 SOFTENING = 0.75
 
 
@@ -27,6 +28,7 @@ def _reach(lines: int) -> int:
     return math.ceil(3 * SOFTENING * lines)
 
 
+@functools.cache
 def _weights(lines: int) -> np.ndarray:
     """Gaussian weights `(lines, 2 * reach + 1)`, float32, of the samples left and right, for each line further down."""
     away = np.arange(-_reach(lines), _reach(lines) + 1)
@@ -35,14 +37,14 @@ def _weights(lines: int) -> np.ndarray:
     return (table / table.sum(1, keepdims=True)).astype(np.float32)
 
 
-@kernel(halo=lambda lines: Halo(0, max(lines, _reach(lines))), tolerance=1)
+@kernel(halo=lambda lines: Halo(0, _reach(lines)), tolerance=1)
 def head_switching(frames, lines: Annotated[int, Knob(0, 64, step=1, unit="lines", soft=(0, 32))] = 0):
     """Covers the torn lines at the foot of the picture with the nearest good line, softer the further down.
 
     lines : how many lines are torn; 10 to 14 of a frame on most tapes.  At least one line of the picture is kept.
 
     frames : `(T, H, W)` uint8, uint16 or float32, one progressive plane.
-    Returns the same shape and dtype.
+    Returns the same shape and dtype; integers are rounded half up.
     """
     good, width = max(frames.shape[1] - lines, 1), frames.shape[2]
     weights = _weights(frames.shape[1] - good).astype(np.float64)

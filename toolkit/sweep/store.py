@@ -103,9 +103,10 @@ def _rows_of(path: Path) -> pd.DataFrame | None:
     try:
         return pq.read_table(path).to_pandas()
     except (ValueError, OSError) as error:  # Arrow's errors are one of the two
+        why = str(error).partition("\n")[0].rstrip(".")
         warnings.warn(
-            f"{path} cannot be read ({str(error).splitlines()[0].rstrip('.')}): its rows are left out and the file was "
-            "not touched; delete it, and the same sweep works them out again",
+            f"{path} cannot be read ({why}): its rows are left out and the file was not touched; delete it, and the "
+            "same sweep works them out again",
             ToolkitWarning, stacklevel=4,
         )  # fmt: skip
         return None
